@@ -1,0 +1,148 @@
+"""bert4keras's tensor helpers, written once on `ops`."""
+
+from typing import Any, Callable, List, Optional, Sequence, Union
+
+import numpy as np
+
+from bert4keras3.backend.selected import dtype_name, get_custom_objects, keras, ops
+
+
+def gelu_erf(x):
+    """Exact GELU, x · Φ(x): https://arxiv.org/abs/1606.08415"""
+    return ops.gelu(x, approximate=False)
+
+
+def gelu_tanh(x):
+    """GELU with the tanh approximation of the same paper; up to 5e-4 away from `gelu_erf`."""
+    return ops.gelu(x, approximate=True)
+
+
+def set_gelu(version: str) -> None:
+    """Choose what "gelu" means from now on in this process: "erf" (the default) or "tanh"."""
+    versions = {"erf": gelu_erf, "tanh": gelu_tanh}
+    if version.lower() not in versions:
+        raise ValueError('set_gelu: expected "erf" or "tanh", got %r' % version)
+    get_custom_objects()["gelu"] = versions[version.lower()]
+
+
+def swish(x):
+    """x · sigmoid(x)"""
+    return ops.silu(x)
+
+
+def leaky_relu(x, alpha=0.2):
+    """max(x, alpha · x)"""
+    return ops.leaky_relu(x, negative_slope=alpha)
+
+
+def root_mean_square(x, axis=None, keepdims=False):
+    """sqrt(mean(x²)) along an axis."""
+    return ops.sqrt(ops.mean(ops.square(x), axis=axis, keepdims=keepdims))
+
+
+def get_activation(identifier: Union[None, str, dict, Callable]) -> Callable:
+    """Activation function of a name: ours and the user's custom objects first, so that `set_gelu` holds."""
+    if isinstance(identifier, str) and identifier in get_custom_objects():
+        return get_custom_objects()[identifier]
+    return keras.activations.get(identifier)
+
+
+def align(tensor: Any, axes: Sequence[int], ndim: Optional[int] = None) -> Any:
+    """Put axis i of the tensor at place `axes[i]` of a tensor with `ndim` axes; the others get size 1.
+
+    Places may be negative where `ndim` is given, and have to ascend.
+    """
+    if len(axes) != len(tensor.shape):
+        raise ValueError("align: expected %d places, got %r" % (len(tensor.shape), list(axes)))
+    if ndim is None and min(axes) < 0:
+        raise ValueError("align: negative places %r need ndim" % list(axes))
+    ndim = ndim or max(axes) + 1
+    places = [axis % ndim for axis in axes]
+    for place in range(ndim):
+        if place not in places:
+            tensor = ops.expand_dims(tensor, place)
+    return tensor
+
+
+def flatten(tensor: Any, start: Optional[int] = None, end: Optional[int] = None) -> Any:
+    """Join the axes from `start` to `end` (exclusive) into one."""
+    shape = ops.shape(tensor)
+    start, end = start or 0, end or len(shape)
+    joined = 1
+    for size in shape[start:end]:
+        joined = joined * size
+    return ops.reshape(tensor, tuple(shape[:start]) + (joined,) + tuple(shape[end:]))
+
+
+def sequence_masking(
+    x: Any,
+    mask: Any = None,
+    value: float = 0,
+    axis: Union[None, int, List[int]] = None,
+    bias: Any = None,
+    return_mask: bool = False,
+) -> Any:
+    """Add a bias, then put `value` where the mask says no.
+
+    x: (batch, …). mask: (batch, length), laid on each `axis` (1 where none is given).
+    bias: broadcastable to x; a bias of bools is one more mask.
+    Returns the tensor, and with `return_mask` also the mask that was applied (None where there was none).
+    """
+    keep = None
+    if bias is not None:
+        if dtype_name(bias) == "bool":
+            keep = bias
+        else:
+            x = x + bias
+    if mask is not None:
+        if dtype_name(mask) != "bool":
+            mask = ops.cast(mask, "bool")
+        axes = axis if isinstance(axis, list) else [1 if axis is None else axis]
+        for place in axes:
+            aligned = align(mask, [0, place % len(x.shape)], len(x.shape))
+            keep = aligned if keep is None else ops.logical_and(keep, aligned)
+    if keep is not None:
+        x = ops.where(keep, x, ops.cast(value, dtype_name(x)))
+    return (x, keep) if return_mask else x
+
+
+def attention_normalize(
+    a: Any, mask: Any = None, axis: int = -1, method: str = "softmax", bias: Any = None
+) -> Any:
+    """Attention scores to weights.
+
+    a: (…, query, key). mask: (batch, key), True where a key may be seen. bias: added; bools are one more mask.
+    softmax: the usual. squared_relu: relu² over the number of keys, https://arxiv.org/abs/2202.10447 .
+    softmax_plus: scores scaled by log(keys) / log 512 before the softmax, https://kexue.fm/archives/8823 .
+
+    Masked scores get a large negative number and not -inf: weights are 0 all the same, and a row in which
+    every key is masked stays finite.
+    """
+    masked = -6e4 if dtype_name(a) == "float16" else -1e30
+    if method == "softmax":
+        return ops.softmax(sequence_masking(a, mask, masked, axis, bias), axis=axis)
+    a, keep = sequence_masking(a, mask, masked, axis, bias, return_mask=True)
+    if keep is None:
+        keys = ops.cast(ops.shape(a)[axis], dtype_name(a))
+    else:
+        keys = ops.sum(ops.cast(keep, dtype_name(a)), axis=axis, keepdims=True)
+    if method == "squared_relu":
+        return ops.square(ops.relu(a)) / ops.maximum(keys, 1)
+    if method == "softmax_plus":
+        # short sequences keep the scale of 16 keys
+        return ops.softmax(a * (ops.log(ops.maximum(keys, 16)) / np.log(512)), axis=axis)
+    raise ValueError(
+        "attention_normalize: expected softmax, squared_relu or softmax_plus as the method, got %r" % (method,)
+    )
+
+
+get_custom_objects().update(
+    {
+        "gelu": gelu_erf,
+        "gelu_erf": gelu_erf,
+        "gelu_tanh": gelu_tanh,
+        "swish": swish,
+        "leaky_relu": leaky_relu,
+        "root_mean_square": root_mean_square,
+    }
+)

@@ -1,0 +1,65 @@
+"""TensorFlow checkpoints without TensorFlow; also dicts, `.npz` and `.safetensors`, all behind one interface.
+
+    checkpoint = open_checkpoint("chinese_L-12_H-768_A-12/bert_model.ckpt")
+    checkpoint["bert/embeddings/word_embeddings"]          # read-only, mapped from the file, checksum checked
+    save_checkpoint("mine/bert_model.ckpt", checkpoint.items(), dtype="float16")
+
+Reading: table.py (the index file) → bundle.py (variables and shards) → mapped_file.py, dtypes.py (bytes → array).
+"""
+
+import os
+from collections.abc import Mapping
+
+from .bundle import BundleCheckpoint
+from .bundle_writer import write_bundle
+from .checkpoint import ArrayCheckpoint, Checkpoint
+from .diagnosis import explain_path
+from .errors import CheckpointError, VariableNotFoundError, system_errors_named
+from .npz import NpzCheckpoint
+from .safetensors import SafetensorsCheckpoint
+
+__all__ = ["Checkpoint", "CheckpointError", "VariableNotFoundError", "open_checkpoint", "save_checkpoint"]
+
+
+def open_checkpoint(checkpoint):
+    """Opens what holds a model's weights, as a read-only mapping from names to arrays.
+
+    checkpoint: prefix of a TensorFlow V2 checkpoint (`X` for `X.index` and `X.data-…`), path of a `.npz` or
+        `.safetensors` file, or a dict of arrays.
+    Raises CheckpointError for whatever is wrong with the files; later, VariableNotFoundError for a missing name.
+    """
+    if isinstance(checkpoint, Checkpoint):
+        return checkpoint
+    if isinstance(checkpoint, Mapping):
+        return ArrayCheckpoint(checkpoint)
+    path = _as_path(checkpoint)
+    with system_errors_named(path, "open"):
+        if os.path.isfile(path + ".index"):
+            return BundleCheckpoint(path)
+        if os.path.isfile(path) and path.endswith(".npz"):
+            return NpzCheckpoint(path)
+        if os.path.isfile(path) and path.endswith(".safetensors"):
+            return SafetensorsCheckpoint(path)
+        raise CheckpointError(explain_path(path))
+
+
+def save_checkpoint(path, variables, dtype=None):
+    """Writes a TensorFlow V2 checkpoint that every TensorFlow since 1.15 reads.
+
+    path: the prefix, `X` for `X.index` and `X.data-00000-of-00001`; files of that name are replaced, all or none.
+    variables: (name, array) pairs, a generator for instance; one array is held at a time.
+    dtype: 'float16', 'bfloat16', 'float32' or 'float64' to convert floats on the way; other arrays stay as they are.
+    Raises CheckpointError for what cannot be written; what `variables` itself raises passes through.
+    """
+    write_bundle(_as_path(path), variables, dtype)
+
+
+def _as_path(path):
+    try:
+        path = os.fsdecode(path)
+        os.fsencode(path)
+    except (TypeError, UnicodeError) as error:
+        raise CheckpointError(f"expected a path or a dict of arrays, got {path!r}") from error
+    if "\0" in path or not path:
+        raise CheckpointError(f"expected a path, got {path!r}")
+    return path

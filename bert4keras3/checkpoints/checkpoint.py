@@ -1,0 +1,67 @@
+"""What every kind of checkpoint looks like from outside: a read-only mapping from names to arrays.
+
+`checkpoint[name]` reads one variable, `checkpoint.shape(name)` reads nothing, `checkpoint.path` is for messages.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .dtypes import without_bfloat16
+from .errors import CheckpointError, VariableNotFoundError
+
+
+class Checkpoint(Mapping):
+    """Names, shapes and a way to read one array; subclasses write `_read(name)`."""
+
+    def __init__(self, path, shapes):
+        self.path = path
+        self._shapes = shapes  # name → tuple of int
+
+    def __getitem__(self, name):
+        self._require(name)
+        return self._read(name)
+
+    def __contains__(self, name):
+        return name in self._shapes
+
+    def __iter__(self):
+        return iter(self._shapes)
+
+    def __len__(self):
+        return len(self._shapes)
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self.path!r}: {len(self)} variables>"
+
+    def shape(self, name):
+        """Shape of the variable, known without reading its data."""
+        self._require(name)
+        return self._shapes[name]
+
+    def _require(self, name):
+        if name not in self._shapes:
+            raise VariableNotFoundError(name, self.path, tuple(self._shapes))
+
+    def _read(self, name):
+        raise NotImplementedError
+
+
+class ArrayCheckpoint(Checkpoint):
+    """A dict of arrays that the caller made."""
+
+    def __init__(self, arrays):
+        path = f"<{type(arrays).__name__}>"
+        shapes = {}
+        for name in arrays:
+            try:
+                shapes[name] = tuple(int(length) for length in np.shape(arrays[name]))
+            except (TypeError, ValueError) as error:
+                raise CheckpointError(f"{path}: {name!r} is not an array: {error}. Give NumPy arrays") from error
+        super().__init__(path, shapes)
+        self._arrays = arrays
+
+    def _read(self, name):
+        array = without_bfloat16(np.asarray(self._arrays[name])).view()
+        array.flags.writeable = False
+        return array

@@ -1,0 +1,108 @@
+"""Raw bytes ↔ arrays. NumPy has no bfloat16: it is read as float32 (exact) and written from float32.
+
+A bfloat16 is the upper half of a float32, so both ways are a shift; only the rounding needs care.
+"""
+
+import numpy as np
+
+from .wire import DecodeError
+
+# TensorFlow's DataType numbers. Strings, resources, quantised and 8-bit floats are listed but not read.
+BUNDLE_DTYPES = {
+    1: "float32",
+    2: "float64",
+    3: "int32",
+    4: "uint8",
+    5: "int16",
+    6: "int8",
+    8: "complex64",
+    9: "int64",
+    10: "bool",
+    14: "bfloat16",
+    17: "uint16",
+    18: "complex128",
+    19: "float16",
+    22: "uint32",
+    23: "uint64",
+}
+BUNDLE_NUMBERS = {name: number for number, name in BUNDLE_DTYPES.items()}
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+MAX_RANK = 32  # NumPy's limit before 2.0
+MAX_BYTES = 1 << 60
+
+
+def itemsize(dtype):
+    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
+
+
+def check_shape(shape):
+    """Raises DecodeError for a shape that no array can have."""
+    if len(shape) > MAX_RANK:
+        raise DecodeError(f"a shape of {len(shape)} dimensions, expected at most {MAX_RANK}")
+    if any(length < 0 for length in shape):
+        raise DecodeError(f"a negative length in shape {list(shape)}")
+    if byte_count([max(length, 1) for length in shape], "complex128") > MAX_BYTES:
+        raise DecodeError(f"shape {list(shape)} is larger than any file")
+
+
+def byte_count(shape, dtype):
+    """Bytes of an array, in exact integers: np.prod would wrap around."""
+    count = itemsize(dtype)
+    for length in shape:
+        count *= length
+    return count
+
+
+def decode(raw, dtype, shape, byte_order="<"):
+    """Read-only array from a uint8 view; a view of the same memory where bytes can be used as they lie."""
+    if dtype == "bfloat16":
+        array = widen_bfloat16(raw.view(byte_order + "u2"))
+    else:
+        array = raw.view(np.dtype(dtype).newbyteorder(byte_order))
+        if not (array.dtype.isnative and array.flags.aligned):
+            array = array.astype(dtype)
+    array = array.reshape(shape)
+    array.flags.writeable = False
+    return array
+
+
+def encode(array, dtype=None):
+    """(dtype name, little-endian bytes as a uint8 array) of `array`; `dtype` replaces the dtype of floats only."""
+    name = array.dtype.name
+    if dtype is not None and name in FLOATS and name != dtype:
+        array, name = _converted(without_bfloat16(array), dtype), dtype
+    if name not in BUNDLE_NUMBERS:
+        raise ValueError(f"dtype {name} is not one of {', '.join(sorted(BUNDLE_NUMBERS))}")
+    flat = np.ascontiguousarray(array).reshape(-1)
+    if name == "bfloat16":
+        flat = flat.view("u2")
+    return name, flat.astype(flat.dtype.newbyteorder("<"), copy=False).view(np.uint8)
+
+
+def without_bfloat16(array):
+    """float32 in place of the bfloat16 that TensorFlow and JAX add to NumPy; any other array as it is."""
+    if array.dtype.name != "bfloat16":
+        return array
+    return widen_bfloat16(np.ascontiguousarray(array).view("u2")).reshape(array.shape)
+
+
+def widen_bfloat16(bits):
+    return np.left_shift(bits, 16, dtype=np.uint32).view(np.float32)
+
+
+def narrow_to_bfloat16(array):
+    """uint16 bits of the nearest bfloat16, ties to even; a NaN stays a NaN whatever its payload."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    return np.where(np.isnan(bits.view(np.float32)), (bits >> np.uint32(16)) | np.uint32(0x40), rounded).astype(np.uint16)
+
+
+def _converted(array, dtype):
+    """`array` in another float dtype (bits as uint16 for bfloat16); overflow is an error, not an infinity."""
+    with np.errstate(over="ignore"):
+        converted = narrow_to_bfloat16(array) if dtype == "bfloat16" else array.astype(dtype)
+    values = widen_bfloat16(converted) if dtype == "bfloat16" else converted
+    if np.any(np.isinf(values.reshape(array.shape)) & np.isfinite(array)):
+        raise ValueError(f"a value is too large for {dtype}")
+    return converted

@@ -1,0 +1,26 @@
+"""A file mapped into memory: its bytes are used where the operating system caches them, without a second copy."""
+
+import mmap
+import os
+
+import numpy as np
+
+from .errors import damaged
+
+
+class MappedFile:
+    """Read-only bytes of a file. It is mapped at once, so that replacing the file later does no harm."""
+
+    def __init__(self, path):
+        self.path = path
+        with open(path, "rb") as file:
+            self.size = os.fstat(file.fileno()).st_size
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.size else None
+
+    def view(self, offset, size):
+        """uint8 view of a range that lies inside the file."""
+        if not size:
+            return np.empty(0, np.uint8)
+        if self._map.size() < offset + size:  # touching pages that are gone would kill the process
+            raise damaged(self.path, f"it was cut from {self.size} to {self._map.size()} bytes after it was opened")
+        return np.frombuffer(self._map, np.uint8, count=size, offset=offset)

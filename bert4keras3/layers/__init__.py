@@ -1,0 +1,33 @@
+"""Every layer by name, Keras's own and ours: `from bert4keras3.layers import *`."""
+
+from bert4keras3.backend import keras
+from bert4keras3.layers.attention import MultiHeadAttention
+from bert4keras3.layers.embeddings import Embedding
+from bert4keras3.layers.feed_forward import FeedForward
+from bert4keras3.layers.masks import CausalMask, UniLMMask
+from bert4keras3.layers.merging import Add, Concatenate1D
+from bert4keras3.layers.normalization import LayerNormalization, ScaleOffset
+from bert4keras3.layers.pooling import FirstToken, GlobalAveragePooling1D, GlobalMaxPooling1D
+from bert4keras3.layers.positions import PositionEmbedding
+
+__all__ = [
+    "Add",
+    "CausalMask",
+    "Concatenate1D",
+    "Embedding",
+    "FeedForward",
+    "FirstToken",
+    "GlobalAveragePooling1D",
+    "GlobalMaxPooling1D",
+    "LayerNormalization",
+    "MultiHeadAttention",
+    "PositionEmbedding",
+    "ScaleOffset",
+    "UniLMMask",
+]
+
+# The layers of Keras for which there is none of ours.
+for _name in dir(keras.layers):
+    if _name[0].isupper() and _name not in globals():
+        globals()[_name] = getattr(keras.layers, _name)
+        __all__.append(_name)

@@ -1,0 +1,118 @@
+"""Multi-head attention. Einsum letters: b batch, j query, k key, h head, d size."""
+
+from bert4keras3.backend import Layer, align, attention_normalize, build_child, flatten, keras, ops
+from bert4keras3.layers.initialization import fresh
+
+
+class MultiHeadAttention(Layer):
+    """Dense q, k, v → scores → (+ bias) → weights → Dense: https://arxiv.org/abs/1706.03762
+
+    Inputs: [query, key, value] and, where the call says so, a bias of the scores (`a_bias=True`): bools are a
+    mask, numbers are added; (query, key), (batch, query, key) or (batch, head, query, key).
+    `head_size` is the size of a value head, `key_size` that of queries and keys.
+    `return_attention_scores`: also the scores before bias and softmax, (batch, head, query, key).
+    Weights: kernel (and bias) of q_dense, k_dense, v_dense, o_dense.
+    Subclasses may override `pay_attention_to`.
+    """
+
+    def __init__(
+        self,
+        heads,
+        head_size,
+        out_dim=None,
+        key_size=None,
+        use_bias=True,
+        normalization="softmax",
+        attention_scale=True,
+        attention_dropout=None,
+        return_attention_scores=False,
+        kernel_initializer="glorot_uniform",
+        **kwargs
+    ):
+        super(MultiHeadAttention, self).__init__(**kwargs)
+        self.heads = heads
+        self.head_size = head_size
+        self.out_dim = out_dim or heads * head_size
+        self.key_size = key_size or head_size
+        self.use_bias = use_bias
+        self.normalization = normalization
+        self.attention_scale = attention_scale
+        self.attention_dropout = attention_dropout
+        self.return_attention_scores = return_attention_scores
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.q_dense = self.dense(self.key_size * heads, "q_dense")
+        self.k_dense = self.dense(self.key_size * heads, "k_dense")
+        self.v_dense = self.dense(self.head_size * heads, "v_dense")
+        self.o_dense = self.dense(self.out_dim, "o_dense")
+        if attention_dropout:
+            self.dropout = keras.layers.Dropout(attention_dropout)
+
+    def dense(self, units, name):
+        return keras.layers.Dense(
+            units, use_bias=self.use_bias, kernel_initializer=fresh(self.kernel_initializer), name=name
+        )
+
+    def build(self, input_shape):
+        query, key, value = input_shape[:3]
+        build_child(self.q_dense, query)
+        build_child(self.k_dense, key)
+        build_child(self.v_dense, value)
+        build_child(self.o_dense, tuple(query[:-1]) + (self.head_size * self.heads,))
+        self.built = True
+
+    def call(self, inputs, mask=None, **kwargs):
+        q, k, v = inputs[:3]
+        qw = self.split_heads(self.q_dense(q), self.key_size)
+        kw = self.split_heads(self.k_dense(k), self.key_size)
+        vw = self.split_heads(self.v_dense(v), self.head_size)
+        masks = [None, None] if mask is None else [mask[0], mask[2]]
+        o, a = self.pay_attention_to([qw, kw, vw] + list(inputs[3:]), masks, **kwargs)
+        o = self.o_dense(flatten(o, 2))  # (batch, query, out_dim)
+        return [o, a] if self.return_attention_scores else o
+
+    def split_heads(self, x, size):
+        return ops.reshape(x, (-1, ops.shape(x)[1], self.heads, size))
+
+    def pay_attention_to(self, inputs, mask=None, **kwargs):
+        """Inputs: [q, k, v] as (batch, length, head, size), then the bias; mask: [of q, of v].
+
+        Returns the heads (batch, query, head, size) and the scores.
+        """
+        (qw, kw, vw), extra = inputs[:3], list(inputs[3:])
+        a_bias = extra.pop(0) if kwargs.get("a_bias") else None
+        a = ops.einsum("bjhd,bkhd->bhjk", qw, kw)
+        if self.attention_scale:
+            a = a / self.key_size**0.5
+        if a_bias is not None and len(a_bias.shape) == 3:
+            a_bias = align(a_bias, [0, -2, -1], 4)
+        weights = attention_normalize(a, mask[1], -1, self.normalization, a_bias)
+        if self.attention_dropout:
+            weights = self.dropout(weights)
+        return ops.einsum("bhjk,bkhd->bjhd", weights, vw), a
+
+    def compute_mask(self, inputs, mask=None):
+        mask = None if mask is None else mask[0]
+        return [mask, None] if self.return_attention_scores else mask
+
+    def compute_output_shape(self, input_shape):
+        query, key = input_shape[:2]
+        o_shape = (query[0], query[1], self.out_dim)
+        if self.return_attention_scores:
+            return [o_shape, (query[0], self.heads, query[1], key[1])]
+        return o_shape
+
+    def get_config(self):
+        config = super(MultiHeadAttention, self).get_config()
+        config.update(
+            heads=self.heads,
+            head_size=self.head_size,
+            out_dim=self.out_dim,
+            key_size=self.key_size,
+            use_bias=self.use_bias,
+            normalization=self.normalization,
+            attention_scale=self.attention_scale,
+            attention_dropout=self.attention_dropout,
+            return_attention_scores=self.return_attention_scores,
+            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
+        )
+        return config

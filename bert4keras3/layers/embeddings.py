@@ -1,0 +1,33 @@
+"""Token embeddings, also used the other way round as the output projection."""
+
+from bert4keras3.backend import Layer, keras, ops
+
+
+class Embedding(Layer, keras.layers.Embedding):
+    """Embedding whose table also serves as a projection to the vocabulary, with `mode="dense"`.
+
+    embedding: (batch, length) ids → (batch, length, output_dim). dense: (batch, length, output_dim) →
+    (batch, length, input_dim), a matrix product with the transposed table and no bias.
+    With `mask_zero` the first token is never masked, since T5 decoders start with id 0.
+    """
+
+    def call(self, inputs, mode="embedding"):
+        table = ops.cast(self.embeddings, self.compute_dtype) if hasattr(self, "compute_dtype") else self.embeddings
+        if mode == "dense":
+            return ops.matmul(inputs, ops.transpose(table))
+        return ops.take(table, ops.cast(inputs, "int32"), axis=0)
+
+    def compute_mask(self, inputs, mask=None):
+        if len(inputs.shape) != 2:
+            return mask
+        if not self.mask_zero:
+            return None
+        first = ops.ones_like(inputs[:, :1], dtype="bool")
+        return ops.concatenate([first, ops.not_equal(inputs[:, 1:], 0)], axis=1)
+
+    def compute_output_shape(self, input_shape):
+        """Keras asks for shapes without saying the mode, so the number of axes tells it."""
+        input_shape = tuple(input_shape)
+        if len(input_shape) == 2:
+            return input_shape + (self.output_dim,)
+        return input_shape[:-1] + (self.input_dim,)

@@ -1,0 +1,57 @@
+"""The position-wise part of a Transformer block."""
+
+from bert4keras3.backend import Layer, build_child, get_activation, keras
+from bert4keras3.layers.initialization import fresh
+
+
+class FeedForward(Layer):
+    """Dense → activation → Dense back to the input size.
+
+    A list of activations makes it gated: one Dense each, multiplied. https://arxiv.org/abs/2002.05202
+    Weights: kernel (and bias) of each inner Dense, then of the outer one.
+    """
+
+    def __init__(self, units, activation="relu", use_bias=True, kernel_initializer="glorot_uniform", **kwargs):
+        super(FeedForward, self).__init__(**kwargs)
+        self.units = units
+        activations = activation if isinstance(activation, (list, tuple)) else [activation]
+        self.activation = [get_activation(one) for one in activations]
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape):
+        for i, activation in enumerate(self.activation):
+            name = "i%d_dense" % i
+            setattr(self, name, self.dense(self.units, input_shape, name, activation))
+        inner_shape = tuple(input_shape[:-1]) + (self.units,)
+        self.o_dense = self.dense(input_shape[-1], inner_shape, "o_dense")
+        self.built = True
+
+    def dense(self, units, input_shape, name, activation=None):
+        dense = keras.layers.Dense(
+            units,
+            activation=activation,
+            use_bias=self.use_bias,
+            kernel_initializer=fresh(self.kernel_initializer),
+            name=name,
+        )
+        return build_child(dense, input_shape)
+
+    def call(self, inputs, mask=None):
+        x = self.i0_dense(inputs)
+        for i in range(1, len(self.activation)):
+            x = x * getattr(self, "i%d_dense" % i)(inputs)  # (batch, length, units)
+        return self.o_dense(x)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        config = super(FeedForward, self).get_config()
+        config.update(
+            units=self.units,
+            activation=[keras.activations.serialize(activation) for activation in self.activation],
+            use_bias=self.use_bias,
+            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
+        )
+        return config

@@ -1,0 +1,35 @@
+"""Layers that join several tensors and their masks."""
+
+from bert4keras3.backend import Layer, keras, ops
+
+
+class Add(keras.layers.Add):
+    """Sum of tensors; masked where any of the given masks is (Keras 3 forgets all masks if one is missing)."""
+
+    def compute_mask(self, inputs, mask=None):
+        joined = None
+        for one in mask or []:
+            if one is not None:
+                joined = one if joined is None else ops.logical_and(joined, one)
+        return joined
+
+
+class Concatenate1D(Layer):
+    """Join sequences along the length; a sequence without a mask counts as unmasked."""
+
+    def call(self, inputs, mask=None):
+        return ops.concatenate(inputs, axis=1)
+
+    def compute_mask(self, inputs, mask=None):
+        if mask is None or all(one is None for one in mask):
+            return None
+        masks = [
+            ops.ones_like(x[..., 0], dtype="bool") if one is None else one for x, one in zip(inputs, mask)
+        ]
+        return ops.concatenate(masks, axis=1)
+
+    def compute_output_shape(self, input_shape):
+        lengths = [shape[1] for shape in input_shape]
+        length = None if None in lengths else sum(lengths)
+        first = tuple(input_shape[0])
+        return first[:1] + (length,) + first[2:]

@@ -1,0 +1,136 @@
+"""Affine and layer normalization, plain or steered by a condition vector."""
+
+from bert4keras3.backend import K, Layer, build_child, get_activation, keras, ops
+from bert4keras3.layers.initialization import fresh
+
+
+class ScaleOffset(Layer):
+    """x · gamma + beta on the last axis.
+
+    `scale` and `offset`: True for a weight, a number or tensor for a constant, False for none.
+    `conditional`: inputs are [x, condition]; condition (batch, size) or (batch, length, size) is projected
+    (first to `hidden_units`, if given) and added to gamma and beta. Both projections start as zeros, so a
+    fresh conditional layer computes what the plain one does. https://kexue.fm/archives/7124
+    Weights: beta, gamma, then kernels of hidden_dense, beta_dense, gamma_dense.
+    """
+
+    def __init__(
+        self,
+        scale=True,
+        offset=True,
+        conditional=False,
+        hidden_units=None,
+        hidden_activation="linear",
+        hidden_initializer="glorot_uniform",
+        **kwargs
+    ):
+        super(ScaleOffset, self).__init__(**kwargs)
+        self.scale = scale
+        self.offset = offset
+        self.conditional = conditional
+        self.hidden_units = hidden_units
+        self.hidden_activation = get_activation(hidden_activation)
+        self.hidden_initializer = keras.initializers.get(hidden_initializer)
+
+    def build(self, input_shape):
+        shape, condition_shape = input_shape if self.conditional else (input_shape, None)
+        size = shape[-1]
+        if self.offset is True:
+            self.beta = self.add_weight(name="beta", shape=(size,), initializer="zeros")
+        if self.scale is True:
+            self.gamma = self.add_weight(name="gamma", shape=(size,), initializer="ones")
+        if self.conditional:
+            if self.hidden_units is not None:
+                self.hidden_dense = build_child(
+                    keras.layers.Dense(
+                        self.hidden_units,
+                        activation=self.hidden_activation,
+                        use_bias=False,
+                        kernel_initializer=fresh(self.hidden_initializer),
+                        name="hidden_dense",
+                    ),
+                    condition_shape,
+                )
+                condition_shape = tuple(condition_shape[:-1]) + (self.hidden_units,)
+            if self.has(self.offset):
+                self.beta_dense = self.projection(size, condition_shape, "beta_dense")
+            if self.has(self.scale):
+                self.gamma_dense = self.projection(size, condition_shape, "gamma_dense")
+        self.built = True
+
+    @staticmethod
+    def has(part):
+        return part is not None and part is not False
+
+    @staticmethod
+    def projection(units, input_shape, name):
+        dense = keras.layers.Dense(units, use_bias=False, kernel_initializer="zeros", name=name)
+        return build_child(dense, input_shape)
+
+    def call(self, inputs, mask=None):
+        condition = None
+        if self.conditional:
+            inputs, condition = inputs
+        return self.scale_and_offset(inputs, condition)
+
+    def scale_and_offset(self, x, condition=None):
+        if condition is not None:
+            if self.hidden_units is not None:
+                condition = self.hidden_dense(condition)
+            while len(condition.shape) < len(x.shape):
+                condition = ops.expand_dims(condition, 1)
+        if self.has(self.scale):
+            gamma = self.gamma if self.scale is True else self.scale
+            x = x * (gamma if condition is None else gamma + self.gamma_dense(condition))
+        if self.has(self.offset):
+            beta = self.beta if self.offset is True else self.offset
+            x = x + (beta if condition is None else beta + self.beta_dense(condition))
+        return x
+
+    def compute_mask(self, inputs, mask=None):
+        return mask[0] if self.conditional and mask is not None else mask
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[0] if self.conditional else input_shape)
+
+    def get_config(self):
+        config = super(ScaleOffset, self).get_config()
+        config.update(
+            scale=self.scale,
+            offset=self.offset,
+            conditional=self.conditional,
+            hidden_units=self.hidden_units,
+            hidden_activation=keras.activations.serialize(self.hidden_activation),
+            hidden_initializer=keras.initializers.serialize(self.hidden_initializer),
+        )
+        return config
+
+
+class LayerNormalization(ScaleOffset):
+    """(x − mean) / sqrt(variance + epsilon) · gamma + beta on the last axis: https://arxiv.org/abs/1607.06450
+
+    `zero_mean=False` leaves the mean in (RMS norm), `unit_variance=False` the scale. `epsilon` is
+    `K.epsilon()`, 1e-7, where none is given.
+    """
+
+    def __init__(self, zero_mean=True, unit_variance=True, epsilon=None, **kwargs):
+        super(LayerNormalization, self).__init__(**kwargs)
+        self.zero_mean = zero_mean
+        self.unit_variance = unit_variance
+        self.epsilon = epsilon or K.epsilon()
+
+    def call(self, inputs, mask=None):
+        condition = None
+        if self.conditional:
+            inputs, condition = inputs
+        x = inputs
+        if self.zero_mean:
+            x = x - ops.mean(x, axis=-1, keepdims=True)
+        if self.unit_variance:
+            x = x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + self.epsilon)
+        return self.scale_and_offset(x, condition)
+
+    def get_config(self):
+        config = super(LayerNormalization, self).get_config()
+        config.update(zero_mean=self.zero_mean, unit_variance=self.unit_variance, epsilon=self.epsilon)
+        return config

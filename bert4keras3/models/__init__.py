@@ -1,0 +1,110 @@
+"""All models by name, and `build_transformer_model`, the one call that most users need."""
+
+import json
+from typing import Any, Optional
+
+from bert4keras3.backend import Model, keras
+from bert4keras3.layers import *  # noqa: F403  users write `from bert4keras3.models import *` for layers too
+from bert4keras3.models.bert import BERT
+from bert4keras3.transformers import LM_Mask, Transformer, UniLM_Mask
+
+MODELS = {
+    "bert": BERT,
+    "roberta": BERT,
+}
+
+# Our argument ← the key of a released configuration, and what holds where neither is given.
+CONFIG_ALIASES = {
+    "max_position": ("max_position_embeddings", 512),
+    "dropout_rate": ("hidden_dropout_prob", None),
+    "attention_dropout_rate": ("attention_probs_dropout_prob", None),
+    "segment_vocab_size": ("type_vocab_size", 2),
+}
+REQUIRED = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+)
+
+
+def extend_with_language_model(BaseModel):
+    """The model class with a causal mask and its language-model head."""
+
+    class LanguageModel(LM_Mask, BaseModel):
+        def __init__(self, *args, **kwargs):
+            super(LanguageModel, self).__init__(*args, **kwargs)
+            self.with_mlm = self.with_mlm or True
+
+    return LanguageModel
+
+
+def extend_with_unified_language_model(BaseModel):
+    """The model class with the mask of UniLM, for sequence to sequence, and its language-model head."""
+
+    class UnifiedLanguageModel(UniLM_Mask, BaseModel):
+        def __init__(self, *args, **kwargs):
+            super(UnifiedLanguageModel, self).__init__(*args, **kwargs)
+            self.with_mlm = self.with_mlm or True
+
+    return UnifiedLanguageModel
+
+
+APPLICATIONS = {
+    "encoder": lambda model: model,
+    "lm": extend_with_language_model,
+    "unilm": extend_with_unified_language_model,
+}
+
+
+def build_transformer_model(
+    config_path: Optional[str] = None,
+    checkpoint_path: Any = None,
+    model: Any = "bert",
+    application: str = "encoder",
+    return_keras_model: bool = True,
+    **kwargs: Any
+) -> Any:
+    """Build a model from a released configuration and, where given, load its checkpoint.
+
+    config_path: JSON file of the release; keyword arguments win over it.
+    checkpoint_path: prefix of a TensorFlow checkpoint, `.npz`, `.safetensors` or a dict of arrays.
+    model: a name of MODELS or a class. application: "encoder", "lm" (causal) or "unilm" (prefix sees itself).
+    Returns the Keras model, or with `return_keras_model=False` the Transformer around it (its `.model`).
+    Raises ValueError for an unknown name or a missing key, CheckpointError for a file that does not fit.
+    """
+    configs = read_configs(config_path, kwargs)
+    if isinstance(model, str):
+        if model.lower() not in MODELS:
+            raise ValueError("model: expected a class or one of %s, got %r" % (", ".join(MODELS), model))
+        model = MODELS[model.lower()]
+    if application.lower() not in APPLICATIONS:
+        raise ValueError("application: expected one of %s, got %r" % (", ".join(APPLICATIONS), application))
+    transformer = APPLICATIONS[application.lower()](model)(**configs)
+    transformer.build(**configs)
+    if checkpoint_path is not None:
+        transformer.load_weights_from_checkpoint(checkpoint_path)
+    return transformer.model if return_keras_model else transformer
+
+
+def read_configs(config_path, overrides):
+    """Arguments of the model classes from a configuration file and the keyword arguments over it."""
+    configs = {}
+    if config_path is not None:
+        with open(config_path, encoding="utf-8") as file:
+            try:
+                configs.update(json.load(file))
+            except ValueError as error:
+                raise ValueError("%s: expected a JSON configuration: %s" % (config_path, error))
+    configs.update(overrides)
+    for argument, (key, default) in CONFIG_ALIASES.items():
+        configs.setdefault(argument, configs.get(key, default))
+    missing = [key for key in REQUIRED if key not in configs]
+    if missing:
+        raise ValueError(
+            "%s: the configuration lacks %s. Add it to the file or pass it to build_transformer_model."
+            % (config_path or "build_transformer_model", ", ".join(missing))
+        )
+    return configs

@@ -1,0 +1,171 @@
+"""BERT: https://arxiv.org/abs/1810.04805"""
+
+from typing import Any, Union
+
+from bert4keras3.backend import get_activation
+from bert4keras3.layers import (
+    Activation,
+    Add,
+    Dense,
+    Embedding,
+    FirstToken,
+    PositionEmbedding,
+    ScaleOffset,
+)
+from bert4keras3.transformers import Transformer
+
+
+class BERT(Transformer):
+    """(token + segment + position) → LN → Dropout → blocks → heads. Inputs: token ids, segment ids.
+
+    max_position: rows of the position table. segment_vocab_size: 0 for no segment input.
+    with_pool: True or an activation, adds the pooled [CLS] vector (batch, hidden_size); with_nsp: instead of it
+    the two next-sentence probabilities; with_mlm: True or an activation, the vocabulary (batch, length,
+    vocab_size). Outputs: [pooled or nsp, mlm], or the hidden states where none is asked for.
+    hierarchical_position: True or alpha, see PositionEmbedding. custom_position_ids: a further input.
+    shared_segment_embeddings: segments are looked up in the token table.
+    Names as in https://github.com/google-research/bert
+    """
+
+    weight_table = {
+        "Embedding-Token": "bert/embeddings/word_embeddings",
+        "Embedding-Segment": "bert/embeddings/token_type_embeddings",
+        "Embedding-Position": "bert/embeddings/position_embeddings",
+        "Embedding-Norm": "bert/embeddings/LayerNorm/{beta,gamma}",
+        "Embedding-Mapping": "bert/encoder/embedding_hidden_mapping_in/{kernel,bias}",
+        "Transformer-%d-MultiHeadSelfAttention": "bert/encoder/layer_%d/attention/"
+        "{self/{query,key,value},output/dense}/{kernel,bias}",
+        "Transformer-%d-MultiHeadSelfAttention-Norm": "bert/encoder/layer_%d/attention/output/LayerNorm/{beta,gamma}",
+        "Transformer-%d-FeedForward": "bert/encoder/layer_%d/{intermediate,output}/dense/{kernel,bias}",
+        "Transformer-%d-FeedForward-Norm": "bert/encoder/layer_%d/output/LayerNorm/{beta,gamma}",
+        "Pooler-Dense": "bert/pooler/dense/{kernel,bias}",
+        "NSP-Proba": "cls/seq_relationship/output_{weights,bias}",
+        "MLM-Dense": "cls/predictions/transform/dense/{kernel,bias}",
+        "MLM-Norm": "cls/predictions/transform/LayerNorm/{beta,gamma}",
+        "MLM-Bias": "cls/predictions/output_bias",
+    }
+    vocabulary_variables = ("bert/embeddings/word_embeddings", "cls/predictions/output_bias")
+
+    def __init__(
+        self,
+        max_position: int,
+        segment_vocab_size: int = 2,
+        with_pool: Any = False,
+        with_nsp: bool = False,
+        with_mlm: Any = False,
+        hierarchical_position: Union[None, bool, float] = None,
+        custom_position_ids: bool = False,
+        shared_segment_embeddings: bool = False,
+        **kwargs: Any
+    ) -> None:
+        super(BERT, self).__init__(**kwargs)
+        self.max_position = max_position
+        self.segment_vocab_size = segment_vocab_size
+        self.with_pool = with_pool or with_nsp
+        self.with_nsp = with_nsp
+        self.with_mlm = with_mlm
+        self.hierarchical_position = hierarchical_position
+        self.custom_position_ids = custom_position_ids
+        self.shared_segment_embeddings = shared_segment_embeddings
+
+    def get_inputs(self):
+        inputs = [self.apply_input("Input-Token")]
+        if self.segment_vocab_size > 0:
+            inputs.append(self.apply_input("Input-Segment"))
+        if self.custom_position_ids:
+            inputs.append(self.apply_input("Input-Position"))
+        return inputs
+
+    def apply_embeddings(self, inputs):
+        inputs = list(inputs)
+        x = self.apply_token_embedding(inputs.pop(0))
+        if self.segment_vocab_size > 0:
+            s = self.apply_segment_embedding(inputs.pop(0))
+            x = self.apply([x, s], layer=Add, name="Embedding-Token-Segment")
+        position_ids = inputs.pop(0) if self.custom_position_ids else None
+        x = self.apply(
+            self.simplify([x, position_ids]),
+            layer=PositionEmbedding,
+            input_dim=self.max_position,
+            output_dim=self.embedding_size,
+            merge_mode="add",
+            hierarchical=self.hierarchical_position,
+            embeddings_initializer=self.initializer,
+            custom_position_ids=self.custom_position_ids,
+            name="Embedding-Position",
+        )
+        x = self.apply_norm(x, "Embedding-Norm", epsilon=1e-12)
+        x = self.apply_dropout(x, "Embedding-Dropout")
+        if self.embedding_size != self.hidden_size:
+            x = self.apply_dense(x, self.hidden_size, "Embedding-Mapping")
+        return x  # (batch, length, hidden_size)
+
+    def apply_token_embedding(self, x):
+        return self.apply(
+            x,
+            layer=Embedding,
+            input_dim=self.vocab_size,
+            output_dim=self.embedding_size,
+            embeddings_initializer=self.initializer,
+            mask_zero=True,
+            name="Embedding-Token",
+        )
+
+    def apply_segment_embedding(self, s):
+        if self.shared_segment_embeddings:
+            return self.apply_token_embedding(s)
+        return self.apply(
+            s,
+            layer=Embedding,
+            input_dim=self.segment_vocab_size,
+            output_dim=self.embedding_size,
+            embeddings_initializer=self.initializer,
+            name="Embedding-Segment",
+        )
+
+    def apply_dense(self, x, units, name, activation=None):
+        return self.apply(
+            x,
+            layer=Dense,
+            units=units,
+            activation=get_activation(activation),
+            kernel_initializer=self.initializer,
+            name=name,
+        )
+
+    def apply_final_layers(self, inputs):
+        outputs = []
+        if self.with_pool:
+            outputs.append(self.apply_pooler(inputs))
+        if self.with_mlm:
+            outputs.append(self.apply_mlm(inputs))
+        return self.simplify(outputs) if outputs else inputs
+
+    def apply_pooler(self, x):
+        x = self.apply(x, layer=FirstToken, name="Pooler")
+        activation = "tanh" if self.with_pool is True else self.with_pool
+        x = self.apply_dense(x, self.hidden_size, "Pooler-Dense", activation)
+        if self.with_nsp:
+            x = self.apply_dense(x, 2, "NSP-Proba", "softmax")
+        return x
+
+    def apply_mlm(self, x):
+        x = self.apply_dense(x, self.embedding_size, "MLM-Dense", self.hidden_act)
+        x = self.apply_norm(x, "MLM-Norm", epsilon=1e-12)
+        x = self.apply(x, layer=Embedding, arguments={"mode": "dense"}, name="Embedding-Token")
+        x = self.apply(x, layer=ScaleOffset, scale=False, name="MLM-Bias")
+        activation = "softmax" if self.with_mlm is True else self.with_mlm
+        return self.apply(x, layer=Activation, activation=activation, name="MLM-Activation")
+
+    def load_variable(self, checkpoint, name):
+        variable = super(BERT, self).load_variable(checkpoint, name)
+        if name in self.vocabulary_variables:
+            return self.load_embeddings(variable)
+        if name == "cls/seq_relationship/output_weights":  # stored (2, hidden_size)
+            return variable.T
+        return variable
+
+    def create_variable(self, name, value, dtype=None):
+        if name == "cls/seq_relationship/output_weights":
+            value = value.T
+        return super(BERT, self).create_variable(name, value, dtype)

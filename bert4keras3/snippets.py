@@ -1,0 +1,283 @@
+"""Helpers on NumPy and the standard library that users' scripts import: text, padding, common parts of sequences.
+
+Nothing here knows a framework. Results are those of bert4keras 0.11.5; where it crashes or is wrong, the docstring says what
+happens here.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from typing import Any, Callable, Iterable, List, Sequence, Tuple, Union
+
+import numpy as np
+
+# Full-width forms of the printable ASCII characters, and the ideographic space.
+HALF_WIDTH = dict(zip(range(0xFF01, 0xFF5F), range(0x21, 0x7F)))
+HALF_WIDTH[0x3000] = 0x20
+
+
+class Memo(dict):
+    """A dict that computes a missing value once, from its key; `str.translate` takes one as its table."""
+
+    def __init__(self, compute: Callable[[Any], Any]):
+        super().__init__()
+        self.compute = compute
+
+    def __missing__(self, key: Any) -> Any:
+        value = self[key] = self.compute(key)
+        return value
+
+
+def is_string(s: Any) -> bool:
+    """True for a `str`; bytes are not one."""
+    return isinstance(s, str)
+
+
+def is_one_of(x: Any, ys: Iterable[Any]) -> bool:
+    """True if `x` itself is in `ys`: by identity, as `in` would compare tensors element by element."""
+    return any(x is y for y in ys)
+
+
+def to_array(*args: Any) -> Union[np.ndarray, List[np.ndarray]]:
+    """One argument → its array; several (or none) → the list of their arrays."""
+    arrays = [np.array(argument) for argument in args]
+    return arrays[0] if len(arrays) == 1 else arrays
+
+
+def convert_to_unicode(text: Union[str, bytes], encoding: str = 'utf-8', errors: str = 'ignore') -> str:
+    """Bytes decoded; anything else as it is."""
+    return text.decode(encoding, errors) if isinstance(text, bytes) else text
+
+
+# Two names since Python 2, where they went opposite ways.
+convert_to_str = convert_to_unicode
+
+
+def strQ2B(ustring: str) -> str:
+    """Full-width characters → their half-width forms (the reference raises NameError on Python 3)."""
+    return ustring.translate(HALF_WIDTH)
+
+
+def string_matching(s: str, keywords: Iterable[str]) -> bool:
+    """True if at least one of `keywords`, regular expressions, is found in `s`."""
+    return any(re.search(keyword, s) for keyword in keywords)
+
+
+def _unless_nonspacing(code: int) -> Any:
+    return None if unicodedata.category(chr(code)) == 'Mn' else code
+
+
+_WITHOUT_MARKS = Memo(_unless_nonspacing)
+
+
+def lowercase_and_normalize(text: str) -> str:
+    """Lower case → canonical decomposition (NFD) → without non-spacing marks: 'É' → 'e'."""
+    text = text.lower()
+    if text.isascii():
+        return text
+    return unicodedata.normalize('NFD', text).translate(_WITHOUT_MARKS)
+
+
+def text_segmentate(text: str, maxlen: int, seps: Sequence[str] = '\n', strips: str = None) -> List[str]:
+    """Cut `text` into pieces of about `maxlen` characters, at the first of `seps` where that does, else at finer ones.
+
+    Each piece is stripped of white space, then of the characters `strips`. A piece in which no separator is left may be longer.
+    """
+    text = text.strip().strip(strips)
+    if not seps or len(text) <= maxlen:
+        return [text]
+
+    separator, finer = seps[0], seps[1:]
+    chunks = ['']
+    for piece in text.split(separator):
+        if chunks[-1] and piece and len(chunks[-1]) + len(piece) >= maxlen:
+            chunks.append('')
+        chunks[-1] += piece + separator
+    chunks[-1] = chunks[-1][: -len(separator)]
+    return [short for chunk in chunks if chunk for short in text_segmentate(chunk, maxlen, finer, strips)]
+
+
+def sequence_padding(
+    inputs: Sequence[Any],
+    length: Union[int, Sequence[int]] = None,
+    value: Any = 0,
+    seq_dims: int = 1,
+    mode: str = 'post',
+) -> np.ndarray:
+    """Cut or fill sequences to one length: batch × (length_1, …, length_seq_dims, features…) → one array.
+
+    `length` is one number or one for each of the `seq_dims` leading axes; None means the longest of `inputs`. Sequences that are
+    too long lose their end in both modes. `mode` says where `value` goes: 'post' behind, 'pre' in front.
+    `value` is cast to the type of each sequence, and the batch has the common type of all: an empty list makes it float64.
+    Raises ValueError for no inputs, another mode, or shapes that do not fit together.
+    """
+    if mode not in ('post', 'pre'):
+        raise ValueError("sequence_padding: mode expected 'post' or 'pre', got %r" % (mode,))
+    arrays = [np.asarray(sequence) for sequence in inputs]
+    if not arrays:
+        raise ValueError('sequence_padding: expected at least one sequence, got none')
+    features = arrays[0].shape[seq_dims:]
+    for array in arrays:
+        if array.ndim < seq_dims or array.shape[seq_dims:] != features:
+            raise ValueError(
+                'sequence_padding: expected %d sequence axes, then %s, in every input, got shape %s'
+                % (seq_dims, features, array.shape)
+            )
+
+    if length is None:
+        length = np.max([array.shape[:seq_dims] for array in arrays], axis=0)
+    lengths = np.atleast_1d(length)[:seq_dims]
+    if len(lengths) < seq_dims:
+        raise ValueError('sequence_padding: length expected %d numbers, got %r' % (seq_dims, length))
+
+    outputs = np.empty((len(arrays), *lengths, *features), np.result_type(*[array.dtype for array in arrays]))
+    for output, array in zip(outputs, arrays):
+        array = array[tuple(slice(size) for size in lengths)]
+        output[...] = np.array(value).astype(array.dtype)
+        if mode == 'post':
+            output[tuple(slice(size) for size in array.shape[:seq_dims])] = array
+        else:
+            output[tuple(slice(n - size, None) for n, size in zip(lengths, array.shape))] = array
+    return outputs
+
+
+def truncate_sequences(maxlen: int, indices: Union[int, Sequence[int]], *sequences: List[Any]) -> List[List[Any]]:
+    """Shorten lists in place, the longest first (the first of equals), until `maxlen` items are left in all.
+
+    Items go at `indices`, one index for all or one for each sequence, counted anew after each. Returns the lists that were not
+    empty. `indices` stay with their sequences when one is empty, which shifts them in the reference.
+    Raises ValueError, with the lists untouched, if items would have to go that are not there (IndexError in the reference).
+    """
+    sequences = [sequence for sequence in sequences if sequence is not None]
+    if not isinstance(indices, (list, tuple)):
+        indices = [indices] * len(sequences)
+    if len(indices) < len(sequences):
+        raise ValueError('truncate_sequences: expected %d indices, got %r' % (len(sequences), indices))
+    pairs = [(sequence, index) for sequence, index in zip(sequences, indices) if sequence]
+
+    kept = [len(sequence) for sequence, _ in pairs]
+    while kept and sum(kept) > max(maxlen, 0):
+        kept[kept.index(max(kept))] -= 1
+
+    spans = []
+    for (sequence, index), size in zip(pairs, kept):
+        cut = len(sequence) - size
+        stop = len(sequence) + index + 1 if index < 0 else index + cut
+        if maxlen < 0 or cut and not cut <= stop <= len(sequence):
+            raise ValueError(
+                'truncate_sequences: cannot get to maxlen %r by taking items at %d from %d items'
+                % (maxlen, index, len(sequence))
+            )
+        spans.append(slice(stop - cut, stop))
+    for (sequence, _), span in zip(pairs, spans):
+        del sequence[span]
+    return [sequence for sequence, _ in pairs]
+
+
+def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    """exp(x) ÷ its sum along `axis`, finite for large scores; same shape as `x`."""
+    x = np.asarray(x)
+    x = np.exp(x - x.max(axis=axis, keepdims=True))
+    return x / x.sum(axis=axis, keepdims=True)
+
+
+def insert_arguments(**arguments: Any) -> Callable:
+    """Decorate `__init__`: these keyword arguments, with these defaults, become attributes before it runs, and do not reach it."""
+
+    def decorate(method: Callable) -> Callable:
+        @functools.wraps(method)
+        def wrapper(self, *args, **kwargs):
+            for name, default in arguments.items():
+                setattr(self, name, kwargs.pop(name, default))
+            return method(self, *args, **kwargs)
+
+        return wrapper
+
+    return decorate
+
+
+def delete_arguments(*arguments: str) -> Callable:
+    """Decorate `__init__`: these keyword arguments are unknown to it; a call with one raises TypeError."""
+
+    def decorate(method: Callable) -> Callable:
+        @functools.wraps(method)
+        def wrapper(self, *args, **kwargs):
+            for name in arguments:
+                if name in kwargs:
+                    raise TypeError('%s got an unexpected keyword argument %r' % (type(self).__name__, name))
+            return method(self, *args, **kwargs)
+
+        return wrapper
+
+    return decorate
+
+
+def longest_common_substring(
+    source: Sequence[Any], target: Sequence[Any]
+) -> Tuple[int, Tuple[int, int, int, int]]:
+    """Length of the longest slice in both, and (start, end, start, end) of it in `source` and `target`.
+
+    Of several, the one that ends first in `source`, then in `target`. Time O(source × target).
+    """
+    longest, span = 0, (0, 0, 0, 0)
+    above = [0] * (len(target) + 1)  # length of the common slice that ends at (i - 1, j)
+    for i, item in enumerate(source, 1):
+        row = [0] * len(above)
+        for j, other in enumerate(target, 1):
+            if item == other:
+                row[j] = size = above[j - 1] + 1
+                if size > longest:
+                    longest, span = size, (i - size, i, j - size, j)
+        above = row
+    return longest, span
+
+
+def longest_common_subsequence(
+    source: Sequence[Any], target: Sequence[Any]
+) -> Tuple[int, List[Tuple[int, int]]]:
+    """Length of the longest subsequence of both, and its pairs (index in `source`, index in `target`).
+
+    Of several, the one found walking back from both ends, `source` first. Time and memory O(source × target).
+    """
+    lengths = [[0] * (len(target) + 1)]  # lengths[i][j]: for source[:i] and target[:j]
+    for item in source:
+        above, row = lengths[-1], [0]
+        for j, other in enumerate(target):
+            row.append(above[j] + 1 if item == other else max(row[j], above[j + 1]))
+        lengths.append(row)
+
+    i, j, pairs = len(source), len(target), []
+    while lengths[i][j]:
+        if source[i - 1] == target[j - 1]:
+            i, j = i - 1, j - 1
+            pairs.append((i, j))
+        elif lengths[i][j - 1] > lengths[i - 1][j]:
+            j -= 1
+        else:
+            i -= 1
+    return len(pairs), pairs[::-1]
+
+
+def orthogonally_resize(a: np.ndarray, new_shape: Sequence[int], window: int = 2) -> np.ndarray:
+    """Resize an array of weights to `new_shape`, keeping its norm: each axis is cut, or its groups of `window` rows are repeated.
+
+    A growing axis repeats each group ⌈new ÷ old⌉ times. An array that is all 0 stays so (NaN in the reference).
+    Raises ValueError if the numbers of axes differ, or a growing axis is not a multiple of `window`.
+    """
+    a = np.asarray(a)
+    if a.ndim != len(new_shape):
+        raise ValueError('orthogonally_resize: expected %d axes in new_shape, got %r' % (a.ndim, new_shape))
+    rows = []
+    for old, new in zip(a.shape, new_shape):
+        index = np.arange(new)
+        if new > old:
+            if old == 0 or old % window:
+                raise ValueError('orthogonally_resize: an axis of %d does not grow by groups of %d' % (old, window))
+            repeats = -(-new // old)
+            index = index // (window * repeats) * window + index % window
+        rows.append(index)
+    resized = a[np.ix_(*rows)]
+    norm = np.linalg.norm(resized)
+    return resized / norm * np.linalg.norm(a) if norm else resized / 1

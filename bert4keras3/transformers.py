@@ -1,0 +1,327 @@
+"""Transformer: the engine that turns a configuration into a Keras model and loads its weights.
+
+A model class says which layers follow each other; `apply` makes a layer the first time that its name is met
+and uses it again afterwards. Names are stable: they carry weights, caches, shared layers and parity reports.
+"""
+
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+
+import numpy as np
+
+from bert4keras3.backend import K, Model, get_activation, keras
+from bert4keras3.blocks import ResidualBlocks
+from bert4keras3.checkpoints import open_checkpoint, save_checkpoint
+from bert4keras3.layers import (
+    Add,
+    CausalMask,
+    Concatenate1D,
+    Dropout,
+    Embedding,
+    Input,
+    Lambda,
+    MultiHeadAttention,
+    UniLMMask,
+)
+from bert4keras3.weights import (
+    LoadingReport,
+    expand_table,
+    iterate_weights,
+    load_weights,
+    resize_like_wider_model,
+)
+
+
+class Transformer(ResidualBlocks):
+    """Base of all models: inputs → embeddings → main layers → final layers.
+
+    vocab_size, hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act: as in a
+    checkpoint's configuration; a list as `hidden_act` makes the feed-forward layers gated.
+    dropout_rate, attention_dropout_rate: 0 where None.
+    embedding_size: of the token embeddings, `hidden_size` where None.
+    attention_head_size: of values, hidden_size // num_attention_heads where None; attention_key_size: of
+    queries and keys, attention_head_size where None.
+    sequence_length: fixes the length of the inputs.
+    keep_tokens: rows of the checkpoint's vocabulary to keep, in this order; compound_tokens: for each token to
+    append, the ids (of kept rows) whose embeddings are averaged, or (ids, weights).
+    residual_attention_scores: adds each layer's scores to the next: https://arxiv.org/abs/2012.11747
+    ignore_invalid_weights: a variable that the checkpoint lacks is logged and skipped.
+    autoresize_weights: a variable of another size is repeated or cut to fit.
+    layers: {name: layer} to share; prefix: put before every layer's name; name: of the Keras model.
+    """
+
+    weight_table = {}  # type: Dict[str, str]
+
+    def __init__(
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        num_hidden_layers: int,
+        num_attention_heads: int,
+        intermediate_size: int,
+        hidden_act: Any,
+        dropout_rate: Optional[float] = None,
+        attention_dropout_rate: Optional[float] = None,
+        embedding_size: Optional[int] = None,
+        attention_head_size: Optional[int] = None,
+        attention_key_size: Optional[int] = None,
+        sequence_length: Optional[int] = None,
+        keep_tokens: Optional[Sequence[int]] = None,
+        compound_tokens: Optional[Sequence[Any]] = None,
+        residual_attention_scores: bool = False,
+        ignore_invalid_weights: bool = False,
+        autoresize_weights: bool = False,
+        layers: Optional[Dict[str, Any]] = None,
+        prefix: Optional[str] = None,
+        name: Optional[str] = None,
+        **kwargs: Any
+    ) -> None:
+        self.vocab_size = len(keep_tokens) if keep_tokens is not None else vocab_size
+        self.vocab_size += len(compound_tokens or [])
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.attention_head_size = attention_head_size or hidden_size // num_attention_heads
+        self.attention_key_size = attention_key_size or self.attention_head_size
+        self.intermediate_size = intermediate_size
+        self.hidden_act = hidden_act
+        self.dropout_rate = dropout_rate or 0
+        self.attention_dropout_rate = attention_dropout_rate or 0
+        self.embedding_size = embedding_size or hidden_size
+        self.sequence_length = sequence_length
+        self.keep_tokens = keep_tokens
+        self.compound_tokens = compound_tokens
+        self.residual_attention_scores = residual_attention_scores
+        self.ignore_invalid_weights = ignore_invalid_weights
+        self.autoresize_weights = autoresize_weights
+        self.layers = {} if layers is None else layers
+        self.prefix = prefix or ""
+        self.name = name
+        self.attention_bias = None
+        self.position_bias = None
+        self.attention_scores = None
+        self.built = False
+
+    # Building
+
+    def build(
+        self,
+        attention_caches: Optional[Dict[str, Sequence[Any]]] = None,
+        layer_norm_cond: Any = None,
+        layer_norm_cond_hidden_size: Optional[int] = None,
+        layer_norm_cond_hidden_act: Any = None,
+        additional_input_layers: Any = None,
+        **kwargs: Any
+    ) -> None:
+        """Make the Keras model, `self.model`.
+
+        attention_caches: {attention layer's name: [keys, values]}, (batch, length, size) tensors to which the
+        layer's own keys and values are appended.
+        layer_norm_cond: (batch, size) tensor that steers every layer normalization, projected to
+        `layer_norm_cond_hidden_size` with `layer_norm_cond_hidden_act` first, where given.
+        additional_input_layers: more inputs of the model, such as those behind the two above.
+        """
+        if self.built:
+            return
+        inputs = self.get_inputs()
+        self.set_inputs(inputs, additional_input_layers)
+        self.attention_caches = attention_caches or {}
+        self.layer_norm_conds = [
+            layer_norm_cond,
+            layer_norm_cond_hidden_size,
+            layer_norm_cond_hidden_act or "linear",
+        ]
+        self.set_outputs(self.call(inputs))
+        self.model = Model(self.input, self.output, name=self.name)
+        self.built = True
+
+    def call(self, inputs):
+        """Embeddings → main layers → final layers."""
+        outputs = self.apply_embeddings(inputs)
+        for index in range(self.num_hidden_layers):
+            outputs = self.apply_main_layers(outputs, index)
+        return self.apply_final_layers(outputs)
+
+    def prefixed(self, name: Optional[str]) -> Optional[str]:
+        return None if name is None else self.prefix + name
+
+    def apply(self, inputs: Any = None, layer: Any = None, arguments: Optional[dict] = None, **kwargs: Any):
+        """Call the layer of this name, made from class `layer` and `kwargs` the first time.
+
+        arguments: for the layer's call. Without `inputs` the layer itself is returned.
+        """
+        if layer is Dropout and self.dropout_rate == 0:
+            return inputs
+        name = self.prefixed(kwargs.get("name"))
+        kwargs["name"] = name
+        if layer is Input:  # never shared: two models of the same layers have inputs of their own
+            return layer(**kwargs)
+        arguments = dict(arguments or {})
+        if layer is Lambda:
+            kwargs["arguments"], arguments = arguments, {}
+        if layer is MultiHeadAttention and self.residual_attention_scores:
+            kwargs["return_attention_scores"] = True
+        if isinstance(kwargs.get("activation"), str):
+            kwargs["activation"] = get_activation(kwargs["activation"])
+        if name not in self.layers:
+            made = layer(**kwargs)
+            name = made.name
+            self.layers[name] = made
+        layer = self.layers[name]
+        if inputs is None:
+            return layer
+        if isinstance(layer, MultiHeadAttention):
+            return self.apply_attention(inputs, layer, arguments)
+        return layer(inputs, **arguments)
+
+    def apply_attention(self, inputs, layer, arguments):
+        """Call an attention layer with its caches and, in a RealFormer, the scores of the layer before."""
+        inputs = list(inputs)
+        if layer.name in self.attention_caches:
+            for place, cache, part in zip((1, 2), self.attention_caches[layer.name], ("Key", "Value")):
+                join = Concatenate1D(name="%s-Cached-%s" % (layer.name, part))
+                inputs[place] = join([cache, inputs[place]])
+        if not self.residual_attention_scores:
+            return layer(inputs, **arguments)
+        if self.attention_scores is not None:
+            if arguments.get("a_bias"):
+                join = Add(name=layer.name + "-Attention-Bias")
+                inputs[3] = join([inputs[3], self.attention_scores])
+            else:
+                inputs.insert(3, self.attention_scores)
+                arguments["a_bias"] = True
+        outputs, self.attention_scores = layer(inputs, **arguments)
+        return outputs
+
+    def get_inputs(self):
+        raise NotImplementedError
+
+    def apply_embeddings(self, inputs):
+        raise NotImplementedError
+
+    def apply_final_layers(self, inputs):
+        raise NotImplementedError
+
+    def compute_attention_bias(self, inputs=None):
+        """Bias of all attention scores, made once; None for none."""
+        return self.attention_bias
+
+    def compute_position_bias(self, inputs=None):
+        """Position bias of all attention scores, made once; None for none."""
+        return self.position_bias
+
+    def apply_input(self, name: str):
+        """A (batch, length) input of ids. Ids are floats as in Keras 2, wide enough for every vocabulary."""
+        dtype = "float64" if K.floatx() == "float64" else "float32"
+        return self.apply(layer=Input, shape=(self.sequence_length,), dtype=dtype, name=name)
+
+    def set_inputs(self, inputs, additional_input_layers=None):
+        """Set `inputs`, a list, and `input`, the same or its only item."""
+        self.inputs = as_list(inputs) + as_list(additional_input_layers)
+        self.input = self.inputs if len(self.inputs) > 1 else self.inputs[0]
+
+    def set_outputs(self, outputs):
+        """Set `outputs`, a list, and `output`, the same or its only item."""
+        self.outputs = as_list(outputs)
+        self.output = self.outputs if len(self.outputs) > 1 else self.outputs[0]
+
+    @property
+    def initializer(self):
+        return keras.initializers.TruncatedNormal(stddev=0.02)
+
+    def simplify(self, inputs):
+        """Drop the Nones of a list; an only item stands alone."""
+        inputs = [item for item in inputs if item is not None]
+        return inputs[0] if len(inputs) == 1 else inputs
+
+    # Weights
+
+    def variable_mapping(self) -> Dict[str, List[str]]:
+        """{layer name: names of its weights in the checkpoint}, from `weight_table`."""
+        return expand_table(self.weight_table, self.num_hidden_layers)
+
+    def load_variable(self, checkpoint: Any, name: str) -> np.ndarray:
+        """A variable in the layout of the layer's weight. checkpoint: a path, a dict or an open checkpoint."""
+        return open_checkpoint(checkpoint)[name]
+
+    def create_variable(self, name: str, value: np.ndarray, dtype: Optional[str] = None) -> np.ndarray:
+        """A weight in the layout of the checkpoint, the inverse of `load_variable`."""
+        return value
+
+    def load_embeddings(self, embeddings: np.ndarray) -> np.ndarray:
+        """Rows of a vocabulary after `keep_tokens` and `compound_tokens`."""
+        if self.keep_tokens is not None:
+            size = len(embeddings)
+            outside = [token for token in self.keep_tokens if not 0 <= token < size]
+            if outside:
+                raise ValueError(
+                    "keep_tokens: expected ids from 0 to %d, the rows of the checkpoint's vocabulary, got %r"
+                    % (size - 1, outside[:5])
+                )
+            embeddings = embeddings[self.keep_tokens]
+        if self.compound_tokens is not None:
+            appended = []
+            for item in self.compound_tokens:
+                ids, weights = (item, None) if isinstance(item, list) else item
+                rows = embeddings[list(ids)].astype("float64")
+                appended.append(np.average(rows, axis=0, weights=weights))
+            embeddings = np.concatenate([embeddings, np.array(appended, dtype=embeddings.dtype)])
+        return embeddings
+
+    def load_weights_from_checkpoint(
+        self, checkpoint: Any, mapping: Optional[Mapping[str, List[str]]] = None
+    ) -> LoadingReport:
+        """Load a TensorFlow checkpoint (its prefix), a `.npz`, a `.safetensors` or a dict of arrays.
+
+        mapping: {layer name: variable names}, `variable_mapping()` where None. All of it is checked before the
+        first weight is set. Raises CheckpointError, whose text names file, variable and remedy.
+        """
+        return load_weights(
+            self.layers,
+            self.mapped_layers(mapping),
+            open_checkpoint(checkpoint),
+            self.load_variable,
+            ignore_invalid_weights=self.ignore_invalid_weights,
+            resize=resize_like_wider_model if self.autoresize_weights else None,
+        )
+
+    def save_weights_as_checkpoint(
+        self, filename: str, mapping: Optional[Mapping[str, List[str]]] = None, dtype: Optional[str] = None
+    ) -> None:
+        """Write a checkpoint that TensorFlow, bert4keras and `load_weights_from_checkpoint` read.
+
+        filename: its prefix. dtype: of the variables in the file, such as "float16"; as in the model where None.
+        """
+        variables = iterate_weights(self.layers, self.mapped_layers(mapping))
+        save_checkpoint(
+            filename, ((name, self.create_variable(name, value, dtype)) for name, value in variables), dtype=dtype
+        )
+
+    def mapped_layers(self, mapping=None):
+        """The rows of the mapping whose layers this model has, with their prefix."""
+        mapping = mapping or self.variable_mapping()
+        prefixed = {self.prefixed(layer): names for layer, names in mapping.items()}
+        return {layer: names for layer, names in prefixed.items() if layer in self.layers}
+
+
+def as_list(items):
+    if items is None:
+        return []
+    return list(items) if isinstance(items, (list, tuple)) else [items]
+
+
+class LM_Mask(object):
+    """Mixin: each token sees itself and what stands before it."""
+
+    def compute_attention_bias(self, inputs=None):
+        if self.attention_bias is None:
+            self.attention_bias = self.apply(self.inputs[0], layer=CausalMask, name="Attention-LM-Mask")
+        return self.attention_bias
+
+
+class UniLM_Mask(object):
+    """Mixin: segment 0 sees itself, segment 1 what stands before it too. https://arxiv.org/abs/1905.03197"""
+
+    def compute_attention_bias(self, inputs=None):
+        if self.attention_bias is None:
+            self.attention_bias = self.apply(self.inputs[1], layer=UniLMMask, name="Attention-UniLM-Mask")
+        return self.attention_bias

@@ -1,0 +1,156 @@
+"""Weights between a checkpoint and the layers of a model.
+
+A weight table has one row a layer, `{layer name: variable names}`, in the order of the layer's weights. Names
+are written with braces as in a shell: `output/dense/{kernel,bias}` stands for two names; `%d` is the number
+of the Transformer block.
+"""
+
+import logging
+import re
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Tuple
+
+import numpy as np
+
+from bert4keras3.backend import get_values, set_values, weight_shape
+from bert4keras3.checkpoints import CheckpointError, VariableNotFoundError
+from bert4keras3.layers import FeedForward, MultiHeadAttention
+from bert4keras3.snippets import orthogonally_resize
+
+logger = logging.getLogger("bert4keras3")
+
+
+def expand_braces(pattern: str) -> List[str]:
+    """`a/{b,c}/{d,e}` → a/b/d, a/b/e, a/c/d, a/c/e; braces may stand inside braces."""
+    depth, start = 0, pattern.find("{")
+    if start < 0:
+        return [pattern]
+    options, begin = [], start + 1
+    for end in range(start, len(pattern)):
+        depth += {"{": 1, "}": -1}.get(pattern[end], 0)
+        if depth == 0 or (depth == 1 and pattern[end] == ","):
+            options.append(pattern[begin:end])
+            begin = end + 1
+        if depth == 0:
+            break
+    return [
+        pattern[:start] + middle + tail
+        for option in options
+        for middle in expand_braces(option)
+        for tail in expand_braces(pattern[begin:])
+    ]
+
+
+def expand_table(table: Mapping[str, str], num_hidden_layers: int) -> Dict[str, List[str]]:
+    """A weight table with its braces expanded and each row with %d repeated for every block."""
+    single = [(layer, names) for layer, names in table.items() if "%d" not in layer + names]
+    rows = [
+        (re.sub("%d", str(i), layer), re.sub("%d", str(i), names))
+        for i in range(num_hidden_layers)
+        for layer, names in table.items()
+        if "%d" in layer + names
+    ]
+    return {layer: expand_braces(names) for layer, names in single + rows}
+
+
+class LoadingReport(NamedTuple):
+    """What `load_weights_from_checkpoint` did, in names of checkpoint variables."""
+
+    used: List[str]
+    unused: List[str]
+    missing: List[str]
+    resized: List[str]
+
+    def __str__(self):
+        return ", ".join("%d %s" % (len(names), kind) for kind, names in self._asdict().items())
+
+
+class Assignment(NamedTuple):
+    """One weight and the value that it is about to get."""
+
+    layer: Any
+    index: int
+    weight: Any
+    variable: str
+    value: np.ndarray
+
+
+def load_weights(
+    layers: Mapping[str, Any],
+    mapping: Mapping[str, List[str]],
+    checkpoint: Mapping[str, np.ndarray],
+    load_variable: Callable[[Mapping, str], np.ndarray],
+    ignore_invalid_weights: bool = False,
+    resize: Any = None,
+) -> LoadingReport:
+    """Set the weights of the layers from a checkpoint. Everything is read and checked before the first is set.
+
+    mapping: layer name → variable names, in the order of the layer's weights.
+    load_variable: (checkpoint, name) → value in the layout of the weight.
+    resize: (layer, index, value, shape) → value of that shape, where shapes may differ.
+    Raises VariableNotFoundError for a name that the checkpoint lacks (unless `ignore_invalid_weights`),
+    CheckpointError for a shape that does not fit.
+    """
+    assignments, missing, resized = [], [], []  # type: List[Assignment], List[str], List[str]
+    for layer_name, variables in mapping.items():
+        layer = layers[layer_name]
+        for index, (weight, variable) in enumerate(zip(layer.weights, variables)):
+            try:
+                value = load_variable(checkpoint, variable)
+            except VariableNotFoundError as error:
+                if not ignore_invalid_weights:
+                    raise
+                logger.warning("%s Ignored; layer %s keeps its initial value.", error, layer_name)
+                missing.append(variable)
+                continue
+            shape = weight_shape(weight)
+            if tuple(value.shape) != shape and resize is not None:
+                value = resize(layer, index, value, shape)
+                resized.append(variable)
+            if tuple(value.shape) != shape:
+                raise CheckpointError(
+                    "%s: variable %r has shape %r, but weight %d of layer %r expects %r. Check the sizes in the "
+                    "configuration and the model class, or resize with autoresize_weights=True."
+                    % (describe(checkpoint), variable, tuple(value.shape), index, layer_name, shape)
+                )
+            assignments.append(Assignment(layer, index, weight, variable, value))
+
+    for layer_name in mapping:
+        layer = layers[layer_name]
+        set_values([(one.weight, one.value) for one in assignments if one.layer is layer])
+    used = [one.variable for one in assignments]
+    report = LoadingReport(used, sorted(set(checkpoint) - set(used)), missing, resized)
+    logger.info("%s: %s", describe(checkpoint), report)
+    return report
+
+
+def describe(checkpoint: Any) -> str:
+    return str(getattr(checkpoint, "path", None) or "the given weights")
+
+
+def iterate_weights(
+    layers: Mapping[str, Any], mapping: Mapping[str, List[str]]
+) -> Iterable[Tuple[str, np.ndarray]]:
+    """(variable name, value) of all mapped weights, one layer in memory at a time."""
+    for layer_name, variables in mapping.items():
+        for variable, value in zip(variables, get_values(layers[layer_name].weights)):
+            yield variable, value
+
+
+def resize_like_wider_model(layer: Any, index: int, value: np.ndarray, shape: Tuple[int, ...]) -> np.ndarray:
+    """A weight repeated or cut to another size so that the layer computes nearly the same.
+
+    Queries and keys are scaled so that scores keep their size, the two parts of a feed-forward layer so that
+    its output does: https://kexue.fm/archives/8444
+    """
+    resized = orthogonally_resize(value, shape)
+    if isinstance(layer, MultiHeadAttention):
+        queries_and_keys = 4 if layer.use_bias else 2
+        if layer.attention_scale and index < queries_and_keys:
+            return resized * (shape[-1] / value.shape[-1]) ** 0.25
+    if isinstance(layer, FeedForward):
+        inner = 2 if layer.use_bias else 1
+        piecewise_linear = layer.activation[0].__name__ in ("relu", "leaky_relu")
+        if index < inner and not piecewise_linear:
+            return resized * np.sqrt(shape[-1] / value.shape[-1])
+        return resized * np.sqrt(value.shape[0] / shape[0])
+    return resized
