@@ -1,7 +1,7 @@
-"""Helpers on NumPy and the standard library that users' scripts import: text, padding, common parts of sequences.
+"""Helpers that users' scripts import: text, padding, truncation, common parts of sequences.
 
-Nothing here knows a framework. Results are those of bert4keras 0.11.5; where it crashes or is wrong, the docstring says what
-happens here.
+NumPy and the standard library only, no framework. Results are those of bert4keras 0.11.5; where it crashes or
+is wrong, the docstring says what happens here.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from typing import Any, Callable, Iterable, List, Sequence, Tuple, Union
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -40,13 +41,13 @@ def is_one_of(x: Any, ys: Iterable[Any]) -> bool:
     return any(x is y for y in ys)
 
 
-def to_array(*args: Any) -> Union[np.ndarray, List[np.ndarray]]:
+def to_array(*args: Any) -> np.ndarray | list[np.ndarray]:
     """One argument → its array; several (or none) → the list of their arrays."""
     arrays = [np.array(argument) for argument in args]
     return arrays[0] if len(arrays) == 1 else arrays
 
 
-def convert_to_unicode(text: Union[str, bytes], encoding: str = 'utf-8', errors: str = 'ignore') -> str:
+def convert_to_unicode(text: str | bytes, encoding: str = "utf-8", errors: str = "ignore") -> str:
     """Bytes decoded; anything else as it is."""
     return text.decode(encoding, errors) if isinstance(text, bytes) else text
 
@@ -66,7 +67,7 @@ def string_matching(s: str, keywords: Iterable[str]) -> bool:
 
 
 def _unless_nonspacing(code: int) -> Any:
-    return None if unicodedata.category(chr(code)) == 'Mn' else code
+    return None if unicodedata.category(chr(code)) == "Mn" else code
 
 
 _WITHOUT_MARKS = Memo(_unless_nonspacing)
@@ -77,23 +78,26 @@ def lowercase_and_normalize(text: str) -> str:
     text = text.lower()
     if text.isascii():
         return text
-    return unicodedata.normalize('NFD', text).translate(_WITHOUT_MARKS)
+    return unicodedata.normalize("NFD", text).translate(_WITHOUT_MARKS)
 
 
-def text_segmentate(text: str, maxlen: int, seps: Sequence[str] = '\n', strips: str = None) -> List[str]:
-    """Cut `text` into pieces of about `maxlen` characters, at the first of `seps` where that does, else at finer ones.
+def text_segmentate(
+    text: str, maxlen: int, seps: Sequence[str] = "\n", strips: str | None = None
+) -> list[str]:
+    """Cut `text` into pieces of about `maxlen` characters, at the first of `seps`, then at finer ones.
 
-    Each piece is stripped of white space, then of the characters `strips`. A piece in which no separator is left may be longer.
+    Each piece is stripped of white space, then of the characters `strips`. A piece in which no separator is
+    left may be longer.
     """
     text = text.strip().strip(strips)
     if not seps or len(text) <= maxlen:
         return [text]
 
     separator, finer = seps[0], seps[1:]
-    chunks = ['']
+    chunks = [""]
     for piece in text.split(separator):
         if chunks[-1] and piece and len(chunks[-1]) + len(piece) >= maxlen:
-            chunks.append('')
+            chunks.append("")
         chunks[-1] += piece + separator
     chunks[-1] = chunks[-1][: -len(separator)]
     return [short for chunk in chunks if chunk for short in text_segmentate(chunk, maxlen, finer, strips)]
@@ -101,60 +105,63 @@ def text_segmentate(text: str, maxlen: int, seps: Sequence[str] = '\n', strips: 
 
 def sequence_padding(
     inputs: Sequence[Any],
-    length: Union[int, Sequence[int]] = None,
+    length: int | Sequence[int] | None = None,
     value: Any = 0,
     seq_dims: int = 1,
-    mode: str = 'post',
+    mode: str = "post",
 ) -> np.ndarray:
     """Cut or fill sequences to one length: batch × (length_1, …, length_seq_dims, features…) → one array.
 
-    `length` is one number or one for each of the `seq_dims` leading axes; None means the longest of `inputs`. Sequences that are
-    too long lose their end in both modes. `mode` says where `value` goes: 'post' behind, 'pre' in front.
-    `value` is cast to the type of each sequence, and the batch has the common type of all: an empty list makes it float64.
-    Raises ValueError for no inputs, another mode, or shapes that do not fit together.
+    `length` is one number or one for each of the `seq_dims` leading axes; None means the longest of `inputs`.
+    Sequences that are too long lose their end in both modes. `mode` says where `value` goes: 'post' behind,
+    'pre' in front. `value` is cast to the type of each sequence as cut, and the batch has the common type of
+    all: an empty list makes it float64. Raises ValueError for no inputs, another mode, or shapes that do not
+    fit together.
     """
-    if mode not in ('post', 'pre'):
-        raise ValueError("sequence_padding: mode expected 'post' or 'pre', got %r" % (mode,))
+    if mode not in ("post", "pre"):
+        raise ValueError(f"sequence_padding: mode expected 'post' or 'pre', got {mode!r}")
+    if length is not None:
+        lengths = np.atleast_1d(length)[:seq_dims]
+        if len(lengths) < seq_dims:
+            raise ValueError(f"sequence_padding: length expected {seq_dims} numbers, got {length!r}")
+        inputs = [sequence[: lengths[0]] for sequence in inputs]
     arrays = [np.asarray(sequence) for sequence in inputs]
     if not arrays:
-        raise ValueError('sequence_padding: expected at least one sequence, got none')
+        raise ValueError("sequence_padding: expected at least one sequence, got none")
     features = arrays[0].shape[seq_dims:]
     for array in arrays:
         if array.ndim < seq_dims or array.shape[seq_dims:] != features:
             raise ValueError(
-                'sequence_padding: expected %d sequence axes, then %s, in every input, got shape %s'
-                % (seq_dims, features, array.shape)
+                f"sequence_padding: every input expected with {seq_dims} sequence axes, then {features}, "
+                f"got shape {array.shape}"
             )
-
     if length is None:
-        length = np.max([array.shape[:seq_dims] for array in arrays], axis=0)
-    lengths = np.atleast_1d(length)[:seq_dims]
-    if len(lengths) < seq_dims:
-        raise ValueError('sequence_padding: length expected %d numbers, got %r' % (seq_dims, length))
+        lengths = np.max([array.shape[:seq_dims] for array in arrays], axis=0)
 
     outputs = np.empty((len(arrays), *lengths, *features), np.result_type(*[array.dtype for array in arrays]))
     for output, array in zip(outputs, arrays):
         array = array[tuple(slice(size) for size in lengths)]
         output[...] = np.array(value).astype(array.dtype)
-        if mode == 'post':
+        if mode == "post":
             output[tuple(slice(size) for size in array.shape[:seq_dims])] = array
         else:
             output[tuple(slice(n - size, None) for n, size in zip(lengths, array.shape))] = array
     return outputs
 
 
-def truncate_sequences(maxlen: int, indices: Union[int, Sequence[int]], *sequences: List[Any]) -> List[List[Any]]:
+def truncate_sequences(maxlen: int, indices: int | Sequence[int], *sequences: list[Any]) -> list[list[Any]]:
     """Shorten lists in place, the longest first (the first of equals), until `maxlen` items are left in all.
 
-    Items go at `indices`, one index for all or one for each sequence, counted anew after each. Returns the lists that were not
-    empty. `indices` stay with their sequences when one is empty, which shifts them in the reference.
-    Raises ValueError, with the lists untouched, if items would have to go that are not there (IndexError in the reference).
+    Items go at `indices`, one index for all or one for each sequence, counted anew after each. Returns the
+    lists that were not empty. `indices` stay with their sequences when one is empty, which shifts them in the
+    reference. Raises ValueError, with the lists untouched, if items would have to go that are not there
+    (IndexError in the reference).
     """
     sequences = [sequence for sequence in sequences if sequence is not None]
     if not isinstance(indices, (list, tuple)):
         indices = [indices] * len(sequences)
     if len(indices) < len(sequences):
-        raise ValueError('truncate_sequences: expected %d indices, got %r' % (len(sequences), indices))
+        raise ValueError(f"truncate_sequences: expected {len(sequences)} indices, got {indices!r}")
     pairs = [(sequence, index) for sequence, index in zip(sequences, indices) if sequence]
 
     kept = [len(sequence) for sequence, _ in pairs]
@@ -167,8 +174,8 @@ def truncate_sequences(maxlen: int, indices: Union[int, Sequence[int]], *sequenc
         stop = len(sequence) + index + 1 if index < 0 else index + cut
         if maxlen < 0 or cut and not cut <= stop <= len(sequence):
             raise ValueError(
-                'truncate_sequences: cannot get to maxlen %r by taking items at %d from %d items'
-                % (maxlen, index, len(sequence))
+                f"truncate_sequences: cannot cut {len(sequence)} items to {size} at index {index}, "
+                f"which maxlen {maxlen} asks for"
             )
         spans.append(slice(stop - cut, stop))
     for (sequence, _), span in zip(pairs, spans):
@@ -184,7 +191,7 @@ def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 def insert_arguments(**arguments: Any) -> Callable:
-    """Decorate `__init__`: these keyword arguments, with these defaults, become attributes before it runs, and do not reach it."""
+    """Decorate `__init__`: these keyword arguments, or defaults, become attributes and do not reach it."""
 
     def decorate(method: Callable) -> Callable:
         @functools.wraps(method)
@@ -206,7 +213,7 @@ def delete_arguments(*arguments: str) -> Callable:
         def wrapper(self, *args, **kwargs):
             for name in arguments:
                 if name in kwargs:
-                    raise TypeError('%s got an unexpected keyword argument %r' % (type(self).__name__, name))
+                    raise TypeError(f"{type(self).__name__} got an unexpected keyword argument {name!r}")
             return method(self, *args, **kwargs)
 
         return wrapper
@@ -216,7 +223,7 @@ def delete_arguments(*arguments: str) -> Callable:
 
 def longest_common_substring(
     source: Sequence[Any], target: Sequence[Any]
-) -> Tuple[int, Tuple[int, int, int, int]]:
+) -> tuple[int, tuple[int, int, int, int]]:
     """Length of the longest slice in both, and (start, end, start, end) of it in `source` and `target`.
 
     Of several, the one that ends first in `source`, then in `target`. Time O(source × target).
@@ -236,7 +243,7 @@ def longest_common_substring(
 
 def longest_common_subsequence(
     source: Sequence[Any], target: Sequence[Any]
-) -> Tuple[int, List[Tuple[int, int]]]:
+) -> tuple[int, list[tuple[int, int]]]:
     """Length of the longest subsequence of both, and its pairs (index in `source`, index in `target`).
 
     Of several, the one found walking back from both ends, `source` first. Time and memory O(source × target).
@@ -261,20 +268,23 @@ def longest_common_subsequence(
 
 
 def orthogonally_resize(a: np.ndarray, new_shape: Sequence[int], window: int = 2) -> np.ndarray:
-    """Resize an array of weights to `new_shape`, keeping its norm: each axis is cut, or its groups of `window` rows are repeated.
+    """Resize weights to `new_shape`, keeping their norm: an axis is cut, or grows by repeating its rows.
 
-    A growing axis repeats each group ⌈new ÷ old⌉ times. An array that is all 0 stays so (NaN in the reference).
-    Raises ValueError if the numbers of axes differ, or a growing axis is not a multiple of `window`.
+    A growing axis repeats each group of `window` rows ⌈new ÷ old⌉ times, then is cut. An array that is all 0
+    stays so (NaN in the reference). Raises ValueError if the numbers of axes differ, or a growing axis is not
+    a multiple of `window`.
     """
     a = np.asarray(a)
     if a.ndim != len(new_shape):
-        raise ValueError('orthogonally_resize: expected %d axes in new_shape, got %r' % (a.ndim, new_shape))
+        raise ValueError(f"orthogonally_resize: expected {a.ndim} axes in new_shape, got {new_shape!r}")
     rows = []
     for old, new in zip(a.shape, new_shape):
         index = np.arange(new)
         if new > old:
             if old == 0 or old % window:
-                raise ValueError('orthogonally_resize: an axis of %d does not grow by groups of %d' % (old, window))
+                raise ValueError(
+                    f"orthogonally_resize: to grow, an axis is expected in groups of {window}, got {old}"
+                )
             repeats = -(-new // old)
             index = index // (window * repeats) * window + index % window
         rows.append(index)

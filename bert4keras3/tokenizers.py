@@ -1,26 +1,30 @@
 """Text → tokens → ids and back, token by token as bert4keras 0.11.5 does it.
 
-What a character is (punctuation, CJK, space, control) is asked once and kept in a table for `str.translate`; words are then cut
-by longest match. Where the reference crashes or is wrong, the docstring says what happens here.
+What a character is (punctuation, CJK, space, control) is asked once and kept in a table for `str.translate`;
+words are then cut by longest match. Where the reference crashes or is wrong, the docstring says what happens
+here.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import string
 import unicodedata
 import warnings
-from typing import Any, Callable, Dict, Iterable, List, Pattern, Sequence, Tuple, Union
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from bert4keras3.snippets import Memo, convert_to_unicode, is_string, lowercase_and_normalize, truncate_sequences
-
-Vocabulary = Dict[str, int]
-Text = Union[str, Sequence[str]]  # a text, or its tokens
+from bert4keras3.snippets import (
+    Memo,
+    convert_to_unicode,
+    is_string,
+    lowercase_and_normalize,
+    truncate_sequences,
+)
 
 PUNCTUATION = frozenset(string.punctuation)
-SPACES = frozenset(' \t\n\r')
+SPACES = frozenset(" \t\n\r")
 
 # https://en.wikipedia.org/wiki/CJK_Unified_Ideographs_(Unicode_block), in the order of frequency
 CJK_BLOCKS = (
@@ -36,86 +40,92 @@ CJK_BLOCKS = (
 
 # As in Chinese text: full-width ASCII, brackets and quotes, dashes and dots, ends of sentences.
 CJK_PUNCTUATION = (
-    '＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､'
-    '\u3000、〃〈〉《》「」『』【】〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿'
-    '–—‘’‛“”„‟…‧﹏﹑﹔·'
-    '！？｡。'
+    "＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､"
+    "\u3000、〃〈〉《》「」『』【】〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿"
+    "–—‘’‛“”„‟…‧﹏﹑﹔·"
+    "！？｡。"
 )
-NO_SPACE_AFTER = '+-/={(<['  # besides the CJK punctuation, when tokens are put together
+NO_SPACE_AFTER = "+-/={(<["  # besides the CJK punctuation, when tokens are put together
 
-SPACES_IN_A_ROW = re.compile(' +')
+SPACES_IN_A_ROW = re.compile(" +")
 ENGLISH_CONTRACTION = re.compile("' (?=(?:re|m|s|t|ve|d|ll) )")
-SPACE_IN_A_NUMBER = re.compile(r'(\d\.) (\d)')
+SPACE_IN_A_NUMBER = re.compile(r"(\d\.) (\d)")
+
+
+_NORMALIZED = Memo(lowercase_and_normalize)  # of one character
+_SPACE_AFTER = Memo(lambda characters: re.compile(f"([{re.escape(characters)}]) "))
 
 
 def load_vocab(
-    dict_path: Union[str, os.PathLike],
-    encoding: str = 'utf-8',
+    dict_path: str | os.PathLike,
+    encoding: str = "utf-8",
     simplified: bool = False,
-    startswith: Sequence[str] = None,
-) -> Union[Vocabulary, Tuple[Vocabulary, List[int]]]:
-    """Read a vocabulary, one token a line: {token: id}. With `simplified`, also the old id of each new one (`keep_tokens`).
+    startswith: Sequence[str] | None = None,
+) -> dict[str, int] | tuple[dict[str, int], list[int]]:
+    """Read a vocabulary, one token a line: {token: id}; `simplified`: that, and the old ids (`keep_tokens`).
 
-    A simplified vocabulary begins with the tokens `startswith`, and leaves out what a text is never cut into: pieces of several
-    characters with a CJK character or punctuation. A token that is there twice takes the number of tokens before its second
-    place as id, which the next new token takes too, as in the reference; that is warned about.
-    Raises OSError for a file that cannot be opened, ValueError for one in another encoding or without a token of `startswith`.
+    A simplified vocabulary begins with the tokens `startswith`, and leaves out what a text is never cut into:
+    pieces of several characters with a CJK character or punctuation. A token that is there twice takes the
+    number of different tokens before its second place as id, which the next new token takes too, as in the
+    reference; that is warned about.
+
+    Raises OSError for a file that cannot be opened, ValueError for one in another encoding or without a token
+    of `startswith`.
     """
     token_dict, repeated = {}, []
     try:
         with open(dict_path, encoding=encoding) as lines:
             for line in lines:
-                token = (line.split() or [''])[0]
+                token = (line.split() or [""])[0]
                 if token in token_dict:
                     repeated.append(token)
                 token_dict[token] = len(token_dict)
     except UnicodeDecodeError as error:
-        raise ValueError('%s: expected a vocabulary in %s, got %s' % (dict_path, encoding, error)) from error
+        raise ValueError(f"{dict_path}: expected a vocabulary in {encoding}, got {error}") from error
     if repeated:
-        warnings.warn('%s: tokens that are there twice share their ids with others: %r' % (dict_path, repeated))
+        warnings.warn(f"{dict_path}: ids are shared, as tokens are there twice: {repeated}", stacklevel=2)
 
     if not simplified:
         return token_dict
     first = list(startswith or [])
     missing = [token for token in first if token not in token_dict]
     if missing:
-        raise ValueError('%s: expected the tokens of startswith, got none of %r' % (dict_path, missing))
+        raise ValueError(f"{dict_path}: expected the tokens of startswith, got none of {missing}")
     others = [token for token in sorted(token_dict, key=token_dict.get) if not Tokenizer._is_redundant(token)]
     kept = list(dict.fromkeys(first + others))
     return {token: i for i, token in enumerate(kept)}, [token_dict[token] for token in kept]
 
 
-def save_vocab(dict_path: Union[str, os.PathLike], token_dict: Vocabulary, encoding: str = 'utf-8') -> None:
+def save_vocab(dict_path: str | os.PathLike, token_dict: dict[str, int], encoding: str = "utf-8") -> None:
     """Write a vocabulary, a simplified one for example, one token a line in the order of the ids."""
-    with open(dict_path, 'w', encoding=encoding) as file:
-        file.writelines(token + '\n' for token in sorted(token_dict, key=token_dict.get))
+    with open(dict_path, "w", encoding=encoding) as file:
+        file.writelines(token + "\n" for token in sorted(token_dict, key=token_dict.get))
 
 
 class TokenizerBase:
-    """What all tokenizers share: start and end tokens, truncation, pairs of texts. Subclasses cut (`_tokenize`) and number.
+    """What all tokenizers share: start and end tokens, truncation, pairs of texts.
 
     pre_tokenize → cut → token_translate → start + tokens + end → maxlen
     """
 
     def __init__(
         self,
-        token_start: str = '[CLS]',
-        token_end: str = '[SEP]',
-        pre_tokenize: Callable[[str], Iterable[str]] = None,
-        token_translate: Dict[str, str] = None,
+        token_start: str = "[CLS]",
+        token_end: str = "[SEP]",
+        pre_tokenize: Callable[[str], Iterable[str]] | None = None,
+        token_translate: dict[str, str] | None = None,
     ):
-        """`pre_tokenize` cuts a text into words first; `token_translate` replaces tokens afterwards; None: no start or end."""
-        self._token_pad = '[PAD]'
-        self._token_unk = '[UNK]'
-        self._token_mask = '[MASK]'
-        self._token_start = token_start
-        self._token_end = token_end
+        """`token_start` and `token_end`: None for none. `pre_tokenize` cuts a text into words first;
+        `token_translate` replaces tokens afterwards.
+        """
+        self._token_start, self._token_end = token_start, token_end
+        self._token_pad, self._token_unk, self._token_mask = "[PAD]", "[UNK]", "[MASK]"
         self._pre_tokenize = pre_tokenize
         self._token_translate = token_translate or {}
         self._token_translate_inv = {new: old for old, new in self._token_translate.items()}
 
-    def tokenize(self, text: str, maxlen: int = None) -> List[str]:
-        """Tokens of `text` between the start and the end token; with `maxlen`, tokens before the end token go."""
+    def tokenize(self, text: str, maxlen: int | None = None) -> list[str]:
+        """Start token + tokens + end token; those before the end token go until `maxlen` are left."""
         tokens = self._tokenize(text)
         if self._token_translate:
             tokens = [self._token_translate.get(token) or token for token in tokens]
@@ -128,31 +138,32 @@ class TokenizerBase:
 
     def encode(
         self,
-        first_text: Text,
-        second_text: Text = None,
-        maxlen: int = None,
-        pattern: str = 'S*E*E',
-        truncate_from: Union[str, int, Sequence[int]] = 'right',
-    ) -> Tuple[List[int], List[int]]:
-        """Ids and segment ids (0 for the first text, 1 for the second) of one text or two, given as `str` or as tokens.
+        first_text: str | Sequence[str],
+        second_text: str | Sequence[str] | None = None,
+        maxlen: int | None = None,
+        pattern: str = "S*E*E",
+        truncate_from: str | int | Sequence[int] = "right",
+    ) -> tuple[list[int], list[int]]:
+        """Ids and segment ids (0: first text, 1: second) of one text or two, each a `str` or its tokens.
 
-        `pattern` 'S*E*E' takes the second text's start token away, any other, like 'S*ES*E', leaves it. While there are more
-        than `maxlen` ids, the longer text loses a token: its last or first one that is not the end or the start
-        (`truncate_from` 'right', 'left'), or the one at an index, or at one of two indices.
-        Lists of tokens stay as they were, and `maxlen` holds without a start token too (the reference: neither).
+        `pattern` 'S*E*E' takes the second text's start token away, any other, like 'S*ES*E', leaves it. While
+        there are more than `maxlen` ids, the longer text loses a token: its last or first one that is not the
+        end or the start (`truncate_from` 'right', 'left'), or the one at an index, or at one of two indices.
+        In the reference, lists of tokens are shortened in place, and `maxlen` is exceeded by one where the
+        second text has no start token to lose; not here.
         """
         texts = [first_text] if second_text is None else [first_text, second_text]
         sequences = [self.tokenize(text) if is_string(text) else list(text) for text in texts]
         # the start token of the second text, which goes only after truncation
-        dropped = int(bool(pattern == 'S*E*E' and self._token_start and sequences[1:] and sequences[1]))
+        dropped = int(bool(pattern == "S*E*E" and self._token_start and any(sequences[1:])))
 
         if maxlen is not None:
-            if truncate_from == 'right':
+            if truncate_from == "right":
                 truncate_from = -int(self._token_end is not None) - 1
-            elif truncate_from == 'left':
+            elif truncate_from == "left":
                 truncate_from = int(self._token_start is not None)
             elif is_string(truncate_from):
-                raise ValueError("truncate_from expected 'right', 'left' or indices, got %r" % truncate_from)
+                raise ValueError(f"truncate_from expected 'right', 'left' or indices, got {truncate_from!r}")
             truncate_sequences(maxlen + dropped, truncate_from, *sequences)
 
         token_ids = self.tokens_to_ids(sequences[0])
@@ -162,11 +173,11 @@ class TokenizerBase:
             segment_ids += [1] * (len(token_ids) - len(segment_ids))
         return token_ids, segment_ids
 
-    def tokens_to_ids(self, tokens: Iterable[str]) -> List[int]:
+    def tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
         """The id of each token."""
         return [self.token_to_id(token) for token in tokens]
 
-    def ids_to_tokens(self, ids: Iterable[int]) -> List[str]:
+    def ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
         """The token of each id."""
         return [self.id_to_token(i) for i in ids]
 
@@ -182,115 +193,118 @@ class TokenizerBase:
         """Ids → readable text."""
         raise NotImplementedError
 
-    def _tokenize(self, text: str) -> List[str]:
+    def _tokenize(self, text: str) -> list[str]:
         """Text → tokens, without start and end."""
         raise NotImplementedError
 
 
 class Tokenizer(TokenizerBase):
-    """BERT's tokenizer: lower case → characters classed → words → word pieces (##), by longest match in the vocabulary.
+    """BERT's tokenizer: lower case → spaces around CJK and punctuation → words → word pieces (##).
 
-    The rules `_is_punctuation`, `_is_cjk_character`, `_is_space` and `_is_control` may be overridden in a subclass; an instance
-    asks them once for each character.
+    The rules `_is_punctuation`, `_is_cjk_character`, `_is_space` and `_is_control` may be overridden in a
+    subclass; an instance asks them once for each character.
     """
 
     def __init__(
         self,
-        token_dict: Union[Vocabulary, str, os.PathLike],
+        token_dict: dict[str, int] | str | os.PathLike,
         do_lower_case: bool = False,
         word_maxlen: int = 200,
         **kwargs: Any,
     ):
-        """`token_dict`: {token: id} or the path of a vocabulary; a word of more than `word_maxlen` characters is one token."""
+        """`token_dict`: {token: id} or a vocabulary's path. A word longer than `word_maxlen` is one token."""
         super().__init__(**kwargs)
         if isinstance(token_dict, (str, os.PathLike)):
             token_dict = load_vocab(token_dict)
-        self._do_lower_case = do_lower_case
+        self._do_lower_case, self._word_maxlen = do_lower_case, word_maxlen
         self._token_dict = token_dict
         self._token_dict_inv = {i: token for token, i in token_dict.items()}
         self._vocab_size = len(token_dict)
-        self._word_maxlen = word_maxlen
-        self._spacing = Memo(self._space_out)
         self._ignored = Memo(self._is_ignored)
+        self._kinds = Memo(self._classify)
+        self._spacing = Memo(self._space_out)
         self._longest_token = Memo(self._measure_tokens)
-        for name in ('pad', 'unk', 'mask', 'start', 'end'):
-            token = getattr(self, '_token_' + name)
+        for name in ("pad", "unk", "mask", "start", "end"):
+            token = getattr(self, "_token_" + name)
             if token in token_dict:
-                setattr(self, '_token_%s_id' % name, token_dict[token])
+                setattr(self, f"_token_{name}_id", token_dict[token])
 
     def token_to_id(self, token: str) -> int:
         """The id of a token, or that of [UNK]; ValueError if it is needed and the vocabulary has none."""
         token_id = self._token_dict.get(token)
         if token_id is None:
-            token_id = getattr(self, '_token_unk_id', None)
+            token_id = getattr(self, "_token_unk_id", None)
         if token_id is None:
-            raise ValueError('token %r is not in the vocabulary, which has no %s either' % (token, self._token_unk))
+            raise ValueError(f"token {token!r} is not in the vocabulary, which has no {self._token_unk}")
         return token_id
 
     def id_to_token(self, i: int) -> str:
         """The token of an id; KeyError for an id that no token has."""
         return self._token_dict_inv[i]
 
-    def decode(self, ids: Iterable[int], tokens: Sequence[str] = None) -> str:
-        """Ids, or `tokens`, → readable text: [special] tokens left out, pieces joined, spaces as English and Chinese have them."""
-        pieces, last = [], ' '
+    def decode(self, ids: Iterable[int], tokens: Sequence[str] | None = None) -> str:
+        """Ids, or `tokens` → readable text: no [special] tokens, pieces joined, spaces where they belong.
+
+        A first token '##' is nothing (the reference crashes).
+        """
+        kinds, pieces, last = self._kinds, [], " "
         for token in tokens or self.ids_to_tokens(ids):
             if self._is_special(token):
                 continue
-            if token[:2] == '##':
+            if token[:2] == "##":
                 piece = token[2:]
-            elif len(token) == 1 and self._is_cjk_character(token):
+            elif len(token) == 1 and kinds[token] == "cjk":
                 piece = token
-            elif len(token) == 1 and self._is_punctuation(token):
-                piece = token + ' '
+            elif len(token) == 1 and kinds[token] == "punctuation":
+                piece = token + " "
             else:
-                piece = token if self._is_cjk_character(last) else ' ' + token
+                piece = token if kinds[last] == "cjk" else " " + token
             pieces.append(piece)
             last = piece[-1:] or last
 
-        text = SPACES_IN_A_ROW.sub(' ', ''.join(pieces))
+        text = SPACES_IN_A_ROW.sub(" ", "".join(pieces))
         text = ENGLISH_CONTRACTION.sub("'", text)
-        text = _space_after(self._cjk_punctuation() + NO_SPACE_AFTER).sub(r'\1', text)
-        return SPACE_IN_A_NUMBER.sub(r'\1\2', text).strip()
+        text = _SPACE_AFTER[self._cjk_punctuation() + NO_SPACE_AFTER].sub(r"\1", text)
+        return SPACE_IN_A_NUMBER.sub(r"\1\2", text).strip()
 
-    def rematch(self, text: str, tokens: Sequence[str]) -> List[List[int]]:
+    def rematch(self, text: str, tokens: Sequence[str]) -> list[list[int]]:
         """For each of `tokens`, the indices of its characters in `text`; [] for a [special] token.
 
-        Indices are those of `text` even where lower case is longer (the reference's then shift), and tokens that
-        `token_translate` has replaced are looked up as they were. Raises ValueError for a token that is not in the rest of the text.
+        Indices are those of `text` even where lower case is longer (the reference's then shift), and tokens
+        that `token_translate` has replaced are looked up as they were (it crashes). Raises ValueError for a
+        token that the rest of the text does not have.
         """
         sources, characters = range(len(text)), text
         if self._do_lower_case:
             if len(text.lower()) > len(text):
-                sources = [i for i, character in enumerate(text) for _ in character.lower()]
-            characters = map(_normalize_character, text.lower())
-        pairs = [
-            (i, character)
-            for i, normalized in zip(sources, characters)
-            for character in normalized
-            if not self._ignored[character]
-        ]
-        indices = [i for i, _ in pairs]
-        searched = ''.join([character for _, character in pairs])
+                sources = [i for i, ch in enumerate(text) for _ in ch.lower()]
+            characters = map(_NORMALIZED.__getitem__, text.lower())
+        ignored = self._ignored
+        visible = [(i, ch) for i, chs in zip(sources, characters) for ch in chs if not ignored[ch]]
+        indices = [i for i, _ in visible]
+        searched = "".join([ch for _, ch in visible])
 
         matches, offset = [], 0
         for token in tokens:
             if self._is_special(token):
                 matches.append([])
                 continue
-            forms = {self.stem(token), self.stem(self._token_translate_inv.get(token, token))}
-            found = [(start, len(form)) for form in forms for start in [searched.find(form, offset)] if start >= 0]
-            if not found:
-                raise ValueError(
-                    'rematch: token %r is not in the text from %r on' % (token, searched[offset : offset + 20])
-                )
-            start, size = min(found)
-            offset = start + size
+            stem = self.stem(token)
+            start = searched.find(stem, offset)
+            if token in self._token_translate_inv:
+                original = self.stem(self._token_translate_inv[token])
+                place = searched.find(original, offset)
+                if place >= 0 and (start < 0 or place < start):
+                    start, stem = place, original
+            if start < 0:
+                rest = searched[offset : offset + 20]
+                raise ValueError(f"rematch: token {token!r} is not in the text from {rest!r} on")
+            offset = start + len(stem)
             matches.append(indices[start:offset])
         return matches
 
-    def _tokenize(self, text: str, pre_tokenize: bool = True) -> List[str]:
-        """Text → tokens. With the `pre_tokenize` function: its words that are in the vocabulary as they are, the others cut."""
+    def _tokenize(self, text: str, pre_tokenize: bool = True) -> list[str]:
+        """Text → tokens. Words from the user's `pre_tokenize` that are in the vocabulary are left whole."""
         if self._do_lower_case:
             text = lowercase_and_normalize(text)
         if pre_tokenize and self._pre_tokenize is not None:
@@ -300,14 +314,14 @@ class Tokenizer(TokenizerBase):
             cuts = map(self._word_piece_tokenize, text.translate(self._spacing).split())
         return [token for tokens in cuts for token in tokens]
 
-    def _word_piece_tokenize(self, word: str) -> List[str]:
-        """The longest token that the word begins with, then the longest ##token, … ; [word] if that gets stuck."""
+    def _word_piece_tokenize(self, word: str) -> list[str]:
+        """The longest token that the word begins with, then the longest ##token, …; stuck: [word]."""
         vocabulary = self._token_dict
-        if word in vocabulary or len(word) > self._word_maxlen:
+        if len(word) == 1 or word in vocabulary or len(word) > self._word_maxlen:
             return [word]
 
         longest = self._longest_token[len(vocabulary)]
-        tokens, prefix, start = [], '', 0
+        tokens, prefix, start = [], "", 0
         while start < len(word):
             for end in range(min(len(word), start + longest), start, -1):
                 token = prefix + word[start:end]
@@ -316,38 +330,47 @@ class Tokenizer(TokenizerBase):
             else:
                 return [word]
             tokens.append(token)
-            prefix, start = '##', end
+            prefix, start = "##", end
         return tokens
 
     def _measure_tokens(self, vocab_size: int) -> int:
-        """Characters of the longest token; users add tokens to `_token_dict`, so this is asked for each size that it has had."""
+        """Characters of the longest token; asked anew for each size, as users add tokens to `_token_dict`."""
         return max(map(len, self._token_dict), default=0)
 
-    def _space_out(self, code: int) -> Union[str, int, None]:
-        """What stands for a character when words are split at white space: itself, ' itself ', ' ', or None for nothing."""
-        character = chr(code)
-        if self._is_punctuation(character) or self._is_cjk_character(character):
-            return ' %s ' % character
-        if self._is_space(character):
-            return ' '
-        return None if self._ignored[character] else code
+    def _classify(self, ch: str) -> str:
+        """The first of 'cjk', 'punctuation', 'space', 'ignored' and 'letter' that a character is."""
+        if self._is_cjk_character(ch):
+            return "cjk"
+        if self._is_punctuation(ch):
+            return "punctuation"
+        if self._is_space(ch):
+            return "space"
+        return "ignored" if self._ignored[ch] else "letter"
 
     def _is_ignored(self, ch: str) -> bool:
-        return ch in '\0\ufffd' or self._is_control(ch)
+        return ch in "\0\ufffd" or self._is_control(ch)
+
+    def _space_out(self, code: int) -> str | int | None:
+        """What a character (its code) becomes in the text that is split at white space; None: nothing."""
+        ch = chr(code)
+        kind = self._kinds[ch]
+        if kind in ("cjk", "punctuation"):
+            return f" {ch} "
+        return {"space": " ", "ignored": None, "letter": code}[kind]
 
     @staticmethod
     def stem(token: str) -> str:
         """A token without the ## of a piece that continues a word."""
-        return token[2:] if token[:2] == '##' else token
+        return token[2:] if token[:2] == "##" else token
 
     @staticmethod
     def _is_space(ch: str) -> bool:
-        return ch in SPACES or unicodedata.category(ch) == 'Zs'
+        return ch in SPACES or unicodedata.category(ch) == "Zs"
 
     @staticmethod
     def _is_punctuation(ch: str) -> bool:
-        """Any ASCII character that is no letter, digit or space, and Unicode's punctuation, full-width too."""
-        return ch in PUNCTUATION or unicodedata.category(ch)[0] == 'P'
+        """True for a token that no text is cut into: several characters, CJK or punctuation in them."""
+        return ch in PUNCTUATION or unicodedata.category(ch)[0] == "P"
 
     @staticmethod
     def _cjk_punctuation() -> str:
@@ -360,26 +383,26 @@ class Tokenizer(TokenizerBase):
 
     @staticmethod
     def _is_control(ch: str) -> bool:
-        return unicodedata.category(ch) in ('Cc', 'Cf')
+        return unicodedata.category(ch) in ("Cc", "Cf")
 
     @staticmethod
     def _is_special(ch: str) -> bool:
         """True for a token like [CLS]."""
-        return ch[:1] == '[' and ch[-1:] == ']'
+        return ch[:1] == "[" and ch[-1:] == "]"
 
     @staticmethod
     def _is_redundant(token: str) -> bool:
-        """True for a token of several characters that no text is cut into, as it has a CJK character or punctuation."""
+        """True for a token that no text is cut into: several characters, with CJK or punctuation in them."""
         return len(token) > 1 and any(
             Tokenizer._is_cjk_character(ch) or Tokenizer._is_punctuation(ch) for ch in Tokenizer.stem(token)
         )
 
 
 class SpTokenizer(TokenizerBase):
-    """A SentencePiece model behind the same methods. Needs the package sentencepiece; a token it lacks has the id of <unk>."""
+    """A SentencePiece model behind the same methods; needs the package sentencepiece."""
 
     def __init__(self, sp_model_path: str, **kwargs: Any):
-        """A model without a padding piece keeps '[PAD]' and has no `_token_pad_id` (the reference crashes)."""
+        """Without a padding piece in the model there is no `_token_pad_id` (the reference crashes)."""
         super().__init__(**kwargs)
         import sentencepiece
 
@@ -387,31 +410,31 @@ class SpTokenizer(TokenizerBase):
         self.sp_model.Load(str(sp_model_path))
         self._token_unk = self.sp_model.id_to_piece(self.sp_model.unk_id())
         self._vocab_size = self.sp_model.get_piece_size()
-        names = ['unk', 'mask', 'start', 'end']
+        names = ["unk", "mask", "start", "end"]
         if self.sp_model.pad_id() >= 0:
             self._token_pad = self.sp_model.id_to_piece(self.sp_model.pad_id())
-            names.append('pad')
+            names.append("pad")
         for name in names:
-            token = getattr(self, '_token_' + name)
+            token = getattr(self, "_token_" + name)
             if token is not None:
-                setattr(self, '_token_%s_id' % name, self.sp_model.piece_to_id(token))
+                setattr(self, f"_token_{name}_id", self.sp_model.piece_to_id(token))
 
     def token_to_id(self, token: str) -> int:
         """The id of a token, or that of <unk>."""
         return self.sp_model.piece_to_id(token)
 
     def id_to_token(self, i: int) -> str:
-        """The token of an id, '' for one above the model's; ids that a Keras model has more are harmless so."""
-        return self.sp_model.id_to_piece(int(i)) if i < self._vocab_size else ''
+        """The token of an id; '' for one beyond the model's, as a padded vocabulary may give."""
+        return self.sp_model.id_to_piece(int(i)) if i < self._vocab_size else ""
 
     def decode(self, ids: Iterable[int]) -> str:
         """Ids → readable text, tokens translated back first."""
         tokens = [self._token_translate_inv.get(token) or token for token in self.ids_to_tokens(ids)]
         return convert_to_unicode(self.sp_model.decode_pieces(tokens))
 
-    def _tokenize(self, text: str) -> List[str]:
+    def _tokenize(self, text: str) -> list[str]:
         if self._pre_tokenize is not None:
-            text = ' '.join(self._pre_tokenize(text))
+            text = " ".join(self._pre_tokenize(text))
         return self.sp_model.encode_as_pieces(text)
 
     def _is_special(self, i: int) -> bool:
@@ -421,11 +444,3 @@ class SpTokenizer(TokenizerBase):
     def _is_decodable(self, i: int) -> bool:
         """True for an id that `decode` shows."""
         return i < self._vocab_size and not self._is_special(i)
-
-
-_normalize_character = functools.lru_cache(maxsize=None)(lowercase_and_normalize)
-
-
-@functools.lru_cache(maxsize=None)
-def _space_after(characters: str) -> Pattern[str]:
-    return re.compile('([%s]) ' % re.escape(characters))

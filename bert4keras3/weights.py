@@ -143,14 +143,16 @@ def resize_like_wider_model(layer: Any, index: int, value: np.ndarray, shape: Tu
     its output does: https://kexue.fm/archives/8444
     """
     resized = orthogonally_resize(value, shape)
+    factor = 1.0
     if isinstance(layer, MultiHeadAttention):
         queries_and_keys = 4 if layer.use_bias else 2
         if layer.attention_scale and index < queries_and_keys:
-            return resized * (shape[-1] / value.shape[-1]) ** 0.25
+            factor = (shape[-1] / value.shape[-1]) ** 0.25
     if isinstance(layer, FeedForward):
         inner = 2 if layer.use_bias else 1
         piecewise_linear = layer.activation[0].__name__ in ("relu", "leaky_relu")
         if index < inner and not piecewise_linear:
-            return resized * np.sqrt(shape[-1] / value.shape[-1])
-        return resized * np.sqrt(value.shape[0] / shape[0])
-    return resized
+            factor = (shape[-1] / value.shape[-1]) ** 0.5
+        else:
+            factor = (value.shape[0] / shape[0]) ** 0.5
+    return resized * resized.dtype.type(factor)

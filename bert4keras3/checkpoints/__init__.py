@@ -4,7 +4,7 @@
     checkpoint["bert/embeddings/word_embeddings"]          # read-only, mapped from the file, checksum checked
     save_checkpoint("mine/bert_model.ckpt", checkpoint.items(), dtype="float16")
 
-Reading: table.py (the index file) → bundle.py (variables and shards) → mapped_file.py, dtypes.py (bytes → array).
+Reading: table.py (the index) → bundle.py (variables and shards) → mapped_file.py, dtypes.py (bytes → array).
 """
 
 import os
@@ -26,7 +26,7 @@ def open_checkpoint(checkpoint):
 
     checkpoint: prefix of a TensorFlow V2 checkpoint (`X` for `X.index` and `X.data-…`), path of a `.npz` or
         `.safetensors` file, or a dict of arrays.
-    Raises CheckpointError for whatever is wrong with the files; later, VariableNotFoundError for a missing name.
+    Raises CheckpointError for whatever is wrong with the files, later VariableNotFoundError for a name.
     """
     if isinstance(checkpoint, Checkpoint):
         return checkpoint
@@ -46,9 +46,9 @@ def open_checkpoint(checkpoint):
 def save_checkpoint(path, variables, dtype=None):
     """Writes a TensorFlow V2 checkpoint that every TensorFlow since 1.15 reads.
 
-    path: the prefix, `X` for `X.index` and `X.data-00000-of-00001`; files of that name are replaced, all or none.
+    path: the prefix, `X` for `X.index` and `X.data-00000-of-00001`; older ones are replaced, both or none.
     variables: (name, array) pairs, a generator for instance; one array is held at a time.
-    dtype: 'float16', 'bfloat16', 'float32' or 'float64' to convert floats on the way; other arrays stay as they are.
+    dtype: 'float16', 'bfloat16', 'float32' or 'float64' to convert floats on the way; others stay as is.
     Raises CheckpointError for what cannot be written; what `variables` itself raises passes through.
     """
     write_bundle(_as_path(path), variables, dtype)

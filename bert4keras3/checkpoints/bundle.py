@@ -1,8 +1,8 @@
 """Reads TensorFlow's V2 checkpoints ("bundles") without TensorFlow.
 
-`X.index` is a table: the key "" holds a header, every other key is a variable and holds its dtype, shape, shard,
-offset, size and checksum; the bytes lie in `X.data-0000i-of-0000n`. A partitioned variable's entry lists slices
-instead; each slice has an entry of its own under a key that starts with a zero byte.
+`X.index` is a table: the key "" holds a header, every other key is a variable and holds its dtype, shape,
+shard, offset, size and checksum; the bytes lie in `X.data-0000i-of-0000n`. A partitioned variable's entry
+lists slices instead; each slice has an entry of its own under a key that starts with a zero byte.
 """
 
 import os
@@ -40,7 +40,7 @@ def shard_path(prefix, shard, shards):
 
 
 class BundleCheckpoint(Checkpoint):
-    """`X.index` with its data shards. Opening reads the index and checks that the shards are as long as it says."""
+    """`X.index` with its data shards. Opening reads the index and checks that the shards are long enough."""
 
     def __init__(self, path):
         self._index_path = path + ".index"
@@ -50,7 +50,9 @@ class BundleCheckpoint(Checkpoint):
                 raise DecodeError("it has no header")
             self._shards, self._byte_order = _read_header(table.pop(b""))
             entries = {key: _read_entry(value) for key, value in table.items()}
-            names = {key.decode("utf-8"): entry for key, entry in entries.items() if not key.startswith(b"\0")}
+            names = {
+                key.decode("utf-8"): entry for key, entry in entries.items() if not key.startswith(b"\0")
+            }
         except (DecodeError, UnicodeDecodeError) as error:
             raise damaged(self._index_path, error) from error
         self._entries = names
@@ -67,7 +69,7 @@ class BundleCheckpoint(Checkpoint):
         if dtype is None:
             kind = "strings" if entry.dtype == 7 else f"TensorFlow's dtype number {entry.dtype}"
             raise CheckpointError(
-                f"'{self.path}': {name!r} holds {kind}, which are listed but not read. Read it with TensorFlow"
+                f"'{self.path}': {name!r} holds {kind}, which are listed but not read. Use TensorFlow"
             )
         if entry.slices:
             return self._assemble(name, entry, dtype)
@@ -94,7 +96,9 @@ class BundleCheckpoint(Checkpoint):
     def _read_piece(self, name, entry, dtype):
         expected = byte_count(entry.shape, dtype)
         if entry.size != expected:
-            reason = f"{name!r}, {dtype} of shape {list(entry.shape)}, takes {expected} bytes, got {entry.size}"
+            reason = (
+                f"{name!r}, {dtype} of shape {list(entry.shape)}, takes {expected} bytes, got {entry.size}"
+            )
             raise damaged(self._index_path, reason)
         file = self._files[entry.shard]
         raw = file.view(entry.offset, entry.size)
@@ -110,11 +114,15 @@ class BundleCheckpoint(Checkpoint):
             raise damaged(self._index_path, f"{name!r}: {error}") from error
         pieces = [self._find_slice(name, entry, extents) for extents in entry.slices]
         if byte_count(entry.shape, dtype) > sum(file.size for file in self._files.values()):
-            raise damaged(self._index_path, f"{name!r} of shape {list(entry.shape)} is larger than all data files")
+            raise damaged(
+                self._index_path, f"{name!r} of shape {list(entry.shape)} is larger than all data files"
+            )
         whole = None
         for (start, stop), piece in zip(ranges, pieces):
             if piece.dtype != entry.dtype or piece.shape != tuple(stop - start):
-                raise damaged(self._index_path, f"a slice of {name!r} has another dtype or shape than the whole")
+                raise damaged(
+                    self._index_path, f"a slice of {name!r} has another dtype or shape than the whole"
+                )
             part = self._read_piece(name, piece, dtype)
             if whole is None:
                 whole = np.empty(entry.shape, part.dtype)
@@ -138,7 +146,7 @@ def _plain_name(key):
 
 
 def _slice_ranges(entry):
-    """[(start, stop)] of the slices, which must cover the shape exactly; both are arrays over the dimensions."""
+    """[(start, stop)] of the slices, as arrays over the dimensions; they must cover the shape exactly."""
     shape = np.array(entry.shape, np.int64)
     if len(entry.slices) > MAX_SLICES:
         raise DecodeError(f"{len(entry.slices)} slices, expected at most {MAX_SLICES}")
@@ -147,7 +155,12 @@ def _slice_ranges(entry):
     extents = np.array(entry.slices, np.int64).reshape(len(entry.slices), len(shape), 2)
     starts = extents[:, :, 0]
     lengths = np.where(extents[:, :, 1] == FULL_EXTENT, shape, extents[:, :, 1])
-    if np.any(starts < 0) or np.any(lengths < 0) or np.any(starts > shape) or np.any(lengths > shape - starts):
+    if (
+        np.any(starts < 0)
+        or np.any(lengths < 0)
+        or np.any(starts > shape)
+        or np.any(lengths > shape - starts)
+    ):
         raise DecodeError("a slice lies outside of the whole")
     stops = starts + lengths
     for index in range(len(starts)):
@@ -155,7 +168,10 @@ def _slice_ranges(entry):
         meet = (starts[index] < stops[others]) & (starts[others] < stops[index])
         if np.any(np.all(meet, axis=1)):
             raise DecodeError("its slices overlap")
-    covered, expected = sum(byte_count(row, "uint8") for row in lengths.tolist()), byte_count(entry.shape, "uint8")
+    covered, expected = (
+        sum(byte_count(row, "uint8") for row in lengths.tolist()),
+        byte_count(entry.shape, "uint8"),
+    )
     if covered != expected:
         raise DecodeError(f"its slices hold {covered} of {expected} elements")
     return list(zip(starts, stops))

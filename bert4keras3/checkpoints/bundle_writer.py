@@ -1,8 +1,8 @@
 """Writes a checkpoint as a TensorFlow V2 bundle of one shard, one variable in memory at a time.
 
-Both files are written under temporary names next to their places, flushed to disk and then renamed, data first:
-whatever fails on the way leaves the old files as they were. A power cut between the two renames is the one gap
-that the format leaves; the checksums tell of it.
+Both files are written under temporary names next to their places, flushed to disk and then renamed, data
+first: whatever fails on the way leaves the old files as they were. A power cut between the two renames is the
+one gap that the format leaves; the checksums tell of it.
 """
 
 import contextlib
@@ -31,9 +31,9 @@ def write_bundle(path, variables, dtype=None):
     mark = f".{uuid.uuid4().hex}.tmp"
     data_path, index_path = shard_path(path, 0, 1), path + ".index"
     try:
-        with system_errors_named(path, "write"):
-            data_file = open(data_path + mark, "xb")
-        with data_file:
+        with contextlib.ExitStack() as stack:
+            with system_errors_named(path, "write"):
+                data_file = stack.enter_context(open(data_path + mark, "xb", buffering=0))
             entries = _write_data(data_file, path, variables, dtype)
             with system_errors_named(path, "write"):
                 _flush(data_file)
@@ -61,15 +61,19 @@ def _check_arguments(path, dtype):
         raise CheckpointError(f"the folder of '{path}' does not exist. Make it first")
     for final in (shard_path(path, 0, 1), path + ".index"):
         if os.path.isdir(final):
-            raise CheckpointError(f"'{final}' is a folder, in the place of a file to write. Choose another prefix")
+            raise CheckpointError(
+                f"'{final}' is a folder, in the place of a file to write. Choose another prefix"
+            )
     if dtype is None:
         return None
     try:
-        chosen = dtype if dtype == "bfloat16" else np.dtype(dtype).name
+        chosen = "bfloat16" if str(dtype) == "bfloat16" else np.dtype(dtype).name
     except (TypeError, ValueError):
-        chosen = dtype
+        chosen = str(dtype)
     if chosen not in FLOATS:
-        raise CheckpointError(f"cannot write '{path}' with dtype {dtype!r}, expected one of {', '.join(FLOATS)}")
+        raise CheckpointError(
+            f"cannot write '{path}' with dtype {dtype!r}, expected one of {', '.join(FLOATS)}"
+        )
     return chosen
 
 
@@ -90,9 +94,10 @@ def _write_data(file, path, variables, dtype):
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"cannot write {name!r} to '{path}': {error}. Convert it first") from error
         with system_errors_named(path, "write"):
-            file.write(raw)
+            _write_all(file, raw)
         entries[key] = _entry(kind, array.shape, offset, raw)
         offset += raw.size
+        del item, array, raw  # or this array would live on while the next one is made
     if len(entries) == 1:
         raise CheckpointError(f"cannot write '{path}': there are no variables to save")
     return entries
@@ -123,6 +128,13 @@ def _entry(dtype, shape, offset, raw):
         + varint_field(5, raw.size)
         + fixed32_field(6, masked_crc32c(raw))
     )
+
+
+def _write_all(file, raw):
+    """Writes to an unbuffered file: nothing is left over that could fail once more when it is closed."""
+    rest = memoryview(raw)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _flush(file):

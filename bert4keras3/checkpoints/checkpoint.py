@@ -1,6 +1,6 @@
 """What every kind of checkpoint looks like from outside: a read-only mapping from names to arrays.
 
-`checkpoint[name]` reads one variable, `checkpoint.shape(name)` reads nothing, `checkpoint.path` is for messages.
+`checkpoint[name]` reads one variable, `checkpoint.shape(name)` reads no data, `checkpoint.path` for messages.
 """
 
 from collections.abc import Mapping
@@ -57,7 +57,9 @@ class ArrayCheckpoint(Checkpoint):
             try:
                 shapes[name] = tuple(int(length) for length in np.shape(arrays[name]))
             except (TypeError, ValueError) as error:
-                raise CheckpointError(f"{path}: {name!r} is not an array: {error}. Give NumPy arrays") from error
+                raise CheckpointError(
+                    f"{path}: {name!r} is not an array: {error}. Give NumPy arrays"
+                ) from error
         super().__init__(path, shapes)
         self._arrays = arrays
 

@@ -13,7 +13,8 @@ CONVERSION = """
     import tensorflow as tf
     from bert4keras3.checkpoints import save_checkpoint
     old = tf.train.load_checkpoint({path!r})
-    save_checkpoint({new_path!r}, ((name, old.get_tensor(name)) for name in old.get_variable_to_shape_map()))"""
+    names = old.get_variable_to_shape_map()
+    save_checkpoint({new_path!r}, ((name, old.get_tensor(name)) for name in names))"""
 
 
 def explain_path(path):

@@ -33,7 +33,7 @@ MAX_BYTES = 1 << 60
 
 
 def itemsize(dtype):
-    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
+    return 2 if str(dtype) == "bfloat16" else np.dtype(dtype).itemsize
 
 
 def check_shape(shape):
@@ -68,7 +68,7 @@ def decode(raw, dtype, shape, byte_order="<"):
 
 
 def encode(array, dtype=None):
-    """(dtype name, little-endian bytes as a uint8 array) of `array`; `dtype` replaces the dtype of floats only."""
+    """(dtype name, little-endian bytes as a uint8 array) of `array`; `dtype` replaces that of floats only."""
     name = array.dtype.name
     if dtype is not None and name in FLOATS and name != dtype:
         array, name = _converted(without_bfloat16(array), dtype), dtype
@@ -95,7 +95,9 @@ def narrow_to_bfloat16(array):
     """uint16 bits of the nearest bfloat16, ties to even; a NaN stays a NaN whatever its payload."""
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-    return np.where(np.isnan(bits.view(np.float32)), (bits >> np.uint32(16)) | np.uint32(0x40), rounded).astype(np.uint16)
+    return np.where(
+        np.isnan(bits.view(np.float32)), (bits >> np.uint32(16)) | np.uint32(0x40), rounded
+    ).astype(np.uint16)
 
 
 def _converted(array, dtype):

@@ -40,4 +40,6 @@ def system_errors_named(path, action):
         yield
     except OSError as error:
         reason = error.strerror or error
-        raise CheckpointError(f"cannot {action} '{path}': {reason}. Check space, rights and the path") from error
+        raise CheckpointError(
+            f"cannot {action} '{path}': {reason}. Check space, rights and the path"
+        ) from error

@@ -1,4 +1,4 @@
-"""A file mapped into memory: its bytes are used where the operating system caches them, without a second copy."""
+"""A file mapped into memory: its bytes are used where the system caches them, without a second copy."""
 
 import mmap
 import os
@@ -22,5 +22,7 @@ class MappedFile:
         if not size:
             return np.empty(0, np.uint8)
         if self._map.size() < offset + size:  # touching pages that are gone would kill the process
-            raise damaged(self.path, f"it was cut from {self.size} to {self._map.size()} bytes after it was opened")
+            raise damaged(
+                self.path, f"it was cut from {self.size} to {self._map.size()} bytes after it was opened"
+            )
         return np.frombuffer(self._map, np.uint8, count=size, offset=offset)

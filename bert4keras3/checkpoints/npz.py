@@ -1,7 +1,7 @@
 """Reads `.npz`, NumPy's zip of arrays; opening reads the zip's directory and each array's header only.
 
-zipfile and numpy raise a dozen kinds of exceptions on bad input and do not document which: here, and only here,
-all of them are caught and named.
+zipfile and numpy raise a dozen kinds of exceptions on bad input and do not document which: here, and only
+here, all of them are caught and named.
 """
 
 import zipfile
@@ -14,6 +14,7 @@ from .errors import CheckpointError, damaged
 from .wire import DecodeError
 
 MAX_DEFLATE_RATIO = 1040  # deflate cannot shrink by more, so a larger claim is false
+NUMBERS = "biufc"  # kinds of dtype; a bfloat16 of ml_dtypes comes back from NumPy's format as void
 HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -42,16 +43,20 @@ class NpzCheckpoint(Checkpoint):
                 raise DecodeError(f"{name!r} has version {version} of NumPy's format")
             shape, _, dtype = HEADER_READERS[version](file)
             if not dtype.hasobject and file.tell() + byte_count(shape, dtype) != member.file_size:
-                raise DecodeError(f"{name!r}, {dtype} of shape {list(shape)}, does not fit its {member.file_size} bytes")
+                raise DecodeError(
+                    f"{name!r}, {dtype} of shape {list(shape)}, does not fit its {member.file_size} bytes"
+                )
         return tuple(shape)
 
     def _read(self, name):
         try:
             with self._archive.open(self._members[name]) as file:
                 array = np.lib.format.read_array(file, allow_pickle=False)
+            if array.dtype.kind not in NUMBERS:
+                raise DecodeError(f"it holds {array.dtype}, not numbers")
         except Exception as error:
             raise CheckpointError(
-                f"cannot read {name!r} of '{self.path}': {error}. Save it anew with numpy.savez, numbers only"
+                f"cannot read {name!r} of '{self.path}': {error}. Save it anew as numbers that NumPy knows"
             ) from error
         array.flags.writeable = False
         return array

@@ -1,4 +1,4 @@
-"""Reads `.safetensors` without its library: 8 bytes of header length, a JSON header, then the data, mapped lazily.
+"""Reads `.safetensors` without its library: 8 bytes of header length, a JSON header, then the data, mapped.
 
 The format has no checksums, so the header is held to its rules strictly: every byte of the data belongs to
 exactly one tensor. That tells of a file that was cut off.
@@ -46,7 +46,7 @@ class SafetensorsCheckpoint(Checkpoint):
         kind, shape, begin, end = self._entries[name]
         if kind not in DTYPES:
             raise CheckpointError(
-                f"'{self.path}': {name!r} has dtype {kind}, expected one of {', '.join(DTYPES)}. Convert it first"
+                f"'{self.path}': {name!r} has dtype {kind}, expected one of {', '.join(DTYPES)}. Convert it"
             )
         return decode(self._file.view(self._data_start + begin, end - begin), DTYPES[kind], shape)
 
@@ -67,7 +67,9 @@ def _read_entries(file):
     position, data_size = 0, file.size - 8 - length
     for begin, end, name in sorted((begin, end, name) for name, (_, _, begin, end) in entries.items()):
         if begin != position or end > data_size:
-            raise DecodeError(f"{name!r} lies at bytes {begin} to {end}, expected from {position} to {data_size} at most")
+            raise DecodeError(
+                f"{name!r} lies at bytes {begin} to {end}, expected from {position} to {data_size} at most"
+            )
         position = end
     if position != data_size:
         raise DecodeError(f"its tensors hold {position} of {data_size} bytes of data")
@@ -84,7 +86,9 @@ def _read_entry(name, fields):
     check_shape(shape)
     expected = byte_count(shape, DTYPES[kind]) if kind in DTYPES else end - begin
     if begin < 0 or end < begin or end - begin != expected:
-        raise DecodeError(f"{name!r}, {kind} of shape {list(shape)}, takes {expected} bytes, got {begin} to {end}")
+        raise DecodeError(
+            f"{name!r}, {kind} of shape {list(shape)}, takes {expected} bytes, got {begin} to {end}"
+        )
     return kind, shape, begin, end
 
 

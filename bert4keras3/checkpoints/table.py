@@ -99,7 +99,9 @@ def _read_block(file, file_size, handle):
     if masked_crc32c(block[: size + 1]) != checksum:
         raise DecodeError(f"the checksum of the block at {offset} is wrong")
     if kind == SNAPPY:
-        raise DecodeError("its blocks are compressed with Snappy, which TensorFlow's Saver never does; save it anew")
+        raise DecodeError(
+            "its blocks are compressed with Snappy, which TensorFlow's Saver never does; save it anew"
+        )
     if kind != NO_COMPRESSION:
         raise DecodeError(f"a block of unknown kind {kind}")
     return content

@@ -60,13 +60,14 @@ class MultiHeadAttention(Layer):
         build_child(self.o_dense, tuple(query[:-1]) + (self.head_size * self.heads,))
         self.built = True
 
-    def call(self, inputs, mask=None, **kwargs):
+    def call(self, inputs, mask=None, a_bias=None, **kwargs):
+        # a_bias is named here: Keras 3 forgets all masks where keyword arguments hold nothing but None
         q, k, v = inputs[:3]
         qw = self.split_heads(self.q_dense(q), self.key_size)
         kw = self.split_heads(self.k_dense(k), self.key_size)
         vw = self.split_heads(self.v_dense(v), self.head_size)
         masks = [None, None] if mask is None else [mask[0], mask[2]]
-        o, a = self.pay_attention_to([qw, kw, vw] + list(inputs[3:]), masks, **kwargs)
+        o, a = self.pay_attention_to([qw, kw, vw] + list(inputs[3:]), masks, a_bias=a_bias, **kwargs)
         o = self.o_dense(flatten(o, 2))  # (batch, query, out_dim)
         return [o, a] if self.return_attention_scores else o
 

@@ -1,0 +1,97 @@
+"""The registry of pairings: one Keras with one framework, at pinned versions, in an environment of its own.
+
+Standard library only: noxfile, tests, CI and reports all read it. A new pairing is one row here and, unless it
+shares an environment, one file in `pins/`.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Dict, NamedTuple, Optional
+
+PINS = Path(__file__).parent / "pins"
+
+
+class Pairing(NamedTuple):
+    """One row of the registry.
+
+    environment: name of its virtual environment and of its file in `pins/`; pairings may share one.
+    variables: environment variables that choose the Keras in it.
+    library: what runs there, ours or the one that makes goldens.
+    """
+
+    name: str
+    python: str
+    environment: str
+    variables: Dict[str, str]
+    summary: str
+    library: str = "bert4keras3"
+
+    @property
+    def pins(self) -> Path:
+        return PINS / (self.environment + ".txt")
+
+
+KERAS2 = {"TF_KERAS": "0"}
+TF_KERAS = {"TF_KERAS": "1"}
+
+PAIRINGS = (
+    Pairing("keras2.3.1-tf1.15", "3.7", "tf1.15", KERAS2, "keras 2.3.1 on TensorFlow 1.15"),
+    Pairing("keras2.3.1-tf2.2", "3.8", "tf2.2", KERAS2, "keras 2.3.1 on TensorFlow 2.2"),
+    Pairing("tfkeras-tf1.15", "3.7", "tf1.15", TF_KERAS, "tf.keras of TensorFlow 1.15"),
+    Pairing("tfkeras-tf2.2", "3.8", "tf2.2", TF_KERAS, "tf.keras of TensorFlow 2.2"),
+    Pairing("tfkeras-tf2.10", "3.10", "tf2.10", TF_KERAS, "tf.keras of TensorFlow 2.10"),
+    Pairing("tfkeras-tf2.15", "3.11", "tf2.15", TF_KERAS, "tf.keras of TensorFlow 2.15"),
+    Pairing("tensorflow", "3.11", "tensorflow", {"KERAS_BACKEND": "tensorflow"}, "Keras 3 on TensorFlow"),
+    Pairing("jax", "3.11", "jax", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX"),
+    Pairing("torch", "3.11", "torch", {"KERAS_BACKEND": "torch"}, "Keras 3 on PyTorch"),
+    Pairing("jax-python3.13", "3.13", "jax-python3.13", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX, newest Python"),
+)
+
+# What makes goldens: the original library, and one from outside the family.
+ORACLES = (
+    Pairing(
+        "reference",
+        "3.7",
+        "tf1.15",
+        KERAS2,
+        "bert4keras 0.11.5 on keras 2.3.1 and TensorFlow 1.15",
+        library="bert4keras",
+    ),
+    Pairing(
+        "transformers",
+        "3.11",
+        "transformers",
+        {},
+        "transformers on PyTorch, from outside the family",
+        library="transformers",
+    ),
+)
+
+BY_NAME = {pairing.name: pairing for pairing in PAIRINGS + ORACLES}
+
+
+def find_interpreter(python: str) -> Optional[str]:
+    """Path of a Python of this version: on PATH, under pyenv or from uv; None where the machine has none."""
+    candidates = [shutil.which("python" + python)]
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    candidates += [str(path / "bin" / "python") for path in sorted(pyenv.glob(python + ".*"), reverse=True)]
+    uv = shutil.which("uv")
+    if uv:
+        found = subprocess.run([uv, "python", "find", python], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        candidates.append(found.stdout.decode().strip() or None)
+    for candidate in candidates:
+        if candidate and answers(candidate, python):
+            return candidate
+    return None
+
+
+def answers(executable: str, python: str) -> bool:
+    """Whether it really is that Python: a shim of pyenv may stand on PATH without one behind it."""
+    command = [executable, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    try:
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return result.stdout.decode().strip() == python

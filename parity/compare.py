@@ -1,0 +1,146 @@
+"""Judge records against goldens, with NumPy alone.
+
+The verdict is the error ratio: rms(record − float64 golden) ÷ rms(float32 golden − float64 golden), so 1 is as
+accurate as the reference. Whatever was not compared is red: a missing record, a NaN, a checksum that is off.
+"""
+
+from typing import Dict, NamedTuple, Optional
+
+import numpy as np
+
+from parity.cases import Case
+from parity.files import GOLDENS, RECORDS, checkpoint_folder, read_arrays, read_json, sha256
+from parity.sampling import sample_output
+
+BOUND = 3.0
+# The least error that is granted: half a unit in the last place of float32, that of storing the number.
+FLOOR = 2.0**-24
+
+
+class Cell(NamedTuple):
+    """One case in one pairing. red: why it is red, None where it is green. Seconds and bytes as recorded."""
+
+    case: str
+    system: str
+    pairing: str
+    red: Optional[str] = None
+    error_ratio: Optional[float] = None
+    worst_layer: Optional[str] = None
+    worst_layer_ratio: Optional[float] = None
+    first_wrong_layer: Optional[str] = None
+    load_seconds: Optional[float] = None
+    latency_seconds: Optional[float] = None
+    peak_memory_bytes: Optional[int] = None
+
+
+class Red(Exception):
+    """A reason why a cell cannot be green."""
+
+
+def compare_case(case: Case, pairing: str, goldens=GOLDENS, records=RECORDS) -> Cell:
+    """Judge one case: files in, verdict out; never raises."""
+    cell = Cell(case.name, case.system, pairing)
+    try:
+        golden, story = read_golden(case, goldens)
+        record, facts = read_record(case, records / pairing, story["sha256"])
+        cell = cell._replace(
+            **{name: facts.get(name) for name in ("load_seconds", "latency_seconds", "peak_memory_bytes")}
+        )
+        return judge(cell, golden, story, record)
+    except Red as reason:
+        return cell._replace(red=str(reason))
+    except Exception as error:  # a damaged file is a red cell like any other
+        return cell._replace(red="not compared: %s: %s" % (type(error).__name__, error))
+
+
+def read_golden(case, folder):
+    path = folder / (case.name + ".npz")
+    if not path.exists():
+        raise Red("no golden: run `nox -s golden`")
+    story = read_json(path.with_suffix(".json"))
+    if sha256(path) != story["sha256"]:
+        raise Red("golden %s does not have the checksum in its .json" % path.name)
+    for name, checksum in story["checkpoint"].items():
+        file = checkpoint_folder(case.release) / name
+        if not file.exists() or sha256(file) != checksum:
+            raise Red("%s is not the file that the golden was made from" % file)
+    return read_arrays(path), story
+
+
+def read_record(case, folder, golden_checksum):
+    facts_path = folder / (case.name + ".json")
+    if not facts_path.exists():
+        raise Red("no record")
+    facts = read_json(facts_path)
+    if facts["status"] != "recorded":
+        raise Red(facts["reason"])
+    if facts["golden"] != golden_checksum:
+        raise Red("the record was made for another golden: run the pairing again")
+    return read_arrays(folder / (case.name + ".npz")), facts
+
+
+def judge(cell: Cell, golden: Dict[str, np.ndarray], story: dict, record: Dict[str, np.ndarray]) -> Cell:
+    """The verdict on arrays; the names of both sides have to be the same."""
+    layers = story["layers"]
+    expected = {name.split("@")[0] for name in golden}
+    found = {name for name in record if layers or "/layer/" not in name}
+    if expected != found:
+        missing, unexpected = sorted(expected - found), sorted(found - expected)
+        raise Red("names differ: missing %s, unexpected %s" % (missing[:3], unexpected[:3]))
+    if not story["shapes"]:
+        raise Red("nothing to compare")
+    for name in sorted(expected):
+        if "/input/" in name and not np.array_equal(golden[name], record[name]):
+            raise Red("%s: not the input that the golden was computed from" % name)
+
+    ratio = max((output_ratio(golden, story, record, name) for name in story["shapes"]), key=rank)
+    cell = cell._replace(error_ratio=ratio)
+    if layers:
+        lengths = sorted({name.split("/")[0] for name in expected})
+        names = {layer: ["%s/layer/%s" % (length, layer) for length in lengths] for layer in layers}
+        ratios = {
+            layer: max((error_ratio(golden, story, record[name], name) for name in names[layer]), key=rank)
+            for layer in layers
+        }
+        worst = max(layers, key=lambda layer: rank(ratios[layer]))
+        cell = cell._replace(
+            worst_layer=worst,
+            worst_layer_ratio=ratios[worst],
+            first_wrong_layer=next((layer for layer in layers if not ratios[layer] <= BOUND), None),
+        )
+    if not ratio <= BOUND:
+        where = "first in layer %s" % cell.first_wrong_layer if cell.first_wrong_layer else "in no layer alone"
+        cell = cell._replace(red="error ratio %.3g, %s" % (ratio, where))
+    return cell
+
+
+def rank(ratio):
+    """Order of ratios in which a NaN is the worst."""
+    return np.inf if np.isnan(ratio) else ratio
+
+
+def output_ratio(golden, story, record, name):
+    """Error ratio of an output where its tokens are no padding; NaN where anything at all is not finite."""
+    value = record[name]
+    if list(value.shape) != story["shapes"][name]:
+        raise Red("%s has shape %s, expected %s" % (name, list(value.shape), story["shapes"][name]))
+    if not np.isfinite(value).all():
+        return np.nan
+    tokens = golden[name.split("/")[0] + "/input/0"]
+    return error_ratio(golden, story, sample_output(value, tokens), name)
+
+
+def error_ratio(golden, story, value, name):
+    """Error ratio of a sample of an output or of a layer's output."""
+    double, single = golden[name + "@float64"], golden[name + "@float32"]
+    if value.shape != double.shape:
+        return np.nan
+    value, single, double = (np.asarray(array, "float64") for array in (value, single, double))
+    if name in story["distributions"]:
+        value, single, double = (np.log(np.maximum(array, 1e-30)) for array in (value, single, double))
+    granted = max(rms(single - double), FLOOR * rms(double), np.finfo("float32").tiny)
+    return rms(value - double) / granted
+
+
+def rms(array):
+    return float(np.sqrt(np.mean(np.square(array)))) if array.size else np.nan

@@ -1,0 +1,302 @@
+"""Run the cases inside a pairing and write what the library computed: outputs, every layer, time and memory.
+
+    python -m parity.record --pairing jax [--case bert-mlm ...]
+
+A case that crashes, hangs or runs out of memory costs only itself: the cases run in a worker process, the
+parent (which imports no framework) starts another one for those that are left. An interrupted run goes on.
+"""
+
+import argparse
+import importlib.util
+import platform
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from pairings import BY_NAME
+from parity import builders, inputs
+from parity.cases import CASES, CASES_BY_NAME
+from parity.files import (
+    GOLDENS,
+    RECORDS,
+    checkpoint_folder,
+    read_json,
+    sha256,
+    write_arrays,
+    write_json,
+)
+from parity.sampling import LAYER_SAMPLE, is_distribution, sample
+
+SECONDS_A_CASE = 300
+LATENCY_RUNS = 10
+IDENTITY_LAYERS = ("InputLayer", "Dropout")
+
+
+def open_library(name):
+    """The modules of a library under test, bert4keras or bert4keras3."""
+    modules = {part: importlib.import_module("%s.%s" % (name, part)) for part in ("backend", "layers", "models")}
+    tokenizers = importlib.import_module(name + ".tokenizers")
+    return SimpleNamespace(
+        name=name,
+        keras=modules["backend"].keras,
+        K=modules["backend"].K,
+        set_gelu=modules["backend"].set_gelu,
+        layers=modules["layers"],
+        build_transformer_model=modules["models"].build_transformer_model,
+        Tokenizer=tokenizers.Tokenizer,
+    )
+
+
+def record_case(library, case, open_checkpoint=str):
+    """(arrays, facts) of one case. arrays: "<length>/input/<i>", ".../output/<i>", ".../layer/<name>".
+
+    open_checkpoint: prefix of the checkpoint → what the library loads.
+    """
+    folder = checkpoint_folder(case.release)
+    config_path = str(folder / "bert_config.json")
+    library.set_gelu(case.gelu)
+    reset_peak_memory()
+    transformer, model = getattr(builders, case.build)(library, config_path, case)
+    checkpoint = open_checkpoint(folder / "bert_model.ckpt")
+    start = time.perf_counter()
+    transformer.load_weights_from_checkpoint(checkpoint)
+    facts = {"load_seconds": time.perf_counter() - start}
+    fill_weights(transformer, case)
+    nodes = layer_nodes(library, model)
+    probe = library.keras.models.Model(model.inputs, [tensor for _, tensor in nodes])
+
+    arrays, distributions = {}, set()
+    for length in case.lengths:
+        values = make_inputs(library, case, length, transformer.vocab_size)
+        for i, value in enumerate(values):
+            arrays["%d/input/%d" % (length, i)] = value
+        for i, output in enumerate(listed(model.predict(values, verbose=0))):
+            name = "%d/output/%d" % (length, i)
+            arrays[name] = output
+            if is_distribution(output):
+                distributions.add(name)
+        for (layer, _), value in zip(nodes, evaluate(library, probe, values)):
+            name = "%d/layer/%s" % (length, layer)
+            arrays[name] = sample(value, LAYER_SAMPLE)
+            if is_distribution(value):
+                distributions.add(name)
+    facts["latency_seconds"] = latency(model, values)
+    facts["peak_memory_bytes"] = peak_memory()
+    facts["layers"] = [name for name, _ in nodes]
+    facts["distributions"] = sorted(distributions)
+    return arrays, facts
+
+
+def make_inputs(library, case, length, vocab_size):
+    if case.release == "minilm":
+        vocabulary = checkpoint_folder(case.release) / "vocab.txt"
+        return inputs.real_sentences(library.Tokenizer(str(vocabulary), do_lower_case=True).encode, length)
+    return inputs.random_ids(case, length, vocab_size)
+
+
+def fill_weights(transformer, case):
+    """Give weights that no checkpoint has the same random numbers on both sides."""
+    for name, first in case.fill.items():
+        layer = transformer.layers.get(transformer.prefixed(name))
+        if layer is None:
+            continue
+        random = np.random.RandomState(len(name))
+        values = layer.get_weights()
+        filled = [random.normal(scale=0.3, size=value.shape).astype(value.dtype) for value in values[first:]]
+        layer.set_weights(values[:first] + filled)
+
+
+def layer_nodes(library, model):
+    """[(name, tensor)] of every call of a layer that computes something, in the order of computation."""
+
+    def inputs_known(node):
+        # Keras 3 lists masks too, which no layer made.
+        tensors = [x for x in listed(node.input_tensors) if isinstance(x._keras_history[0], library.keras.layers.Layer)]
+        return all(id(x) in known for x in tensors)
+
+    known = {id(tensor) for tensor in listed(model.inputs)}
+    found, before = [], -1
+    while len(found) != before:
+        before = len(found)
+        for layer in model.layers:
+            for i, node in enumerate(layer._inbound_nodes):
+                outputs = listed(node.output_tensors)
+                if id(outputs[0]) in known or not inputs_known(node):
+                    continue
+                known.update(id(tensor) for tensor in outputs)
+                for j, tensor in enumerate(outputs):
+                    name = layer.name + ("#%d" % i if i else "") + (".%d" % j if j else "")
+                    found.append((name, tensor, layer))
+    return [(name, tensor) for name, tensor, layer in found if type(layer).__name__ not in IDENTITY_LAYERS]
+
+
+def evaluate(library, model, values):
+    """Outputs as arrays. Keras 3 runs the model operation by operation: to compile each probe would take longer."""
+    if not library.keras.__version__.startswith("3."):
+        return listed(model.predict_on_batch(values))
+    return [library.keras.ops.convert_to_numpy(x) for x in listed(model(values, training=False))]
+
+
+def latency(model, values):
+    """Median seconds of `predict_on_batch` on the last inputs, after a call that compiles."""
+    model.predict_on_batch(values)
+    seconds = []
+    for _ in range(LATENCY_RUNS):
+        start = time.perf_counter()
+        model.predict_on_batch(values)
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds))
+
+
+def reset_peak_memory():
+    """Start a new peak of the resident memory, where the kernel allows it."""
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass
+
+
+def peak_memory():
+    """Peak resident memory in bytes since the last reset (of the whole process where there is no /proc)."""
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def listed(value):
+    if not isinstance(value, (list, tuple)):
+        return [value]
+    return [item for items in value for item in listed(items)]
+
+
+def provenance(library_name):
+    """Versions and machine of this process."""
+    names = (library_name, "keras", "tensorflow", "jax", "torch", "transformers", "numpy")
+    modules = {name: sys.modules.get(name) for name in names}
+    versions = {name: getattr(module, "__version__", None) for name, module in modules.items() if module}
+    return {
+        "versions": versions,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "processor": processor_name(),
+    }
+
+
+def processor_name():
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def golden_checksum(case):
+    """Checksum of the golden that a record is made for; None where there is none."""
+    golden = GOLDENS / (case.name + ".npz")
+    return sha256(golden) if golden.exists() else None
+
+
+def work(pairing, names, folder):
+    """Record the cases one after the other in this process."""
+    library_name = BY_NAME[pairing].library
+    library = open_library(library_name)
+    for name in names:
+        case = CASES_BY_NAME[name]
+        facts = {"case": name, "pairing": pairing, "golden": golden_checksum(case)}
+        try:
+            arrays, measured = record_case(library, case)
+            facts.update(measured, status="recorded", provenance=provenance(library_name))
+            write_arrays(folder / (name + ".npz"), arrays)
+        except Exception as error:
+            facts.update(status="failed", reason="%s: %s" % (type(error).__name__, error))
+            facts["traceback"] = traceback.format_exc()
+        write_json(folder / (name + ".json"), facts)
+        library.K.clear_session()
+        print("%s %s: %s" % (pairing, name, facts.get("reason", "recorded")), flush=True)
+
+
+def supervise(pairing, names, folder):
+    """Keep workers going until every case has its record, or a reason why it has none."""
+    while True:
+        left = [name for name in names if not (folder / (name + ".json")).exists()]
+        if not left:
+            return
+        command = [sys.executable, "-m", "parity.record", "--worker", "--pairing", pairing]
+        for name in left:
+            command += ["--case", name]
+        worker = subprocess.Popen(command)
+        current, deadline = None, 0.0
+        while worker.poll() is None:
+            waiting = next((name for name in left if not (folder / (name + ".json")).exists()), None)
+            if waiting != current:
+                current, deadline = waiting, time.monotonic() + SECONDS_A_CASE
+            if current is not None and time.monotonic() > deadline:
+                worker.kill()
+                worker.wait()
+                give_up(pairing, current, folder, "no result after %d s" % SECONDS_A_CASE)
+            time.sleep(0.2)
+        stopped = next((name for name in left if not (folder / (name + ".json")).exists()), None)
+        if stopped is not None and worker.returncode != 0:
+            give_up(pairing, stopped, folder, "the process ended with %s" % describe_exit(worker.returncode))
+
+
+def describe_exit(code):
+    return "signal %s" % signal.Signals(-code).name if code < 0 else "exit code %d" % code
+
+
+def give_up(pairing, name, folder, reason):
+    if not (folder / (name + ".json")).exists():
+        write_json(
+            folder / (name + ".json"), {"case": name, "pairing": pairing, "status": "failed", "reason": reason}
+        )
+        print("%s %s: %s" % (pairing, name, reason), flush=True)
+
+
+def fingerprint(names):
+    """What decides whether an unfinished run may go on: the installed library, the goldens and the cases."""
+    package = Path(importlib.util.find_spec("bert4keras3").origin).parent
+    return {
+        "library": [sha256(path) for path in sorted(package.rglob("*.py"))],
+        "cases": names,
+        "goldens": [golden_checksum(CASES_BY_NAME[name]) for name in names],
+    }
+
+
+def start_or_resume(folder, mark):
+    """Empty the folder, unless an unfinished run of the very same things lies there."""
+    unfinished = folder / "unfinished.json"
+    if not (unfinished.exists() and read_json(unfinished) == mark):
+        shutil.rmtree(str(folder), ignore_errors=True)
+        write_json(unfinished, mark)
+    return unfinished
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairing", required=True)
+    parser.add_argument("--case", action="append", choices=sorted(CASES_BY_NAME), help="only this case; repeatable")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    names = options.case or [case.name for case in CASES]
+    folder = RECORDS / options.pairing
+    if options.worker:
+        return work(options.pairing, names, folder)
+    unfinished = start_or_resume(folder, fingerprint(names))
+    supervise(options.pairing, names, folder)
+    unfinished.unlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The parity table in the terminal: `python -m reports.terminal jax torch [--case bert-mlm ...]`
+
+Exits with 1 where a cell is red.
+"""
+
+import argparse
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from pairings import BY_NAME, PAIRINGS
+from parity.cases import CASES, CASES_BY_NAME
+from parity.compare import BOUND, Cell, compare_case
+
+
+def parity_table(pairing: str, cells: list[Cell]) -> Table:
+    table = Table(title=f"{pairing}: {BY_NAME[pairing].summary}", title_justify="left", header_style="bold")
+    table.add_column("case", no_wrap=True)
+    for column in ("error ratio", "worst layer", "its ratio", "load ms", "latency ms", "peak MB"):
+        table.add_column(column, justify="left" if column == "worst layer" else "right", overflow="fold")
+    for cell in cells:
+        table.add_row(
+            cell.case,
+            number(cell.error_ratio, "%.2f"),
+            cell.worst_layer or "",
+            number(cell.worst_layer_ratio, "%.2f"),
+            number(cell.load_seconds, "%.0f", 1e3),
+            number(cell.latency_seconds, "%.1f", 1e3),
+            number(cell.peak_memory_bytes, "%.0f", 1e-6),
+            style="red" if cell.red else None,
+        )
+    return table
+
+
+def number(value, pattern, scale=1):
+    return "–" if value is None else pattern % (value * scale)
+
+
+def summary(pairing: str, cells: list[Cell]) -> str:
+    red = [cell for cell in cells if cell.red]
+    ratios = [cell.error_ratio for cell in cells if not cell.red]
+    green = f"{len(ratios)} of {len(cells)} cases green (error ratio at most {BOUND:g})"
+    worst = f", largest {max(ratios):.2f}" if ratios else ""
+    return f"[{'red' if red else 'green'}]{pairing}: {green}{worst}[/]"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pairings", nargs="+", choices=[pairing.name for pairing in PAIRINGS])
+    parser.add_argument("--case", action="append", choices=sorted(CASES_BY_NAME), help="only this case; repeatable")
+    options = parser.parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    cases = [CASES_BY_NAME[name] for name in options.case] if options.case else list(CASES)
+    red = False
+    for pairing in options.pairings:
+        cells = [compare_case(case, pairing) for case in cases]
+        console.print(parity_table(pairing, cells))
+        for cell in cells:
+            if cell.red:
+                red = True
+                console.print(f"[red]{cell.case}: {cell.red}[/]", highlight=False)
+        console.print(summary(pairing, cells), highlight=False)
+        console.print()
+    return int(red)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
