@@ -11,7 +11,7 @@ from bert4keras3.layers import Add, Dropout, FeedForward, LayerNormalization, Mu
 class ResidualBlocks(object):
     """Att → Dropout → Add → LN → FFN → Dropout → Add → LN"""
 
-    norm_arguments = {"epsilon": 1e-12}  # type: Dict[str, Any]
+    norm_arguments: Dict[str, Any] = {"epsilon": 1e-12}
     layer_prefix = "Transformer-%d-"
 
     def apply_main_layers(self, inputs, index):
@@ -70,5 +70,5 @@ class ResidualBlocks(object):
             hidden_activation=hidden_activation,
             hidden_initializer=self.initializer,
             name=name,
-            **arguments
+            **arguments,
         )

@@ -1,6 +1,6 @@
 """The tensor functions of this process: `keras.ops` on Keras 3, functions of the same names on Keras 2.
 
-    from bert4keras3 import ops
+from bert4keras3 import ops
 """
 
 from bert4keras3.backend import ops as _ops

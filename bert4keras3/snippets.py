@@ -157,12 +157,11 @@ def truncate_sequences(maxlen: int, indices: int | Sequence[int], *sequences: li
     reference. Raises ValueError, with the lists untouched, if items would have to go that are not there
     (IndexError in the reference).
     """
-    sequences = [sequence for sequence in sequences if sequence is not None]
-    if not isinstance(indices, (list, tuple)):
-        indices = [indices] * len(sequences)
-    if len(indices) < len(sequences):
-        raise ValueError(f"truncate_sequences: expected {len(sequences)} indices, got {indices!r}")
-    pairs = [(sequence, index) for sequence, index in zip(sequences, indices) if sequence]
+    given = [sequence for sequence in sequences if sequence is not None]
+    places = [indices] * len(given) if isinstance(indices, int) else list(indices)
+    if len(places) < len(given):
+        raise ValueError(f"truncate_sequences: expected {len(given)} indices, got {indices!r}")
+    pairs = [(sequence, index) for sequence, index in zip(given, places) if sequence]
 
     kept = [len(sequence) for sequence, _ in pairs]
     while kept and sum(kept) > max(maxlen, 0):

@@ -18,7 +18,6 @@ from typing import Any
 from bert4keras3.snippets import (
     Memo,
     convert_to_unicode,
-    is_string,
     lowercase_and_normalize,
     truncate_sequences,
 )
@@ -61,7 +60,7 @@ def load_vocab(
     encoding: str = "utf-8",
     simplified: bool = False,
     startswith: Sequence[str] | None = None,
-) -> dict[str, int] | tuple[dict[str, int], list[int]]:
+) -> Any:
     """Read a vocabulary, one token a line: {token: id}; `simplified`: that, and the old ids (`keep_tokens`).
 
     A simplified vocabulary begins with the tokens `startswith`, and leaves out what a text is never cut into:
@@ -72,7 +71,8 @@ def load_vocab(
     Raises OSError for a file that cannot be opened, ValueError for one in another encoding or without a token
     of `startswith`.
     """
-    token_dict, repeated = {}, []
+    token_dict: dict[str, int] = {}
+    repeated = []
     try:
         with open(dict_path, encoding=encoding) as lines:
             for line in lines:
@@ -91,7 +91,11 @@ def load_vocab(
     missing = [token for token in first if token not in token_dict]
     if missing:
         raise ValueError(f"{dict_path}: expected the tokens of startswith, got none of {missing}")
-    others = [token for token in sorted(token_dict, key=token_dict.get) if not Tokenizer._is_redundant(token)]
+    others = [
+        token
+        for token in sorted(token_dict, key=token_dict.__getitem__)
+        if not Tokenizer._is_redundant(token)
+    ]
     kept = list(dict.fromkeys(first + others))
     return {token: i for i, token in enumerate(kept)}, [token_dict[token] for token in kept]
 
@@ -99,7 +103,7 @@ def load_vocab(
 def save_vocab(dict_path: str | os.PathLike, token_dict: dict[str, int], encoding: str = "utf-8") -> None:
     """Write a vocabulary, a simplified one for example, one token a line in the order of the ids."""
     with open(dict_path, "w", encoding=encoding) as file:
-        file.writelines(token + "\n" for token in sorted(token_dict, key=token_dict.get))
+        file.writelines(token + "\n" for token in sorted(token_dict, key=token_dict.__getitem__))
 
 
 class TokenizerBase:
@@ -153,7 +157,7 @@ class TokenizerBase:
         second text has no start token to lose; not here.
         """
         texts = [first_text] if second_text is None else [first_text, second_text]
-        sequences = [self.tokenize(text) if is_string(text) else list(text) for text in texts]
+        sequences = [self.tokenize(text) if isinstance(text, str) else list(text) for text in texts]
         # the start token of the second text, which goes only after truncation
         dropped = int(bool(pattern == "S*E*E" and self._token_start and any(sequences[1:])))
 
@@ -162,7 +166,7 @@ class TokenizerBase:
                 truncate_from = -int(self._token_end is not None) - 1
             elif truncate_from == "left":
                 truncate_from = int(self._token_start is not None)
-            elif is_string(truncate_from):
+            elif isinstance(truncate_from, str):
                 raise ValueError(f"truncate_from expected 'right', 'left' or indices, got {truncate_from!r}")
             truncate_sequences(maxlen + dropped, truncate_from, *sequences)
 
@@ -214,20 +218,21 @@ class Tokenizer(TokenizerBase):
     ):
         """`token_dict`: {token: id} or a vocabulary's path. A word longer than `word_maxlen` is one token."""
         super().__init__(**kwargs)
-        if isinstance(token_dict, (str, os.PathLike)):
-            token_dict = load_vocab(token_dict)
+        vocabulary: Any = (
+            load_vocab(token_dict) if isinstance(token_dict, (str, os.PathLike)) else token_dict
+        )  # {token: id}
         self._do_lower_case, self._word_maxlen = do_lower_case, word_maxlen
-        self._token_dict = token_dict
-        self._token_dict_inv = {i: token for token, i in token_dict.items()}
-        self._vocab_size = len(token_dict)
+        self._token_dict = vocabulary
+        self._token_dict_inv = {i: token for token, i in vocabulary.items()}
+        self._vocab_size = len(vocabulary)
         self._ignored = Memo(self._is_ignored)
         self._kinds = Memo(self._classify)
         self._spacing = Memo(self._space_out)
         self._longest_token = Memo(self._measure_tokens)
         for name in ("pad", "unk", "mask", "start", "end"):
             token = getattr(self, "_token_" + name)
-            if token in token_dict:
-                setattr(self, f"_token_{name}_id", token_dict[token])
+            if token in vocabulary:
+                setattr(self, f"_token_{name}_id", vocabulary[token])
 
     def token_to_id(self, token: str) -> int:
         """The id of a token, or that of [UNK]; ValueError if it is needed and the vocabulary has none."""
@@ -274,7 +279,8 @@ class Tokenizer(TokenizerBase):
         that `token_translate` has replaced are looked up as they were (it crashes). Raises ValueError for a
         token that the rest of the text does not have.
         """
-        sources, characters = range(len(text)), text
+        sources: Sequence[int] = range(len(text))
+        characters: Iterable[str] = text
         if self._do_lower_case:
             if len(text.lower()) > len(text):
                 sources = [i for i, ch in enumerate(text) for _ in ch.lower()]
@@ -284,7 +290,8 @@ class Tokenizer(TokenizerBase):
         indices = [i for i, _ in visible]
         searched = "".join([ch for _, ch in visible])
 
-        matches, offset = [], 0
+        matches: list[list[int]] = []
+        offset = 0
         for token in tokens:
             if self._is_special(token):
                 matches.append([])
@@ -307,6 +314,7 @@ class Tokenizer(TokenizerBase):
         """Text → tokens. Words from the user's `pre_tokenize` that are in the vocabulary are left whole."""
         if self._do_lower_case:
             text = lowercase_and_normalize(text)
+        cuts: Iterable[list[str]]
         if pre_tokenize and self._pre_tokenize is not None:
             words = self._pre_tokenize(text)
             cuts = ([word] if word in self._token_dict else self._tokenize(word, False) for word in words)

@@ -4,7 +4,7 @@ A model class says which layers follow each other; `apply` makes a layer the fir
 and uses it again afterwards. Names are stable: they carry weights, caches, shared layers and parity reports.
 """
 
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from bert4keras3.layers import (
     CausalMask,
     Concatenate1D,
     Dropout,
-    Embedding,
     Input,
     Lambda,
     MultiHeadAttention,
@@ -49,7 +48,7 @@ class Transformer(ResidualBlocks):
     layers: {name: layer} to share; prefix: put before every layer's name; name: of the Keras model.
     """
 
-    weight_table = {}  # type: Dict[str, str]
+    weight_table: Dict[str, str] = {}
 
     def __init__(
         self,
@@ -73,7 +72,7 @@ class Transformer(ResidualBlocks):
         layers: Optional[Dict[str, Any]] = None,
         prefix: Optional[str] = None,
         name: Optional[str] = None,
-        **kwargs: Any
+        **kwargs: Any,
     ) -> None:
         self.vocab_size = len(keep_tokens) if keep_tokens is not None else vocab_size
         self.vocab_size += len(compound_tokens or [])
@@ -110,7 +109,7 @@ class Transformer(ResidualBlocks):
         layer_norm_cond_hidden_size: Optional[int] = None,
         layer_norm_cond_hidden_act: Any = None,
         additional_input_layers: Any = None,
-        **kwargs: Any
+        **kwargs: Any,
     ) -> None:
         """Make the Keras model, `self.model`.
 
@@ -293,7 +292,9 @@ class Transformer(ResidualBlocks):
         """
         variables = iterate_weights(self.layers, self.mapped_layers(mapping))
         save_checkpoint(
-            filename, ((name, self.create_variable(name, value, dtype)) for name, value in variables), dtype=dtype
+            filename,
+            ((name, self.create_variable(name, value, dtype)) for name, value in variables),
+            dtype=dtype,
         )
 
     def mapped_layers(self, mapping=None):

@@ -68,7 +68,7 @@ class Assignment(NamedTuple):
     """One weight and the value that it is about to get."""
 
     layer: Any
-    index: int
+    place: int
     weight: Any
     variable: str
     value: np.ndarray
@@ -90,7 +90,9 @@ def load_weights(
     Raises VariableNotFoundError for a name that the checkpoint lacks (unless `ignore_invalid_weights`),
     CheckpointError for a shape that does not fit.
     """
-    assignments, missing, resized = [], [], []  # type: List[Assignment], List[str], List[str]
+    assignments: List[Assignment] = []
+    missing: List[str] = []
+    resized: List[str] = []
     for layer_name, variables in mapping.items():
         layer = layers[layer_name]
         for index, (weight, variable) in enumerate(zip(layer.weights, variables)):

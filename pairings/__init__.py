@@ -46,7 +46,9 @@ PAIRINGS = (
     Pairing("tensorflow", "3.11", "tensorflow", {"KERAS_BACKEND": "tensorflow"}, "Keras 3 on TensorFlow"),
     Pairing("jax", "3.11", "jax", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX"),
     Pairing("torch", "3.11", "torch", {"KERAS_BACKEND": "torch"}, "Keras 3 on PyTorch"),
-    Pairing("jax-python3.13", "3.13", "jax-python3.13", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX, newest Python"),
+    Pairing(
+        "jax-python3.13", "3.13", "jax-python3.13", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX, newest Python"
+    ),
 )
 
 # What makes goldens: the original library, and one from outside the family.
@@ -79,7 +81,9 @@ def find_interpreter(python: str) -> Optional[str]:
     candidates += [str(path / "bin" / "python") for path in sorted(pyenv.glob(python + ".*"), reverse=True)]
     uv = shutil.which("uv")
     if uv:
-        found = subprocess.run([uv, "python", "find", python], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        found = subprocess.run(
+            [uv, "python", "find", python], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         candidates.append(found.stdout.decode().strip() or None)
     for candidate in candidates:
         if candidate and answers(candidate, python):

@@ -45,9 +45,15 @@ RELEASES = (
         dict(BERT_CONFIG, num_hidden_layers=1),
         slots=("adam_m", "adam_v"),
     ),
-    Release("google_bert_without_heads", "google_bert", dict(BERT_CONFIG, num_hidden_layers=1), without=("cls/",)),
-    Release("google_bert_factorized", "google_bert", dict(BERT_CONFIG, embedding_size=16, num_hidden_layers=1)),
-    Release("google_bert_key_size", "google_bert", dict(BERT_CONFIG, attention_key_size=12, num_hidden_layers=1)),
+    Release(
+        "google_bert_without_heads", "google_bert", dict(BERT_CONFIG, num_hidden_layers=1), without=("cls/",)
+    ),
+    Release(
+        "google_bert_factorized", "google_bert", dict(BERT_CONFIG, embedding_size=16, num_hidden_layers=1)
+    ),
+    Release(
+        "google_bert_key_size", "google_bert", dict(BERT_CONFIG, attention_key_size=12, num_hidden_layers=1)
+    ),
 )
 
 
@@ -141,3 +147,21 @@ CASES = (
 SYSTEM_OF = {release.name: release.system for release in RELEASES}
 SYSTEM_OF["minilm"] = "minilm"
 CASES_BY_NAME = {case.name: case for case in CASES}
+
+
+def add_case_arguments(parser):
+    """The options that narrow a run to some cases."""
+    systems = sorted({case.system for case in CASES})
+    parser.add_argument(
+        "--case", action="append", choices=sorted(CASES_BY_NAME), help="only this case; repeatable"
+    )
+    parser.add_argument("--system", action="append", choices=systems, help="only its cases; repeatable")
+
+
+def chosen_cases(options):
+    return [
+        case
+        for case in CASES
+        if (not options.case or case.name in options.case)
+        and (not options.system or case.system in options.system)
+    ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from parity.cases import Case
 from parity.files import GOLDENS, RECORDS, checkpoint_folder, read_arrays, read_json, sha256
-from parity.sampling import sample_output
+from parity.sampling import judged, rms, sample_output
 
 BOUND = 3.0
 # The least error that is granted: half a unit in the last place of float32, that of storing the number.
@@ -93,15 +93,12 @@ def judge(cell: Cell, golden: Dict[str, np.ndarray], story: dict, record: Dict[s
         if "/input/" in name and not np.array_equal(golden[name], record[name]):
             raise Red("%s: not the input that the golden was computed from" % name)
 
-    ratio = max((output_ratio(golden, story, record, name) for name in story["shapes"]), key=rank)
+    check_outputs(story, record)
+    outputs = sorted({name.split("/", 1)[1] for name in story["shapes"]})
+    ratio = max((error_ratio(golden, story, record, output) for output in outputs), key=rank)
     cell = cell._replace(error_ratio=ratio)
     if layers:
-        lengths = sorted({name.split("/")[0] for name in expected})
-        names = {layer: ["%s/layer/%s" % (length, layer) for length in lengths] for layer in layers}
-        ratios = {
-            layer: max((error_ratio(golden, story, record[name], name) for name in names[layer]), key=rank)
-            for layer in layers
-        }
+        ratios = {layer: error_ratio(golden, story, record, "layer/" + layer) for layer in layers}
         worst = max(layers, key=lambda layer: rank(ratios[layer]))
         cell = cell._replace(
             worst_layer=worst,
@@ -109,7 +106,9 @@ def judge(cell: Cell, golden: Dict[str, np.ndarray], story: dict, record: Dict[s
             first_wrong_layer=next((layer for layer in layers if not ratios[layer] <= BOUND), None),
         )
     if not ratio <= BOUND:
-        where = "first in layer %s" % cell.first_wrong_layer if cell.first_wrong_layer else "in no layer alone"
+        where = (
+            "first in layer %s" % cell.first_wrong_layer if cell.first_wrong_layer else "in no layer alone"
+        )
         cell = cell._replace(red="error ratio %.3g, %s" % (ratio, where))
     return cell
 
@@ -119,28 +118,28 @@ def rank(ratio):
     return np.inf if np.isnan(ratio) else ratio
 
 
-def output_ratio(golden, story, record, name):
-    """Error ratio of an output where its tokens are no padding; NaN where anything at all is not finite."""
-    value = record[name]
-    if list(value.shape) != story["shapes"][name]:
-        raise Red("%s has shape %s, expected %s" % (name, list(value.shape), story["shapes"][name]))
-    if not np.isfinite(value).all():
-        return np.nan
-    tokens = golden[name.split("/")[0] + "/input/0"]
-    return error_ratio(golden, story, sample_output(value, tokens), name)
+def check_outputs(story, record):
+    """Shapes as expected, and finite everywhere, padding too."""
+    for name, shape in story["shapes"].items():
+        value = record[name]
+        if list(value.shape) != shape:
+            raise Red("%s has shape %s, expected %s" % (name, list(value.shape), shape))
+        if not np.isfinite(value).all():
+            raise Red("%s is not finite in %d of %d places" % (name, (~np.isfinite(value)).sum(), value.size))
 
 
-def error_ratio(golden, story, value, name):
-    """Error ratio of a sample of an output or of a layer's output."""
-    double, single = golden[name + "@float64"], golden[name + "@float32"]
-    if value.shape != double.shape:
-        return np.nan
-    value, single, double = (np.asarray(array, "float64") for array in (value, single, double))
-    if name in story["distributions"]:
-        value, single, double = (np.log(np.maximum(array, 1e-30)) for array in (value, single, double))
-    granted = max(rms(single - double), FLOOR * rms(double), np.finfo("float32").tiny)
-    return rms(value - double) / granted
-
-
-def rms(array):
-    return float(np.sqrt(np.mean(np.square(array)))) if array.size else np.nan
+def error_ratio(golden, story, record, what):
+    """Error ratio of "output/<i>" or "layer/<name>" over all lengths together; NaN where shapes differ."""
+    errors, noises, sizes = [], [], []
+    for name in (name for name in golden if name.endswith("/" + what)):
+        value = record[name]
+        if what.startswith("output/"):
+            value = sample_output(value, golden[name.split("/")[0] + "/input/0"])
+        if value.shape != golden[name].shape:
+            return np.nan
+        is_probability = name in story["distributions"]
+        double = judged(golden[name], is_probability)
+        errors.append(judged(value, is_probability) - double)
+        noises.append(golden[name + "@noise"])
+        sizes.append(double)
+    return rms(errors) / max(rms(noises), FLOOR * rms(sizes), np.finfo("float32").tiny)

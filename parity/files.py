@@ -13,6 +13,7 @@ CHECKPOINTS = GOLDENS / "checkpoints"
 MINILM = ROOT / ".cache" / "minilm"
 RECORDS = ROOT / "results" / "records"
 
+
 def checkpoint_folder(release_name):
     return MINILM if release_name == "minilm" else CHECKPOINTS / release_name
 

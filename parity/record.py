@@ -23,7 +23,7 @@ import numpy as np
 
 from pairings import BY_NAME
 from parity import builders, inputs
-from parity.cases import CASES, CASES_BY_NAME
+from parity.cases import CASES_BY_NAME, add_case_arguments, chosen_cases
 from parity.files import (
     GOLDENS,
     RECORDS,
@@ -33,7 +33,7 @@ from parity.files import (
     write_arrays,
     write_json,
 )
-from parity.sampling import LAYER_SAMPLE, is_distribution, sample
+from parity.sampling import sample_layers
 
 SECONDS_A_CASE = 300
 LATENCY_RUNS = 10
@@ -42,7 +42,9 @@ IDENTITY_LAYERS = ("InputLayer", "Dropout")
 
 def open_library(name):
     """The modules of a library under test, bert4keras or bert4keras3."""
-    modules = {part: importlib.import_module("%s.%s" % (name, part)) for part in ("backend", "layers", "models")}
+    modules = {
+        part: importlib.import_module("%s.%s" % (name, part)) for part in ("backend", "layers", "models")
+    }
     tokenizers = importlib.import_module(name + ".tokenizers")
     return SimpleNamespace(
         name=name,
@@ -73,25 +75,18 @@ def record_case(library, case, open_checkpoint=str):
     nodes = layer_nodes(library, model)
     probe = library.keras.models.Model(model.inputs, [tensor for _, tensor in nodes])
 
-    arrays, distributions = {}, set()
+    arrays = {}
     for length in case.lengths:
         values = make_inputs(library, case, length, transformer.vocab_size)
         for i, value in enumerate(values):
             arrays["%d/input/%d" % (length, i)] = value
         for i, output in enumerate(listed(model.predict(values, verbose=0))):
-            name = "%d/output/%d" % (length, i)
-            arrays[name] = output
-            if is_distribution(output):
-                distributions.add(name)
+            arrays["%d/output/%d" % (length, i)] = output
         for (layer, _), value in zip(nodes, evaluate(library, probe, values)):
-            name = "%d/layer/%s" % (length, layer)
-            arrays[name] = sample(value, LAYER_SAMPLE)
-            if is_distribution(value):
-                distributions.add(name)
+            arrays["%d/layer/%s" % (length, layer)] = value
     facts["latency_seconds"] = latency(model, values)
     facts["peak_memory_bytes"] = peak_memory()
-    facts["layers"] = [name for name, _ in nodes]
-    facts["distributions"] = sorted(distributions)
+    facts["layers"] = [layer for layer, _ in nodes]
     return arrays, facts
 
 
@@ -119,7 +114,11 @@ def layer_nodes(library, model):
 
     def inputs_known(node):
         # Keras 3 lists masks too, which no layer made.
-        tensors = [x for x in listed(node.input_tensors) if isinstance(x._keras_history[0], library.keras.layers.Layer)]
+        tensors = [
+            x
+            for x in listed(node.input_tensors)
+            if isinstance(x._keras_history[0], library.keras.layers.Layer)
+        ]
         return all(id(x) in known for x in tensors)
 
     known = {id(tensor) for tensor in listed(model.inputs)}
@@ -218,7 +217,7 @@ def work(pairing, names, folder):
         try:
             arrays, measured = record_case(library, case)
             facts.update(measured, status="recorded", provenance=provenance(library_name))
-            write_arrays(folder / (name + ".npz"), arrays)
+            write_arrays(folder / (name + ".npz"), sample_layers(arrays))
         except Exception as error:
             facts.update(status="failed", reason="%s: %s" % (type(error).__name__, error))
             facts["traceback"] = traceback.format_exc()
@@ -259,7 +258,8 @@ def describe_exit(code):
 def give_up(pairing, name, folder, reason):
     if not (folder / (name + ".json")).exists():
         write_json(
-            folder / (name + ".json"), {"case": name, "pairing": pairing, "status": "failed", "reason": reason}
+            folder / (name + ".json"),
+            {"case": name, "pairing": pairing, "status": "failed", "reason": reason},
         )
         print("%s %s: %s" % (pairing, name, reason), flush=True)
 
@@ -286,10 +286,10 @@ def start_or_resume(folder, mark):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairing", required=True)
-    parser.add_argument("--case", action="append", choices=sorted(CASES_BY_NAME), help="only this case; repeatable")
+    add_case_arguments(parser)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    names = options.case or [case.name for case in CASES]
+    names = [case.name for case in chosen_cases(options)]
     folder = RECORDS / options.pairing
     if options.worker:
         return work(options.pairing, names, folder)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LAYER_SAMPLE = 128
+LAYER_SAMPLE = 192
 OUTPUT_SAMPLE = 4096
 
 
@@ -14,13 +14,24 @@ def sample(array, limit):
     return array[np.random.RandomState(array.size % 2**31).randint(0, array.size, limit)]
 
 
+def sample_layers(arrays):
+    """A record or golden with its layers sampled: {"<length>/layer/<name>": …}; the rest stays whole."""
+    return {
+        name: sample(value, LAYER_SAMPLE) if "/layer/" in name else value for name, value in arrays.items()
+    }
+
+
 def sample_output(array, tokens):
     """What is compared of an output: of tokens that are no padding, where it has a token axis; else of all."""
-    if array.shape[:2] == tokens.shape:
-        kept = tokens != 0
-        kept[:, 0] = True  # the first token is never masked
-        array = array[kept]
-    return sample(array, OUTPUT_SAMPLE)
+    return sample(unpadded(array, tokens), OUTPUT_SAMPLE)
+
+
+def unpadded(array, tokens):
+    if array.shape[:2] != tokens.shape:
+        return array
+    kept = tokens != 0
+    kept[:, 0] = True  # the first token is never masked
+    return array[kept]
 
 
 def is_distribution(array):
@@ -28,3 +39,14 @@ def is_distribution(array):
     if array.ndim < 2 or array.shape[-1] < 2 or array.dtype.kind != "f":
         return False
     return bool((array >= 0).all() and np.allclose(array.sum(-1), 1, atol=1e-4))
+
+
+def judged(array, is_probability):
+    """The numbers that are subtracted: as they are in float64, of probabilities the logarithms."""
+    array = np.asarray(array, "float64")
+    return np.log(np.maximum(array, 1e-30)) if is_probability else array
+
+
+def rms(arrays):
+    """Root mean square over all numbers of several arrays."""
+    return float(np.sqrt(np.mean(np.square(np.concatenate([np.ravel(array) for array in arrays])))))

@@ -20,7 +20,9 @@ def release_variables(release):
 def bert_variables(config):
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     embedding = config.get("embedding_size", hidden)
-    keys = config["num_attention_heads"] * config.get("attention_key_size", hidden // config["num_attention_heads"])
+    keys = config["num_attention_heads"] * config.get(
+        "attention_key_size", hidden // config["num_attention_heads"]
+    )
     variables = [
         ("bert/embeddings/word_embeddings", (config["vocab_size"], embedding)),
         ("bert/embeddings/token_type_embeddings", (config["type_vocab_size"], embedding)),

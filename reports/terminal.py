@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pairings import BY_NAME, PAIRINGS
-from parity.cases import CASES, CASES_BY_NAME
+from parity.cases import add_case_arguments, chosen_cases
 from parity.compare import BOUND, Cell, compare_case
 
 
@@ -39,8 +39,8 @@ def number(value, pattern, scale=1):
 
 def summary(pairing: str, cells: list[Cell]) -> str:
     red = [cell for cell in cells if cell.red]
-    ratios = [cell.error_ratio for cell in cells if not cell.red]
-    green = f"{len(ratios)} of {len(cells)} cases green (error ratio at most {BOUND:g})"
+    ratios = [cell.error_ratio for cell in cells if cell.error_ratio is not None]
+    green = f"{len(cells) - len(red)} of {len(cells)} cases green (error ratio at most {BOUND:g})"
     worst = f", largest {max(ratios):.2f}" if ratios else ""
     return f"[{'red' if red else 'green'}]{pairing}: {green}{worst}[/]"
 
@@ -48,10 +48,10 @@ def summary(pairing: str, cells: list[Cell]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pairings", nargs="+", choices=[pairing.name for pairing in PAIRINGS])
-    parser.add_argument("--case", action="append", choices=sorted(CASES_BY_NAME), help="only this case; repeatable")
+    add_case_arguments(parser)
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 140)
-    cases = [CASES_BY_NAME[name] for name in options.case] if options.case else list(CASES)
+    cases = chosen_cases(options)
     red = False
     for pairing in options.pairings:
         cells = [compare_case(case, pairing) for case in cases]

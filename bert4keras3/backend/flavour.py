@@ -12,7 +12,7 @@ import os
 try:
     from importlib.metadata import PackageNotFoundError, version
 except ImportError:  # Python 3.7
-    from importlib_metadata import PackageNotFoundError, version
+    from importlib_metadata import PackageNotFoundError, version  # type: ignore[no-redef]
 
 TRUE = ("1", "true", "yes", "on", "y", "t")
 

@@ -132,7 +132,8 @@ def attention_normalize(
         # short sequences keep the scale of 16 keys
         return ops.softmax(a * (ops.log(ops.maximum(keys, 16)) / np.log(512)), axis=axis)
     raise ValueError(
-        "attention_normalize: expected softmax, squared_relu or softmax_plus as the method, got %r" % (method,)
+        "attention_normalize: expected softmax, squared_relu or softmax_plus as the method, got %r"
+        % (method,)
     )
 
 

@@ -2,10 +2,8 @@
 
 import keras
 from keras import backend as K
-from keras.models import Model
 
-from bert4keras3.backend import ops_tf as ops
-from bert4keras3.backend.keras2_common import OurLayer, build_child, dtype_name, weight_shape
+from bert4keras3.backend.keras2_common import OurLayer
 
 framework = "tensorflow"
 is_tf_keras = False

@@ -2,8 +2,6 @@
 
 import keras
 import numpy as np
-from keras import backend as K
-from keras import ops
 
 framework = keras.config.backend()
 is_tf_keras = False

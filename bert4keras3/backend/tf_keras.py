@@ -2,8 +2,7 @@
 
 import tensorflow as tf
 
-from bert4keras3.backend import ops_tf as ops
-from bert4keras3.backend.keras2_common import OurLayer, build_child, dtype_name, weight_shape
+from bert4keras3.backend.keras2_common import OurLayer
 
 keras = tf.keras
 K = keras.backend
@@ -15,5 +14,5 @@ get_values = K.batch_get_value
 set_values = K.batch_set_value
 
 
-class Layer(OurLayer, keras.layers.Layer):
+class Layer(OurLayer, keras.layers.Layer):  # type: ignore[name-defined]
     """Base of our layers."""

@@ -25,9 +25,9 @@ __all__ = [
     "ScaleOffset",
     "UniLMMask",
 ]
+__all__ += [name for name in dir(keras.layers) if name[0].isupper() and name not in __all__]
 
-# The layers of Keras for which there is none of ours.
-for _name in dir(keras.layers):
-    if _name[0].isupper() and _name not in globals():
-        globals()[_name] = getattr(keras.layers, _name)
-        __all__.append(_name)
+
+def __getattr__(name):
+    """A layer of Keras for which there is none of ours."""
+    return getattr(keras.layers, name)

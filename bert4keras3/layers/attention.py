@@ -27,7 +27,7 @@ class MultiHeadAttention(Layer):
         attention_dropout=None,
         return_attention_scores=False,
         kernel_initializer="glorot_uniform",
-        **kwargs
+        **kwargs,
     ):
         super(MultiHeadAttention, self).__init__(**kwargs)
         self.heads = heads

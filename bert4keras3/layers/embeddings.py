@@ -12,7 +12,11 @@ class Embedding(Layer, keras.layers.Embedding):
     """
 
     def call(self, inputs, mode="embedding"):
-        table = ops.cast(self.embeddings, self.compute_dtype) if hasattr(self, "compute_dtype") else self.embeddings
+        table = (
+            ops.cast(self.embeddings, self.compute_dtype)
+            if hasattr(self, "compute_dtype")
+            else self.embeddings
+        )
         if mode == "dense":
             return ops.matmul(inputs, ops.transpose(table))
         return ops.take(table, ops.cast(inputs, "int32"), axis=0)

@@ -11,7 +11,9 @@ class FeedForward(Layer):
     Weights: kernel (and bias) of each inner Dense, then of the outer one.
     """
 
-    def __init__(self, units, activation="relu", use_bias=True, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self, units, activation="relu", use_bias=True, kernel_initializer="glorot_uniform", **kwargs
+    ):
         super(FeedForward, self).__init__(**kwargs)
         self.units = units
         activations = activation if isinstance(activation, (list, tuple)) else [activation]

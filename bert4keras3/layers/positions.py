@@ -33,7 +33,7 @@ class PositionEmbedding(Layer):
         hierarchical=None,
         embeddings_initializer="zeros",
         custom_position_ids=False,
-        **kwargs
+        **kwargs,
     ):
         super(PositionEmbedding, self).__init__(**kwargs)
         self.input_dim = input_dim

@@ -3,10 +3,26 @@
 import json
 from typing import Any, Optional
 
-from bert4keras3.backend import Model, keras
-from bert4keras3.layers import *  # noqa: F403  users write `from bert4keras3.models import *` for layers too
+from bert4keras3 import layers
+from bert4keras3.backend import K, Model, keras
+from bert4keras3.layers import *  # noqa: F403
 from bert4keras3.models.bert import BERT
 from bert4keras3.transformers import LM_Mask, Transformer, UniLM_Mask
+
+# Users write `from bert4keras3.models import *` for layers too.
+__all__ = layers.__all__ + [
+    "BERT",
+    "K",
+    "LM_Mask",
+    "MODELS",
+    "Model",
+    "Transformer",
+    "UniLM_Mask",
+    "build_transformer_model",
+    "extend_with_language_model",
+    "extend_with_unified_language_model",
+    "keras",
+]
 
 MODELS = {
     "bert": BERT,
@@ -65,7 +81,7 @@ def build_transformer_model(
     model: Any = "bert",
     application: str = "encoder",
     return_keras_model: bool = True,
-    **kwargs: Any
+    **kwargs: Any,
 ) -> Any:
     """Build a model from a released configuration and, where given, load its checkpoint.
 

