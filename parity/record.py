@@ -210,11 +210,12 @@ def golden_checksum(case):
 def work(pairing, names, folder):
     """Record the cases one after the other in this process."""
     library_name = BY_NAME[pairing].library
-    library = open_library(library_name)
+    library = None
     for name in names:
         case = CASES_BY_NAME[name]
         facts = {"case": name, "pairing": pairing, "golden": golden_checksum(case)}
         try:
+            library = library or open_library(library_name)
             arrays, measured = record_case(library, case)
             facts.update(measured, status="recorded", provenance=provenance(library_name))
             write_arrays(folder / (name + ".npz"), sample_layers(arrays))
@@ -222,7 +223,8 @@ def work(pairing, names, folder):
             facts.update(status="failed", reason="%s: %s" % (type(error).__name__, error))
             facts["traceback"] = traceback.format_exc()
         write_json(folder / (name + ".json"), facts)
-        library.K.clear_session()
+        if library is not None:
+            library.K.clear_session()
         print("%s %s: %s" % (pairing, name, facts.get("reason", "recorded")), flush=True)
 
 

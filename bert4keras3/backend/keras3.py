@@ -5,8 +5,10 @@ import numpy as np
 
 framework = keras.config.backend()
 is_tf_keras = False
-get_custom_objects = keras.saving.get_custom_objects
+K = keras.backend
 Model = keras.Model
+ops = keras.ops
+get_custom_objects = keras.saving.get_custom_objects
 
 
 class Layer(keras.layers.Layer):

@@ -2,17 +2,21 @@
 
 import tensorflow as tf
 
-from bert4keras3.backend.keras2_common import OurLayer
+from bert4keras3.backend import keras2_common, ops_tf
 
+framework = "tensorflow"
+is_tf_keras = True
 keras = tf.keras
 K = keras.backend
 Model = keras.models.Model
-framework = "tensorflow"
-is_tf_keras = True
+ops = ops_tf
+build_child = keras2_common.build_child
+dtype_name = keras2_common.dtype_name
+weight_shape = keras2_common.weight_shape
 get_custom_objects = keras.utils.get_custom_objects
 get_values = K.batch_get_value
 set_values = K.batch_set_value
 
 
-class Layer(OurLayer, keras.layers.Layer):  # type: ignore[name-defined]
+class Layer(keras2_common.OurLayer, keras.layers.Layer):  # type: ignore[name-defined]
     """Base of our layers."""
