@@ -85,9 +85,10 @@ def pip(session: nox.Session, python: str, *arguments: str) -> None:
 
 
 def harness(session: nox.Session, python: str, module: str, *arguments: str, **variables: str) -> None:
-    """Run a module of the harness from outside the project's folder, where the installed wheel comes first."""
-    ENVIRONMENTS.mkdir(exist_ok=True)
-    with session.chdir(ENVIRONMENTS):
+    """Run a module of the harness in an empty folder, so that nothing comes before the installed packages."""
+    empty = CACHE / "empty"
+    empty.mkdir(parents=True, exist_ok=True)
+    with session.chdir(empty):
         session.run(python, "-m", module, *arguments, external=True, env={**QUIET, **variables})
 
 

@@ -6,7 +6,7 @@ from parity.files import GOLDENS, checkpoint_folder, sha256, write_arrays, write
 from parity.sampling import is_distribution, judged, rms, sample_layers, sample_output, unpadded
 
 
-def write_golden(case, single, double, layers, provenance):
+def write_golden(case, single, double, facts, provenance):
     """One golden from what an oracle computed in float32 and float64: `<case>.npz` and its story in JSON.
 
     Arrays: "<length>/input/<i>"; "<length>/output/<i>" and "<length>/layer/<name>" in float64, sampled; with
@@ -35,7 +35,8 @@ def write_golden(case, single, double, layers, provenance):
     story = {
         "case": case.name,
         "oracle": case.oracle,
-        "layers": layers,
+        "layers": facts["layers"],  # every call, in the order of computation
+        "model_layers": facts["model_layers"],  # as in model.layers
         "distributions": distributions,
         "shapes": {name: list(value.shape) for name, value in double.items() if "/output/" in name},
         "checkpoint": checkpoint_checksums(case),

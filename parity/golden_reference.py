@@ -114,8 +114,8 @@ def main():
         provenance = read_json(Path(folder) / "provenance.json")
         for name in names:
             single, double = (read_arrays(Path(folder) / ("%s.%s.npz" % (name, x))) for x in PRECISIONS)
-            layers = read_json(Path(folder) / ("%s.float64.json" % name))["layers"]
-            write_golden(CASES_BY_NAME[name], single, double, layers, provenance)
+            facts = read_json(Path(folder) / ("%s.float64.json" % name))
+            write_golden(CASES_BY_NAME[name], single, double, facts, provenance)
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ def record_case(library, case, open_checkpoint=str):
     facts["latency_seconds"] = latency(model, values)
     facts["peak_memory_bytes"] = peak_memory()
     facts["layers"] = [layer for layer, _ in nodes]
+    facts["model_layers"] = [layer.name for layer in model.layers]
     return arrays, facts
 
 
