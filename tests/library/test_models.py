@@ -77,7 +77,9 @@ def test_layers_stand_in_the_order_of_the_reference(case):
         pytest.skip("its checkpoint is made by the parity session")
     config = str(CHECKPOINTS / case.release / "bert_config.json")
     model = build_transformer_model(config, **case.arguments)
-    assert [layer.name for layer in model.layers] == read_json(GOLDENS / (case.name + ".json"))["model_layers"]
+    assert [layer.name for layer in model.layers] == read_json(GOLDENS / (case.name + ".json"))[
+        "model_layers"
+    ]
 
 
 def test_keyword_arguments_win_over_the_configuration():

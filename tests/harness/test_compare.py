@@ -1,0 +1,148 @@
+"""The comparer is tested by feeding it what it has to refuse: each of these must be red."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from parity.cases import CASES_BY_NAME
+from parity.compare import BOUND, compare_case
+from parity.files import GOLDENS, read_arrays, read_json, write_arrays, write_json
+
+CASE = CASES_BY_NAME["bert-nsp-mlm"]
+OUTPUT = "11/output/1"
+LAYER = "11/layer/Transformer-0-FeedForward"
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Folders of goldens and records; the record is the golden's own float32 numbers."""
+    goldens, records = tmp_path / "goldens", tmp_path / "records"
+    goldens.mkdir()
+    for suffix in (".npz", ".json"):
+        shutil.copy(GOLDENS / (CASE.name + suffix), goldens)
+    story = read_json(goldens / (CASE.name + ".json"))
+    golden = read_arrays(goldens / (CASE.name + ".npz"))
+    arrays = {name: value for name, value in golden.items() if "@" not in name}
+    for name, shape in story["shapes"].items():
+        arrays[name] = whole_output(golden, name, shape)
+    facts = {"status": "recorded", "golden": story["sha256"], "load_seconds": 0.1}
+    write_arrays(records / "jax" / (CASE.name + ".npz"), arrays)
+    write_json(records / "jax" / (CASE.name + ".json"), facts)
+    return goldens, records
+
+
+def whole_output(golden, name, shape):
+    """An output whose sample is the golden's: the tokens that are no padding, in their places."""
+    flat = golden[name + "@float32"]
+    tokens = golden[name.split("/")[0] + "/input/0"]
+    if list(tokens.shape) != shape[:2]:
+        return flat.reshape(shape)
+    kept = tokens != 0
+    kept[:, 0] = True
+    array = np.full(shape, 1 / shape[-1], "float32")
+    array[kept] = flat.reshape(-1, shape[-1]) if flat.size == kept.sum() * shape[-1] else array[kept]
+    return array
+
+
+def change(files, name, new):
+    path = files[1] / "jax" / (CASE.name + ".npz")
+    arrays = read_arrays(path)
+    arrays[name] = new(arrays[name])
+    write_arrays(path, arrays)
+
+
+def verdict(files):
+    return compare_case(CASE, "jax", *files)
+
+
+def test_the_reference_itself_is_green_with_ratio_one(files):
+    cell = verdict(files)
+    assert cell.red is None and cell.error_ratio == pytest.approx(1, abs=0.2)
+
+
+def shifted(value):
+    return np.roll(value, 1, axis=0)
+
+
+def slightly_off(value):
+    return value * (1 + 1e-5 * np.sign(np.sin(np.arange(value.size))).reshape(value.shape))
+
+
+def nan_in_padding(value):
+    value = value.copy()
+    value[-1, -1] = np.nan
+    return value
+
+
+def longer(value):
+    return np.concatenate([value, value[:1]])
+
+
+@pytest.mark.parametrize("damage", [shifted, slightly_off, nan_in_padding, longer, np.zeros_like])
+def test_a_damaged_output_is_red(files, damage):
+    change(files, OUTPUT, damage)
+    assert verdict(files).red
+
+
+def test_a_wrong_input_is_red(files):
+    change(files, "11/input/0", lambda ids: ids + 1)
+    assert "input" in verdict(files).red
+
+
+def test_the_first_wrong_layer_is_named(files):
+    change(files, LAYER, shifted)
+    cell = verdict(files)
+    assert cell.first_wrong_layer == "Transformer-0-FeedForward"
+    assert cell.worst_layer_ratio > BOUND
+
+
+@pytest.mark.parametrize("lost", [OUTPUT, LAYER, "5/input/0"])
+def test_a_record_that_lacks_an_array_is_red(files, lost):
+    path = files[1] / "jax" / (CASE.name + ".npz")
+    write_arrays(path, {name: value for name, value in read_arrays(path).items() if name != lost})
+    assert lost in verdict(files).red
+
+
+def test_an_unexpected_layer_is_red(files):
+    path = files[1] / "jax" / (CASE.name + ".npz")
+    write_arrays(path, dict(read_arrays(path), **{"11/layer/Extra": np.zeros(3)}))
+    assert "Extra" in verdict(files).red
+
+
+def test_an_empty_record_is_red(files):
+    write_arrays(files[1] / "jax" / (CASE.name + ".npz"), {})
+    assert verdict(files).red
+
+
+def test_a_missing_record_is_red(files):
+    shutil.rmtree(files[1])
+    assert verdict(files).red == "no record"
+
+
+def test_a_missing_golden_is_red(files):
+    shutil.rmtree(files[0])
+    assert "no golden" in verdict(files).red
+
+
+def test_a_damaged_golden_is_red(files):
+    path = files[0] / (CASE.name + ".npz")
+    path.write_bytes(path.read_bytes() + b" ")
+    assert "checksum" in verdict(files).red
+
+
+def test_a_record_for_another_golden_is_red(files):
+    facts = read_json(files[1] / "jax" / (CASE.name + ".json"))
+    write_json(files[1] / "jax" / (CASE.name + ".json"), dict(facts, golden="other"))
+    assert "another golden" in verdict(files).red
+
+
+def test_a_failed_record_is_red_with_its_reason(files):
+    write_json(files[1] / "jax" / (CASE.name + ".json"), {"status": "failed", "reason": "out of memory"})
+    assert verdict(files).red == "out of memory"
+
+
+def test_a_truncated_record_is_red(files):
+    path = files[1] / "jax" / (CASE.name + ".npz")
+    path.write_bytes(path.read_bytes()[:100])
+    assert "not compared" in verdict(files).red

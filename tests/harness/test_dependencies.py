@@ -1,0 +1,82 @@
+"""Dependencies run one way, read from the imports with `ast`."""
+
+import ast
+
+import pytest
+
+from parity.files import ROOT
+
+PACKAGE = ROOT / "bert4keras3"
+FRAMEWORKS = {"keras", "tensorflow", "jax", "torch"}
+
+# Each part may import itself and the parts before it; a folder counts as one part.
+LIBRARY_ORDER = [
+    "snippets",
+    "tokenizers",
+    "checkpoints",
+    "backend",
+    "ops",
+    "layers",
+    "weights",
+    "blocks",
+    "transformers",
+    "models",
+]
+WITHOUT_KERAS = {"snippets", "tokenizers", "checkpoints"}
+HARNESS_ORDER = ["pairings", "parity", "reports"]
+MAY_IMPORT_THE_LIBRARY = {"record.py", "minilm.py", "tokenizer_golden.py"}
+
+
+def imports(path):
+    """Full names of the modules that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part_of(path):
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+LIBRARY_FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+HARNESS_FILES = [path for folder in HARNESS_ORDER for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", LIBRARY_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_library_imports_only_what_comes_before(path):
+    part = part_of(path)
+    allowed = set(LIBRARY_ORDER[: LIBRARY_ORDER.index(part) + 1])
+    if part in WITHOUT_KERAS:
+        allowed &= WITHOUT_KERAS
+    found = {name.split(".")[1] for name in imports(path) if name.startswith("bert4keras3.")}
+    assert found <= allowed, f"{path} imports {found - allowed}"
+
+
+@pytest.mark.parametrize("path", LIBRARY_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_backend_knows_the_framework(path):
+    if part_of(path) == "backend":
+        return
+    text = path.read_text(encoding="utf-8")
+    assert not {name.split(".")[0] for name in imports(path)} & FRAMEWORKS
+    for word in ("FLAVOUR", "KERAS_BACKEND", "TF_KERAS", "is_tf_keras", "framework =="):
+        assert word not in text, f"{path} asks for {word}"
+
+
+@pytest.mark.parametrize("path", HARNESS_FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_harness_imports_only_what_comes_before(path):
+    folder = path.relative_to(ROOT).parts[0]
+    allowed = set(HARNESS_ORDER[: HARNESS_ORDER.index(folder) + 1])
+    found = {name.split(".")[0] for name in imports(path)}
+    assert found & set(HARNESS_ORDER) <= allowed
+    if path.name not in MAY_IMPORT_THE_LIBRARY:
+        assert "bert4keras3" not in found
+
+
+def test_pairings_needs_the_standard_library_alone():
+    import sys
+
+    for path in (ROOT / "pairings").rglob("*.py"):
+        assert {name.split(".")[0] for name in imports(path)} <= set(sys.stdlib_module_names)

@@ -1,0 +1,57 @@
+"""The committed goldens: there, whole, and with their story."""
+
+import pytest
+
+from parity.cases import CASES, CASES_BY_NAME, RELEASES
+from parity.files import CHECKPOINTS, GOLDENS, read_arrays, read_json, sha256
+from parity.golden import checkpoint_checksums
+from parity.variables import release_variables
+
+IDS = [case.name for case in CASES]
+
+
+def test_names_of_cases_are_unique():
+    assert len(CASES_BY_NAME) == len(CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_golden_is_whole(case):
+    story = read_json(GOLDENS / (case.name + ".json"))
+    assert sha256(GOLDENS / (case.name + ".npz")) == story["sha256"]
+    assert story["provenance"]["versions"]
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.oracle == "reference"], ids=lambda case: case.name
+)
+def test_golden_names_the_reference(case):
+    versions = read_json(GOLDENS / (case.name + ".json"))["provenance"]["versions"]
+    assert (versions["bert4keras"], versions["keras"], versions["tensorflow"]) == (
+        "0.11.5",
+        "2.3.1",
+        "1.15.5",
+    )
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.release != "minilm"], ids=lambda case: case.name
+)
+def test_checkpoint_is_the_one_of_the_golden(case):
+    assert checkpoint_checksums(case) == read_json(GOLDENS / (case.name + ".json"))["checkpoint"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_batch_has_padding(case):
+    golden = read_arrays(GOLDENS / (case.name + ".npz"))
+    assert (golden["%d/input/0" % case.lengths[-1]] == 0).any()
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_release_has_its_files(release):
+    names = {path.name for path in (CHECKPOINTS / release.name).iterdir()}
+    assert names == {"bert_config.json", release.prefix + ".index", release.prefix + ".data-00000-of-00001"}
+    assert release_variables(release)
+
+
+def test_goldens_take_some_megabytes():
+    assert sum(path.stat().st_size for path in GOLDENS.rglob("*") if path.is_file()) < 16e6

@@ -1,0 +1,69 @@
+"""One case that crashes or hangs costs only itself; an interrupted run goes on."""
+
+import sys
+
+import pytest
+
+from parity import record
+from parity.files import read_json, write_json
+
+WORKER = """
+import json, os, sys, time
+folder, names = sys.argv[1], sys.argv[2:]
+for name in names:
+    if name == "crash":
+        os.abort()
+    if name == "leave":
+        sys.exit(3)
+    if name == "hang":
+        time.sleep(60)
+    with open(os.path.join(folder, name + ".json"), "w") as file:
+        json.dump({"status": "recorded"}, file)
+"""
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Supervise a small worker in place of the real one; returns the facts of each case."""
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    folder = tmp_path / "records"
+    folder.mkdir()
+    monkeypatch.setattr(
+        record, "worker_command", lambda pairing, names: [sys.executable, str(script), str(folder), *names]
+    )
+    monkeypatch.setattr(record, "SECONDS_A_CASE", 1)
+
+    def supervise(names):
+        record.supervise("jax", names, folder)
+        return {name: read_json(folder / (name + ".json")) for name in names}
+
+    return supervise
+
+
+@pytest.mark.parametrize(
+    "bad, reason", [("crash", "signal SIGABRT"), ("leave", "exit code 3"), ("hang", "no result after 1 s")]
+)
+def test_a_bad_case_costs_only_itself(run, bad, reason):
+    facts = run(["first", bad, "last"])
+    assert facts["first"]["status"] == facts["last"]["status"] == "recorded"
+    assert facts[bad]["status"] == "failed" and reason in facts[bad]["reason"]
+
+
+def test_recorded_cases_are_not_run_again(run, tmp_path):
+    write_json(tmp_path / "records" / "first.json", {"status": "recorded", "kept": True})
+    assert run(["first", "second"])["first"]["kept"]
+
+
+def test_an_unfinished_run_goes_on(tmp_path):
+    record.start_or_resume(tmp_path / "jax", {"library": ["a"]})
+    write_json(tmp_path / "jax" / "bert.json", {"status": "recorded"})
+    record.start_or_resume(tmp_path / "jax", {"library": ["a"]})
+    assert (tmp_path / "jax" / "bert.json").exists()
+
+
+def test_another_library_starts_anew(tmp_path):
+    record.start_or_resume(tmp_path / "jax", {"library": ["a"]})
+    write_json(tmp_path / "jax" / "bert.json", {"status": "recorded"})
+    record.start_or_resume(tmp_path / "jax", {"library": ["b"]})
+    assert not (tmp_path / "jax" / "bert.json").exists()

@@ -1,0 +1,97 @@
+"""The registry of pairings, and what is made from it."""
+
+import configparser
+import subprocess
+import sys
+
+import pytest
+
+import pairings
+from pairings import BY_NAME, ORACLES, PAIRINGS, PINS, find_interpreter
+from parity.files import ROOT
+
+
+def sessions():
+    """The sessions that the registry asks for."""
+    names = [pairing.name for pairing in PAIRINGS]
+    return {f"{kind}-{name}" for kind in ("parity", "tests") for name in names} | {
+        "tests",
+        "lint",
+        "golden",
+        "table",
+    }
+
+
+def test_names_are_unique():
+    assert len(BY_NAME) == len(PAIRINGS) + len(ORACLES)
+
+
+@pytest.mark.parametrize("pairing", PAIRINGS + ORACLES, ids=lambda pairing: pairing.name)
+def test_pairing_has_pins(pairing):
+    assert pairing.pins.read_text().strip()
+
+
+def test_every_file_of_pins_is_used():
+    used = {pairing.pins.name for pairing in PAIRINGS + ORACLES} | {"host.txt", "tools.txt"}
+    assert {path.name for path in PINS.iterdir()} == used
+
+
+@pytest.mark.parametrize("environment", sorted({pairing.environment for pairing in PAIRINGS + ORACLES}))
+def test_pairings_of_one_environment_need_one_python(environment):
+    pythons = {pairing.python for pairing in PAIRINGS + ORACLES if pairing.environment == environment}
+    assert len(pythons) == 1
+
+
+def test_no_pins_name_the_abandoned_port():
+    assert not [path.name for path in PINS.iterdir() if "bert4keras3" in path.read_text()]
+
+
+def test_tox_has_an_environment_for_every_session():
+    tox = configparser.ConfigParser()
+    tox.read(ROOT / "tox.ini")
+    assert set(tox["tox"]["envlist"].split()) == sessions() - {"table"}
+
+
+def test_nox_lists_every_session_with_one_line():
+    nox = pytest.importorskip("nox", reason="nox is not installed beside the tests")
+    listed = subprocess.run(
+        [sys.executable, "-m", "nox", "-l", "-f", str(ROOT / "noxfile.py")], capture_output=True, text=True
+    ).stdout
+    rows = dict(line[2:].split(" -> ") for line in listed.splitlines() if line[:2] in ("* ", "- "))
+    assert nox and set(rows) == sessions()
+    assert all(rows.values())
+
+
+def test_this_interpreter_is_found():
+    version = "%d.%d" % sys.version_info[:2]
+    assert find_interpreter(version)
+
+
+def test_a_missing_interpreter_is_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    assert find_interpreter("3.7") is None
+
+
+def test_a_shim_without_a_python_behind_it_is_passed_over(monkeypatch, tmp_path):
+    shim = tmp_path / "python3.7"
+    shim.write_text("#!/bin/sh\nexit 127\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setattr(pairings.shutil, "which", lambda name: str(shim) if name == "python3.7" else None)
+    assert find_interpreter("3.7") is None
+
+
+def test_a_missing_interpreter_is_one_clear_line(tmp_path):
+    """A machine without Python 3.7: the session names it and how to get it, without a traceback."""
+    pytest.importorskip("nox", reason="nox is not installed beside the tests")
+    environment = {"PATH": "", "PYENV_ROOT": str(tmp_path), "HOME": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-m", "nox", "-f", str(ROOT / "noxfile.py"), "-s", "parity-keras2.3.1-tf1.15"],
+        capture_output=True,
+        text=True,
+        env={**environment, "BERT4KERAS3_ENVIRONMENTS": str(tmp_path / "environments")},
+    )
+    assert run.returncode != 0
+    assert "needs Python 3.7" in run.stderr and "pyenv install 3.7" in run.stderr
+    assert "Traceback" not in run.stderr
