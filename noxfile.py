@@ -30,7 +30,10 @@ wheels: list[Path] = []
 
 
 def environment(session: nox.Session, name: str, python: str = HOST_PYTHON) -> str:
-    """Path of the Python of an environment, made or brought up to date with its pins first."""
+    """Path of the Python of an environment, made or brought up to date with its pins first.
+
+    The harness comes last on its path, so that an installed wheel wins over the sources beside it.
+    """
     folder = ENVIRONMENTS / name
     executable = folder / "bin" / "python"
     if not executable.exists():
@@ -46,11 +49,12 @@ def environment(session: nox.Session, name: str, python: str = HOST_PYTHON) -> s
     if changed(folder / "pins.installed", pins.read_bytes()):
         pip(session, str(executable), "install", "-r", str(pins), "-r", str(PINS / "tools.txt"))
         mark(folder / "pins.installed", pins.read_bytes())
+    next(folder.glob("lib/python*/site-packages")).joinpath("harness.pth").write_text(f"{ROOT}\n")
     return str(executable)
 
 
 def pairing_environment(session: nox.Session, name: str) -> str:
-    """The environment of a pairing with our wheel in it; the harness itself comes last on its path."""
+    """The environment of a pairing with our wheel in it."""
     pairing = BY_NAME[name]
     python = environment(session, pairing.environment, pairing.python)
     folder = ENVIRONMENTS / pairing.environment
@@ -59,7 +63,6 @@ def pairing_environment(session: nox.Session, name: str) -> str:
         pip(session, python, "install", "--force-reinstall", "--no-deps", str(wheel))
         pip(session, python, "install", str(wheel))
         mark(folder / "wheel.installed", wheel.read_bytes())
-    next(folder.glob("lib/python*/site-packages")).joinpath("harness.pth").write_text(f"{ROOT}\n")
     return python
 
 

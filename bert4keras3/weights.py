@@ -101,7 +101,7 @@ def load_weights(
             except VariableNotFoundError as error:
                 if not ignore_invalid_weights:
                     raise
-                logger.warning("%s Ignored; layer %s keeps its initial value.", error, layer_name)
+                logger.warning("%s. Ignored: layer %s keeps its initial value.", error, layer_name)
                 missing.append(variable)
                 continue
             shape = weight_shape(weight)

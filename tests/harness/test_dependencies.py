@@ -23,8 +23,8 @@ LIBRARY_ORDER = [
     "models",
 ]
 WITHOUT_KERAS = {"snippets", "tokenizers", "checkpoints"}
-HARNESS_ORDER = ["pairings", "parity", "reports"]
-MAY_IMPORT_THE_LIBRARY = {"record.py", "minilm.py", "tokenizer_golden.py"}
+HARNESS_ORDER = ["pairings", "parity", "bench", "reports"]
+MAY_IMPORT_THE_LIBRARY = {"record.py", "minilm.py", "tokenizer_golden.py", "read_checkpoint.py"}
 
 
 def imports(path):

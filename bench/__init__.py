@@ -1,0 +1,1 @@
+"""Measurements: each is a program whose output is kept in `results/`."""
