@@ -67,8 +67,6 @@ class LoadingReport(NamedTuple):
 class Assignment(NamedTuple):
     """One weight and the value that it is about to get."""
 
-    layer: Any
-    place: int
     weight: Any
     variable: str
     value: np.ndarray
@@ -114,11 +112,9 @@ def load_weights(
                     "configuration and the model class, or resize with autoresize_weights=True."
                     % (describe(checkpoint), variable, tuple(value.shape), index, layer_name, shape)
                 )
-            assignments.append(Assignment(layer, index, weight, variable, value))
+            assignments.append(Assignment(weight, variable, value))
 
-    for layer_name in mapping:
-        layer = layers[layer_name]
-        set_values([(one.weight, one.value) for one in assignments if one.layer is layer])
+    set_values([(one.weight, one.value) for one in assignments])
     used = [one.variable for one in assignments]
     report = LoadingReport(used, sorted(set(checkpoint) - set(used)), missing, resized)
     logger.info("%s: %s", describe(checkpoint), report)

@@ -4,11 +4,7 @@ import keras
 import numpy as np
 
 framework = keras.config.backend()
-is_tf_keras = False
-K = keras.backend
-Model = keras.Model
 ops = keras.ops
-get_custom_objects = keras.saving.get_custom_objects
 
 
 class Layer(keras.layers.Layer):

@@ -73,69 +73,22 @@ def take(x, indices, axis=None):
 
 # Arithmetic
 
-
-def add(x1, x2):
-    return tf.add(x1, x2)
-
-
-def subtract(x1, x2):
-    return tf.subtract(x1, x2)
-
-
-def multiply(x1, x2):
-    return tf.multiply(x1, x2)
-
-
-def divide(x1, x2):
-    return tf.divide(x1, x2)
-
-
-def power(x1, x2):
-    return tf.pow(x1, x2)
-
-
-def maximum(x1, x2):
-    return tf.maximum(x1, x2)
-
-
-def minimum(x1, x2):
-    return tf.minimum(x1, x2)
-
-
-def square(x):
-    return tf.square(x)
-
-
-def sqrt(x):
-    return tf.sqrt(x)
-
-
-def rsqrt(x):
-    return tf.math.rsqrt(x)
-
-
-def exp(x):
-    return tf.exp(x)
-
-
-def log(x):
-    return tf.math.log(x)
-
-
-def sin(x):
-    return tf.sin(x)
-
-
-def cos(x):
-    return tf.cos(x)
-
-
-def tanh(x):
-    return tf.tanh(x)
-
-
-def matmul(x1, x2):
-    return tf.matmul(x1, x2)
+add = tf.add
+subtract = tf.subtract
+multiply = tf.multiply
+divide = tf.divide
+power = tf.pow
+maximum = tf.maximum
+minimum = tf.minimum
+square = tf.square
+sqrt = tf.sqrt
+rsqrt = tf.math.rsqrt
+exp = tf.exp
+log = tf.math.log
+sin = tf.sin
+cos = tf.cos
+tanh = tf.tanh
+matmul = tf.matmul
 
 
 def einsum(subscripts, *operands):
@@ -165,40 +118,21 @@ def cumsum(x, axis=None):
 
 # Comparison and logic
 
-
-def equal(x1, x2):
-    return tf.equal(x1, x2)
-
-
-def not_equal(x1, x2):
-    return tf.not_equal(x1, x2)
-
-
-def less_equal(x1, x2):
-    return tf.less_equal(x1, x2)
-
-
-def logical_and(x1, x2):
-    return tf.logical_and(x1, x2)
-
-
-def where(condition, x1, x2):
-    return tf.compat.v2.where(condition, x1, x2)
+equal = tf.equal
+not_equal = tf.not_equal
+less_equal = tf.less_equal
+logical_and = tf.logical_and
+where = tf.compat.v2.where
 
 
 # Activations
 
-
-def relu(x):
-    return tf.nn.relu(x)
+relu = tf.nn.relu
+silu = tf.nn.swish
 
 
 def leaky_relu(x, negative_slope=0.2):
     return tf.nn.leaky_relu(x, alpha=negative_slope)
-
-
-def silu(x):
-    return tf.nn.silu(x) if hasattr(tf.nn, "silu") else tf.nn.swish(x)
 
 
 def gelu(x, approximate=True):

@@ -1,26 +1,27 @@
-"""The names that every flavour offers, taken from the one that this process uses.
+"""The names of the Keras that this process uses.
 
-A flavour defines: `keras` and `K` (its backend module), `ops` (keras.ops or our functions of the same names),
-`framework`, `is_tf_keras`, `Layer` and `Model`, `build_child`, `dtype_name`, `weight_shape`, `get_values`,
-`set_values` and `get_custom_objects`.
+`keras2` and `keras3` define what differs: `keras`, `framework`, `ops` (keras.ops or our functions of the same
+names), `Layer`, `build_child`, `dtype_name`, `weight_shape`, `get_values` and `set_values`.
 """
 
 from importlib import import_module
 
 from bert4keras3.backend.flavour import FLAVOUR
 
-flavour = import_module("bert4keras3.backend." + FLAVOUR)
+flavour = import_module("bert4keras3.backend." + ("keras3" if FLAVOUR == "keras3" else "keras2"))
+
+framework = flavour.framework
+is_tf_keras = FLAVOUR == "tf_keras"
 
 keras = flavour.keras
-K = flavour.K
+K = keras.backend
+Model = keras.models.Model
+get_custom_objects = keras.utils.get_custom_objects
+
 ops = flavour.ops
-framework = flavour.framework
-is_tf_keras = flavour.is_tf_keras
 Layer = flavour.Layer
-Model = flavour.Model
 build_child = flavour.build_child
 dtype_name = flavour.dtype_name
 weight_shape = flavour.weight_shape
 get_values = flavour.get_values
 set_values = flavour.set_values
-get_custom_objects = flavour.get_custom_objects
