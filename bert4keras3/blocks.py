@@ -3,29 +3,58 @@
 A model states how its block differs in the attributes below; one that differs more overrides a method.
 """
 
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from bert4keras3.layers import Add, Dropout, FeedForward, LayerNormalization, MultiHeadAttention
 
 
 class ResidualBlocks(object):
-    """Att → Dropout → Add → LN → FFN → Dropout → Add → LN"""
+    """Att → Dropout → Add → LN → FFN → Dropout → Add → LN
 
+    norm_place: "after" the sum as above, or "before" each layer. norm_arguments, attention_arguments,
+    feed_forward_arguments: of the layers. position_bias_kind: `p_bias` of the attention layers.
+    layer_prefix: of all names in a block; %d is its number.
+    """
+
+    norm_place = "after"
     norm_arguments: Dict[str, Any] = {"epsilon": 1e-12}
+    attention_arguments: Dict[str, Any] = {}
+    feed_forward_arguments: Dict[str, Any] = {}
+    position_bias_kind: Optional[str] = None
     layer_prefix = "Transformer-%d-"
 
     def apply_main_layers(self, inputs, index):
-        x = self.apply_self_attention(inputs, index)
-        return self.apply_feed_forward(x, index)
-
-    def apply_self_attention(self, x, index):
         attention_bias = self.compute_attention_bias(index)
-        inputs, arguments = [x, x, x], {"a_bias": None}
+        position_bias = self.compute_position_bias(inputs)
+
+        def self_attention(x, name):
+            return self.apply_multi_head_attention([x, x, x], name, attention_bias, position_bias)
+
+        x = self.apply_residual(inputs, self_attention, self.block_name(index, "MultiHeadSelfAttention"))
+        return self.apply_residual(x, self.apply_feed_forward, self.block_name(index, "FeedForward"))
+
+    def block_name(self, index, part):
+        return self.layer_prefix.replace("%d", str(index)) + part
+
+    def apply_residual(self, x, apply_layer, name):
+        """x + Dropout(layer(x)) with its normalization; apply_layer: (x, name) → y."""
+        before = self.norm_place == "before"
+        y = self.apply_norm(x, name + "-Norm", **self.norm_arguments) if before else x
+        y = self.apply_add(x, apply_layer(y, name), name)
+        return y if before else self.apply_norm(y, name + "-Norm", **self.norm_arguments)
+
+    def apply_add(self, x, y, name):
+        y = self.apply_dropout(y, name + "-Dropout")
+        return self.apply([x, y], layer=Add, name=name + "-Add")  # (batch, length, hidden_size)
+
+    def apply_multi_head_attention(self, inputs, name, attention_bias=None, position_bias=None):
+        """inputs: [query, key, value]; the biases join them, and the call's arguments say which are there."""
+        arguments = {}
         if attention_bias is not None:
-            inputs.append(attention_bias)
-            arguments["a_bias"] = True
-        return self.apply_residual(
-            x,
+            inputs, arguments["a_bias"] = inputs + [attention_bias], True
+        if position_bias is not None:
+            inputs, arguments["p_bias"] = inputs + [position_bias], self.position_bias_kind
+        return self.apply(
             inputs,
             layer=MultiHeadAttention,
             arguments=arguments,
@@ -35,26 +64,20 @@ class ResidualBlocks(object):
             key_size=self.attention_key_size,
             attention_dropout=self.attention_dropout_rate,
             kernel_initializer=self.initializer,
-            name=self.layer_prefix % index + "MultiHeadSelfAttention",
+            name=name,
+            **self.attention_arguments,
         )
 
-    def apply_feed_forward(self, x, index):
-        return self.apply_residual(
-            x,
+    def apply_feed_forward(self, x, name):
+        return self.apply(
             x,
             layer=FeedForward,
             units=self.intermediate_size,
             activation=self.hidden_act,
             kernel_initializer=self.initializer,
-            name=self.layer_prefix % index + "FeedForward",
+            name=name,
+            **self.feed_forward_arguments,
         )
-
-    def apply_residual(self, x, inputs, layer, name, **arguments):
-        """x + Dropout(layer(inputs)), normalized: (batch, length, hidden_size)."""
-        y = self.apply(inputs, layer=layer, name=name, **arguments)
-        y = self.apply_dropout(y, name + "-Dropout")
-        y = self.apply([x, y], layer=Add, name=name + "-Add")
-        return self.apply_norm(y, name + "-Norm", **self.norm_arguments)
 
     def apply_dropout(self, x, name):
         return self.apply(x, layer=Dropout, rate=self.dropout_rate, name=name)

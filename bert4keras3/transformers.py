@@ -4,7 +4,7 @@ A model class says which layers follow each other; `apply` makes a layer the fir
 and uses it again afterwards. Names are stable: they carry weights, caches, shared layers and parity reports.
 """
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -49,6 +49,7 @@ class Transformer(ResidualBlocks):
     """
 
     weight_table: Dict[str, str] = {}
+    applications: Tuple[str, ...] = ("encoder", "lm", "unilm")
 
     def __init__(
         self,

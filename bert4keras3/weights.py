@@ -1,8 +1,8 @@
 """Weights between a checkpoint and the layers of a model.
 
 A weight table has one row a layer, `{layer name: variable names}`, in the order of the layer's weights. Names
-are written with braces as in a shell: `output/dense/{kernel,bias}` stands for two names; `%d` is the number
-of the Transformer block.
+are written with braces as in a shell: `output/dense/{kernel,bias}` stands for two names; `%d` (or `%02d`, …) is
+the number of the Transformer block.
 """
 
 import logging
@@ -15,6 +15,8 @@ from bert4keras3.backend import get_values, set_values, weight_shape
 from bert4keras3.checkpoints import CheckpointError, VariableNotFoundError
 from bert4keras3.layers import FeedForward, MultiHeadAttention
 from bert4keras3.snippets import orthogonally_resize
+
+BLOCK_NUMBER = re.compile(r"%\d*d")
 
 logger = logging.getLogger("bert4keras3")
 
@@ -41,15 +43,16 @@ def expand_braces(pattern: str) -> List[str]:
 
 
 def expand_table(table: Mapping[str, str], num_hidden_layers: int) -> Dict[str, List[str]]:
-    """A weight table with its braces expanded and each row with %d repeated for every block."""
-    single = [(layer, names) for layer, names in table.items() if "%d" not in layer + names]
-    rows = [
-        (re.sub("%d", str(i), layer), re.sub("%d", str(i), names))
-        for i in range(num_hidden_layers)
-        for layer, names in table.items()
-        if "%d" in layer + names
-    ]
-    return {layer: expand_braces(names) for layer, names in single + rows}
+    """A weight table with its braces expanded and each row that has a %d (or %02d …) repeated for every block."""
+    mapping = {}
+    for layer, names in table.items():
+        if not BLOCK_NUMBER.search(layer):
+            mapping[layer] = expand_braces(names)
+    for i in range(num_hidden_layers):
+        for layer, names in table.items():
+            if BLOCK_NUMBER.search(layer):
+                mapping[layer % i] = [name % i if "%" in name else name for name in expand_braces(names)]
+    return mapping
 
 
 class LoadingReport(NamedTuple):

@@ -2,7 +2,9 @@
 
 from bert4keras3.backend.flavour import FLAVOUR
 from bert4keras3.backend.functions import (
+    Sinusoidal,
     align,
+    apply_rotary_position_embeddings,
     attention_normalize,
     flatten,
     gelu_erf,
@@ -12,6 +14,7 @@ from bert4keras3.backend.functions import (
     root_mean_square,
     sequence_masking,
     set_gelu,
+    sinusoidal_embeddings,
     swish,
 )
 from bert4keras3.backend.selected import (
@@ -35,7 +38,9 @@ __all__ = [
     "K",
     "Layer",
     "Model",
+    "Sinusoidal",
     "align",
+    "apply_rotary_position_embeddings",
     "attention_normalize",
     "build_child",
     "dtype_name",
@@ -54,6 +59,7 @@ __all__ = [
     "sequence_masking",
     "set_gelu",
     "set_values",
+    "sinusoidal_embeddings",
     "swish",
     "weight_shape",
 ]

@@ -67,7 +67,7 @@ def align(tensor: Any, axes: Sequence[int], ndim: Optional[int] = None) -> Any:
 def flatten(tensor: Any, start: Optional[int] = None, end: Optional[int] = None) -> Any:
     """Join the axes from `start` to `end` (exclusive) into one."""
     shape = ops.shape(tensor)
-    start, end = start or 0, end or len(shape)
+    start, end = (start or 0) % len(shape), end or len(shape)
     joined = 1
     for size in shape[start:end]:
         joined = joined * size
@@ -137,6 +137,46 @@ def attention_normalize(
     )
 
 
+def inverse_frequencies(dim: int, base: float = 10000.0) -> np.ndarray:
+    """base^(−2i / dim) for i from 0 to dim / 2 − 1."""
+    if dim % 2:
+        raise ValueError("sinusoidal embeddings: expected an even size, got %d" % dim)
+    return base ** (-2.0 * np.arange(dim // 2) / dim)
+
+
+def sinusoidal_embeddings(pos: Any, dim: int, base: float = 10000.0) -> Any:
+    """Positions (…) → (…, dim): sin and cos of each frequency side by side. https://arxiv.org/abs/1706.03762"""
+    frequencies = ops.cast(inverse_frequencies(dim, base), dtype_name(pos))
+    angles = ops.expand_dims(pos, -1) * frequencies  # (…, dim / 2)
+    return flatten(ops.stack([ops.sin(angles), ops.cos(angles)], axis=-1), -2)
+
+
+class Sinusoidal(keras.initializers.Initializer):
+    """Initializer of a fixed (positions, size) table with `sinusoidal_embeddings`."""
+
+    def __call__(self, shape, dtype=None, **kwargs):
+        positions, dim = shape
+        angles = np.arange(positions)[:, None] * inverse_frequencies(dim)
+        table = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(positions, dim)
+        return table.astype(dtype or keras.backend.floatx())
+
+
+def apply_rotary_position_embeddings(sinusoidal: Any, *tensors: Any) -> Any:
+    """Rotate each pair (2i, 2i + 1) of the last axis by its position's angle: https://arxiv.org/abs/2104.09864
+
+    sinusoidal: (1 or batch, length, size). tensors: (batch, length, …, size). One tensor or a list of them.
+    """
+    ndim = len(tensors[0].shape)
+    sinusoidal = align(sinusoidal, [0, 1, -1], ndim)
+    sin = ops.repeat(sinusoidal[..., ::2], 2, axis=-1)
+    cos = ops.repeat(sinusoidal[..., 1::2], 2, axis=-1)
+    outputs = []
+    for x in tensors:
+        turned = flatten(ops.stack([-x[..., 1::2], x[..., ::2]], axis=-1), -2)
+        outputs.append(x * cos + turned * sin)
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
 get_custom_objects().update(
     {
         "gelu": gelu_erf,
@@ -145,5 +185,6 @@ get_custom_objects().update(
         "swish": swish,
         "leaky_relu": leaky_relu,
         "root_mean_square": root_mean_square,
+        "Sinusoidal": Sinusoidal,
     }
 )

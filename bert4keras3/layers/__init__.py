@@ -4,11 +4,17 @@ from bert4keras3.backend import keras
 from bert4keras3.layers.attention import MultiHeadAttention
 from bert4keras3.layers.embeddings import Embedding
 from bert4keras3.layers.feed_forward import FeedForward
+from bert4keras3.layers.gated_attention import GatedAttentionUnit
 from bert4keras3.layers.masks import CausalMask, UniLMMask
 from bert4keras3.layers.merging import Add, Concatenate1D
 from bert4keras3.layers.normalization import LayerNormalization, ScaleOffset
 from bert4keras3.layers.pooling import FirstToken, GlobalAveragePooling1D, GlobalMaxPooling1D
-from bert4keras3.layers.positions import PositionEmbedding
+from bert4keras3.layers.positions import (
+    PositionEmbedding,
+    RelativePositionEmbedding,
+    RelativePositionEmbeddingT5,
+    SinusoidalPositionEmbedding,
+)
 
 __all__ = [
     "Add",
@@ -17,12 +23,16 @@ __all__ = [
     "Embedding",
     "FeedForward",
     "FirstToken",
+    "GatedAttentionUnit",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
     "LayerNormalization",
     "MultiHeadAttention",
     "PositionEmbedding",
+    "RelativePositionEmbedding",
+    "RelativePositionEmbeddingT5",
     "ScaleOffset",
+    "SinusoidalPositionEmbedding",
     "UniLMMask",
 ]
 __all__ += [name for name in dir(keras.layers) if name[0].isupper() and name not in __all__]

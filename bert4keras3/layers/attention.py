@@ -1,6 +1,15 @@
 """Multi-head attention. Einsum letters: b batch, j query, k key, h head, d size."""
 
-from bert4keras3.backend import Layer, align, attention_normalize, build_child, flatten, keras, ops
+from bert4keras3.backend import (
+    Layer,
+    align,
+    apply_rotary_position_embeddings,
+    attention_normalize,
+    build_child,
+    flatten,
+    keras,
+    ops,
+)
 from bert4keras3.layers.initialization import fresh
 
 
@@ -8,7 +17,9 @@ class MultiHeadAttention(Layer):
     """Dense q, k, v → scores → (+ bias) → weights → Dense: https://arxiv.org/abs/1706.03762
 
     Inputs: [query, key, value] and, where the call says so, a bias of the scores (`a_bias=True`): bools are a
-    mask, numbers are added; (query, key), (batch, query, key) or (batch, head, query, key).
+    mask, numbers are added; (query, key), (batch, query, key) or (batch, head, query, key). After it stands the
+    position bias, where the call names its kind as `p_bias`: "rotary" (1 or batch, length, key_size),
+    "typical_relative" (query, key, key_size), on keys and values, or "t5_relative" (query, key, head).
     `head_size` is the size of a value head, `key_size` that of queries and keys.
     `return_attention_scores`: also the scores before bias and softmax, (batch, head, query, key).
     Weights: kernel (and bias) of q_dense, k_dense, v_dense, o_dense.
@@ -60,14 +71,16 @@ class MultiHeadAttention(Layer):
         build_child(self.o_dense, tuple(query[:-1]) + (self.head_size * self.heads,))
         self.built = True
 
-    def call(self, inputs, mask=None, a_bias=None, **kwargs):
-        # a_bias is named here: Keras 3 forgets all masks where keyword arguments hold nothing but None
+    def call(self, inputs, mask=None, a_bias=None, p_bias=None, **kwargs):
+        # the biases are named here: Keras 3 forgets all masks where keyword arguments hold nothing but None
         q, k, v = inputs[:3]
         qw = self.split_heads(self.q_dense(q), self.key_size)
         kw = self.split_heads(self.k_dense(k), self.key_size)
         vw = self.split_heads(self.v_dense(v), self.head_size)
         masks = [None, None] if mask is None else [mask[0], mask[2]]
-        o, a = self.pay_attention_to([qw, kw, vw] + list(inputs[3:]), masks, a_bias=a_bias, **kwargs)
+        o, a = self.pay_attention_to(
+            [qw, kw, vw] + list(inputs[3:]), masks, a_bias=a_bias, p_bias=p_bias, **kwargs
+        )
         o = self.o_dense(flatten(o, 2))  # (batch, query, out_dim)
         return [o, a] if self.return_attention_scores else o
 
@@ -75,13 +88,20 @@ class MultiHeadAttention(Layer):
         return ops.reshape(x, (-1, ops.shape(x)[1], self.heads, size))
 
     def pay_attention_to(self, inputs, mask=None, **kwargs):
-        """Inputs: [q, k, v] as (batch, length, head, size), then the bias; mask: [of q, of v].
+        """Inputs: [q, k, v] as (batch, length, head, size), then the biases; mask: [of q, of v].
 
         Returns the heads (batch, query, head, size) and the scores.
         """
         (qw, kw, vw), extra = inputs[:3], list(inputs[3:])
         a_bias = extra.pop(0) if kwargs.get("a_bias") else None
+        p_bias = kwargs.get("p_bias")
+        if p_bias == "rotary":
+            qw, kw = apply_rotary_position_embeddings(extra[0], qw, kw)
         a = ops.einsum("bjhd,bkhd->bhjk", qw, kw)
+        if p_bias == "typical_relative":
+            a = a + ops.einsum("bjhd,jkd->bhjk", qw, extra[0])
+        elif p_bias == "t5_relative":
+            a = a + ops.expand_dims(ops.transpose(extra[0], (2, 0, 1)), 0)
         if self.attention_scale:
             a = a / self.key_size**0.5
         if a_bias is not None and len(a_bias.shape) == 3:
@@ -89,7 +109,10 @@ class MultiHeadAttention(Layer):
         weights = attention_normalize(a, mask[1], -1, self.normalization, a_bias)
         if self.attention_dropout:
             weights = self.dropout(weights)
-        return ops.einsum("bhjk,bkhd->bjhd", weights, vw), a
+        o = ops.einsum("bhjk,bkhd->bjhd", weights, vw)
+        if p_bias == "typical_relative":
+            o = o + ops.einsum("bhjk,jkd->bjhd", weights, extra[0])
+        return o, a
 
     def compute_mask(self, inputs, mask=None):
         mask = None if mask is None else mask[0]

@@ -1,6 +1,8 @@
-"""Position embeddings that are added to, multiplied with or joined to token embeddings."""
+"""Positions: embeddings for tokens, and biases for attention scores."""
 
-from bert4keras3.backend import Layer, keras, ops
+import numpy as np
+
+from bert4keras3.backend import K, Layer, keras, ops, sinusoidal_embeddings
 
 
 def merge_positions(x, embeddings, merge_mode):
@@ -14,6 +16,12 @@ def merge_positions(x, embeddings, merge_mode):
     shape = ops.shape(x)
     embeddings = ops.broadcast_to(embeddings, (shape[0], shape[1], embeddings.shape[-1]))
     return ops.concatenate([x, embeddings], axis=-1)
+
+
+def merged_shape(shape, size, merge_mode):
+    if merge_mode in ("add", "mul", "zero"):
+        return shape[:2] + (size,)
+    return shape[:2] + (shape[2] + size,)
 
 
 class PositionEmbedding(Layer):
@@ -79,9 +87,7 @@ class PositionEmbedding(Layer):
 
     def compute_output_shape(self, input_shape):
         shape = tuple(input_shape[0] if self.custom_position_ids else input_shape)
-        if self.merge_mode in ("add", "mul", "zero"):
-            return shape[:2] + (self.output_dim,)
-        return shape[:2] + (shape[2] + self.output_dim,)
+        return merged_shape(shape, self.output_dim, self.merge_mode)
 
     def get_config(self):
         config = super(PositionEmbedding, self).get_config()
@@ -93,4 +99,141 @@ class PositionEmbedding(Layer):
             embeddings_initializer=keras.initializers.serialize(self.embeddings_initializer),
             custom_position_ids=self.custom_position_ids,
         )
+        return config
+
+
+class SinusoidalPositionEmbedding(Layer):
+    """Fixed sine and cosine position embeddings; arguments and inputs as in PositionEmbedding.
+
+    With `merge_mode="zero"`, (1 or batch, length, output_dim), what rotary attention takes.
+    """
+
+    def __init__(self, output_dim, merge_mode="add", custom_position_ids=False, **kwargs):
+        super(SinusoidalPositionEmbedding, self).__init__(**kwargs)
+        self.output_dim = output_dim
+        self.merge_mode = merge_mode
+        self.custom_position_ids = custom_position_ids
+
+    def call(self, inputs, mask=None):
+        if self.custom_position_ids:
+            x, position_ids = inputs
+            position_ids = ops.cast(position_ids, K.floatx())
+        else:
+            x = inputs
+            position_ids = ops.expand_dims(ops.arange(0, ops.shape(x)[1], dtype="int32"), 0)
+            position_ids = ops.cast(position_ids, K.floatx())
+        return merge_positions(x, sinusoidal_embeddings(position_ids, self.output_dim), self.merge_mode)
+
+    def compute_mask(self, inputs, mask=None):
+        return mask[0] if self.custom_position_ids and mask is not None else mask
+
+    def compute_output_shape(self, input_shape):
+        shape = tuple(input_shape[0] if self.custom_position_ids else input_shape)
+        return merged_shape(shape, self.output_dim, self.merge_mode)
+
+    def get_config(self):
+        config = super(SinusoidalPositionEmbedding, self).get_config()
+        config.update(
+            output_dim=self.output_dim,
+            merge_mode=self.merge_mode,
+            custom_position_ids=self.custom_position_ids,
+        )
+        return config
+
+
+class RelativePositionEmbedding(Layer):
+    """A vector for each distance from query to key, cut at both ends: https://arxiv.org/abs/1803.02155
+
+    Inputs: [query, key], of which only the lengths count. Output: (query, key, output_dim).
+    """
+
+    def __init__(self, input_dim, output_dim, embeddings_initializer="zeros", **kwargs):
+        super(RelativePositionEmbedding, self).__init__(**kwargs)
+        self.input_dim = input_dim
+        self.output_dim = output_dim
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+
+    def build(self, input_shape):
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.input_dim, self.output_dim),
+            initializer=self.embeddings_initializer,
+        )
+        self.built = True
+
+    def call(self, inputs, mask=None):
+        return ops.take(self.embeddings, self.compute_position_ids(inputs), axis=0)
+
+    def compute_position_ids(self, inputs):
+        """Row of the table for each (query, key)."""
+        limit = (self.input_dim - 1) // 2
+        return ops.minimum(ops.maximum(self.distances(inputs), -limit), limit) + limit
+
+    def distances(self, inputs):
+        """Place of the key minus place of the query: (query, key)."""
+        query, key = inputs
+        queries = ops.arange(0, ops.shape(query)[1], dtype="int32")
+        keys = ops.arange(0, ops.shape(key)[1], dtype="int32")
+        return ops.expand_dims(keys, 0) - ops.expand_dims(queries, 1)
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0][1], input_shape[1][1], self.output_dim)
+
+    def get_config(self):
+        config = super(RelativePositionEmbedding, self).get_config()
+        config.update(
+            input_dim=self.input_dim,
+            output_dim=self.output_dim,
+            embeddings_initializer=keras.initializers.serialize(self.embeddings_initializer),
+        )
+        return config
+
+
+class RelativePositionEmbeddingT5(RelativePositionEmbedding):
+    """T5's: one bucket for each near distance, wider ones up to `max_distance`. https://arxiv.org/abs/1910.10683
+
+    bidirectional: half of the buckets for keys after the query; otherwise those all count as distance 0.
+    """
+
+    def __init__(
+        self,
+        input_dim,
+        output_dim,
+        max_distance=128,
+        bidirectional=True,
+        embeddings_initializer="zeros",
+        **kwargs,
+    ):
+        super(RelativePositionEmbeddingT5, self).__init__(
+            input_dim, output_dim, embeddings_initializer=embeddings_initializer, **kwargs
+        )
+        self.max_distance = max_distance
+        self.bidirectional = bidirectional
+
+    def compute_position_ids(self, inputs):
+        distances = self.distances(inputs)
+        before = ops.maximum(-distances, 0)
+        if not self.bidirectional:
+            return self.buckets(before, self.input_dim)
+        half = self.input_dim // 2
+        after = ops.maximum(distances, 0)
+        return self.buckets(before + after, half) + ops.cast(ops.not_equal(after, 0), "int32") * half
+
+    def buckets(self, distances, count):
+        """Bucket of each distance ≥ 0: as many as there are limits at or below it.
+
+        Half of the buckets hold one distance each, the others grow by a constant factor up to `max_distance`.
+        """
+        exact = count // 2
+        limits = exact * (self.max_distance / exact) ** (np.arange(count - exact) / (count - exact))
+        limits = np.concatenate([np.arange(1, exact), np.ceil(np.round(limits, 6))]).astype("int32")
+        reached = ops.less_equal(ops.cast(limits, "int32"), ops.expand_dims(distances, -1))
+        return ops.sum(ops.cast(reached, "int32"), axis=-1)
+
+    def get_config(self):
+        config = super(RelativePositionEmbeddingT5, self).get_config()
+        config.update(max_distance=self.max_distance, bidirectional=self.bidirectional)
         return config

@@ -6,16 +6,37 @@ from typing import Any, Optional
 from bert4keras3 import layers
 from bert4keras3.backend import K, Model, keras
 from bert4keras3.layers import *  # noqa: F403
+from bert4keras3.models.albert import ALBERT, ALBERT_Unshared
 from bert4keras3.models.bert import BERT
+from bert4keras3.models.electra import ELECTRA
+from bert4keras3.models.gau_alpha import GAU_alpha
+from bert4keras3.models.gpt import GPT, GPT2, GPT2_ML
+from bert4keras3.models.nezha import NEZHA
+from bert4keras3.models.roformer import RoFormer, RoFormerV2
+from bert4keras3.models.t5 import T5, T5_Base, T5_Decoder, T5_Encoder
 from bert4keras3.transformers import LM_Mask, Transformer, UniLM_Mask
 
 # Users write `from bert4keras3.models import *` for layers too.
 __all__ = layers.__all__ + [
+    "ALBERT",
+    "ALBERT_Unshared",
     "BERT",
+    "ELECTRA",
+    "GAU_alpha",
+    "GPT",
+    "GPT2",
+    "GPT2_ML",
     "K",
     "LM_Mask",
     "MODELS",
     "Model",
+    "NEZHA",
+    "RoFormer",
+    "RoFormerV2",
+    "T5",
+    "T5_Base",
+    "T5_Decoder",
+    "T5_Encoder",
     "Transformer",
     "UniLM_Mask",
     "build_transformer_model",
@@ -27,7 +48,19 @@ __all__ = layers.__all__ + [
 MODELS = {
     "bert": BERT,
     "roberta": BERT,
+    "albert": ALBERT,
+    "albert_unshared": ALBERT_Unshared,
+    "nezha": NEZHA,
+    "roformer": RoFormer,
+    "roformer_v2": RoFormerV2,
+    "electra": ELECTRA,
+    "gpt": GPT,
+    "gpt2": GPT2,
+    "gpt2_ml": GPT2_ML,
+    "gau_alpha": GAU_alpha,
 }
+for _version in ("t5", "t5.1.0", "t5.1.1", "mt5.1.1"):
+    MODELS.update({_version: T5, _version + "_encoder": T5_Encoder, _version + "_decoder": T5_Decoder})
 
 # Our argument ← the key of a released configuration, and what holds where neither is given.
 CONFIG_ALIASES = {
@@ -95,9 +128,17 @@ def build_transformer_model(
     if isinstance(model, str):
         if model.lower() not in MODELS:
             raise ValueError("model: expected a class or one of %s, got %r" % (", ".join(MODELS), model))
+        version = model.lower().split("_")[0]
+        if version.endswith("t5.1.1"):
+            configs["version"] = version
         model = MODELS[model.lower()]
     if application.lower() not in APPLICATIONS:
         raise ValueError("application: expected one of %s, got %r" % (", ".join(APPLICATIONS), application))
+    if application.lower() not in getattr(model, "applications", APPLICATIONS):
+        raise ValueError(
+            "application: %s can be used as %s only, got %r"
+            % (model.__name__, model.applications[0], application)
+        )
     transformer = APPLICATIONS[application.lower()](model)(**configs)
     transformer.build(**configs)
     if checkpoint_path is not None:

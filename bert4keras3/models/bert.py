@@ -1,6 +1,6 @@
 """BERT: https://arxiv.org/abs/1810.04805"""
 
-from typing import Any, Union
+from typing import Any, Tuple, Union
 
 from bert4keras3.backend import get_activation
 from bert4keras3.layers import (
@@ -12,7 +12,7 @@ from bert4keras3.layers import (
     PositionEmbedding,
     ScaleOffset,
 )
-from bert4keras3.transformers import Transformer
+from bert4keras3.transformers import Transformer, as_list
 
 
 class BERT(Transformer):
@@ -44,7 +44,7 @@ class BERT(Transformer):
         "MLM-Norm": "cls/predictions/transform/LayerNorm/{beta,gamma}",
         "MLM-Bias": "cls/predictions/output_bias",
     }
-    vocabulary_variables = ("bert/embeddings/word_embeddings", "cls/predictions/output_bias")
+    vocabulary_variables: Tuple[str, ...] = ("bert/embeddings/word_embeddings", "cls/predictions/output_bias")
 
     def __init__(
         self,
@@ -77,28 +77,20 @@ class BERT(Transformer):
         return inputs
 
     def apply_embeddings(self, inputs):
-        inputs = list(inputs)
+        x, position_ids = self.apply_token_and_segment(inputs)
+        x = self.apply_position(x, position_ids)
+        x = self.apply_norm(x, "Embedding-Norm", epsilon=1e-12)
+        x = self.apply_dropout(x, "Embedding-Dropout")
+        return self.apply_embedding_mapping(x)
+
+    def apply_token_and_segment(self, inputs):
+        """Sum of the two embeddings, (batch, length, embedding_size), and the position ids or None."""
+        inputs = as_list(inputs)
         x = self.apply_token_embedding(inputs.pop(0))
         if self.segment_vocab_size > 0:
             s = self.apply_segment_embedding(inputs.pop(0))
             x = self.apply([x, s], layer=Add, name="Embedding-Token-Segment")
-        position_ids = inputs.pop(0) if self.custom_position_ids else None
-        x = self.apply(
-            self.simplify([x, position_ids]),
-            layer=PositionEmbedding,
-            input_dim=self.max_position,
-            output_dim=self.embedding_size,
-            merge_mode="add",
-            hierarchical=self.hierarchical_position,
-            embeddings_initializer=self.initializer,
-            custom_position_ids=self.custom_position_ids,
-            name="Embedding-Position",
-        )
-        x = self.apply_norm(x, "Embedding-Norm", epsilon=1e-12)
-        x = self.apply_dropout(x, "Embedding-Dropout")
-        if self.embedding_size != self.hidden_size:
-            x = self.apply_dense(x, self.hidden_size, "Embedding-Mapping")
-        return x  # (batch, length, hidden_size)
+        return x, inputs.pop(0) if self.custom_position_ids else None
 
     def apply_token_embedding(self, x):
         return self.apply(
@@ -123,7 +115,26 @@ class BERT(Transformer):
             name="Embedding-Segment",
         )
 
-    def apply_dense(self, x, units, name, activation=None):
+    def apply_position(self, x, position_ids=None):
+        return self.apply(
+            self.simplify([x, position_ids]),
+            layer=PositionEmbedding,
+            input_dim=self.max_position,
+            output_dim=self.embedding_size,
+            merge_mode="add",
+            hierarchical=self.hierarchical_position,
+            embeddings_initializer=self.initializer,
+            custom_position_ids=self.custom_position_ids,
+            name="Embedding-Position",
+        )
+
+    def apply_embedding_mapping(self, x):
+        """To (batch, length, hidden_size), where embeddings have another size."""
+        if self.embedding_size == self.hidden_size:
+            return x
+        return self.apply_dense(x, self.hidden_size, "Embedding-Mapping")
+
+    def apply_dense(self, x, units, name, activation=None, **arguments):
         return self.apply(
             x,
             layer=Dense,
@@ -131,6 +142,7 @@ class BERT(Transformer):
             activation=get_activation(activation),
             kernel_initializer=self.initializer,
             name=name,
+            **arguments,
         )
 
     def apply_final_layers(self, inputs):

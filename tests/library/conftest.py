@@ -1,13 +1,12 @@
-"""What all tests of the library share."""
-
-import sys
+"""What tests of the library share."""
 
 import pytest
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def fresh_session():
     """Forget the models of a test: in TensorFlow 1 they would all stay in one graph, and slow it down."""
+    from bert4keras3.backend import K
+
     yield
-    if "bert4keras3.backend" in sys.modules:
-        sys.modules["bert4keras3.backend"].K.clear_session()
+    K.clear_session()

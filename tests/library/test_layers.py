@@ -6,6 +6,7 @@ import pytest
 from bert4keras3 import layers, ops
 from bert4keras3.backend import Layer, keras
 
+pytestmark = pytest.mark.usefixtures("fresh_session")
 Input, Model = keras.layers.Input, keras.models.Model
 RANDOM = np.random.RandomState(0)
 X = RANDOM.normal(size=(2, 5, 8)).astype("float32")

@@ -14,6 +14,7 @@ from bert4keras3.weights import expand_braces, expand_table
 from parity.cases import CASES
 from parity.files import CHECKPOINTS, GOLDENS, read_json
 
+pytestmark = pytest.mark.usefixtures("fresh_session")
 RELEASE = CHECKPOINTS / "google_bert"
 CONFIG, CHECKPOINT = str(RELEASE / "bert_config.json"), str(RELEASE / "bert_model.ckpt")
 IDS = np.array([[5, 6, 7, 0]], dtype="int32")

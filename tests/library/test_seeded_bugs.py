@@ -12,6 +12,7 @@ from parity.compare import Cell, judge
 from parity.files import GOLDENS, read_arrays, read_json
 from parity.sampling import sample_layers
 
+pytestmark = pytest.mark.usefixtures("fresh_session")
 CASE = CASES_BY_NAME["bert"]
 
 

@@ -1,0 +1,120 @@
+"""Gated attention units. Einsum letters: j query, k key, d size."""
+
+from bert4keras3.backend import (
+    Layer,
+    apply_rotary_position_embeddings,
+    attention_normalize,
+    build_child,
+    get_activation,
+    keras,
+    ops,
+)
+from bert4keras3.layers.initialization import fresh
+from bert4keras3.layers.normalization import ScaleOffset
+
+
+class GatedAttentionUnit(Layer):
+    """u · (attention of one head over v) → Dense; u, v and a base of q and k from one Dense.
+
+    https://arxiv.org/abs/2202.10447 , https://kexue.fm/archives/8934
+    Inputs: x, or [x, biases …] with `a_bias` and `p_bias` as in MultiHeadAttention; without `self_attention`
+    [q, k, v, biases …]. units: size of u and v; key_size: of q and k.
+    Weights: kernel (and bias) of i_dense, gamma (and beta) of q_scaleoffset and k_scaleoffset, o_dense; without
+    `self_attention` those of uq_dense, k_dense, v_dense, o_dense.
+    """
+
+    def __init__(
+        self,
+        units,
+        key_size,
+        activation="swish",
+        use_bias=True,
+        normalization="squared_relu",
+        self_attention=True,
+        attention_scale=True,
+        attention_dropout=None,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super(GatedAttentionUnit, self).__init__(**kwargs)
+        self.units = units
+        self.key_size = key_size
+        self.activation = get_activation(activation)
+        self.use_bias = use_bias
+        self.normalization = normalization
+        self.self_attention = self_attention
+        self.attention_scale = attention_scale
+        self.attention_dropout = attention_dropout
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        if attention_dropout:
+            self.dropout = keras.layers.Dropout(attention_dropout)
+
+    def build(self, input_shape):
+        shapes = input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
+        query = tuple(shapes[0])
+        if self.self_attention:
+            self.i_dense = self.dense(2 * self.units + self.key_size, query, "i_dense", self.activation)
+            inner = query[:-1] + (self.key_size,)
+            self.q_scaleoffset = build_child(ScaleOffset(offset=self.use_bias, name="q_scaleoffset"), inner)
+            self.k_scaleoffset = build_child(ScaleOffset(offset=self.use_bias, name="k_scaleoffset"), inner)
+        else:
+            self.uq_dense = self.dense(self.units + self.key_size, query, "uq_dense", self.activation)
+            self.k_dense = self.dense(self.key_size, shapes[1], "k_dense", self.activation)
+            self.v_dense = self.dense(self.units, shapes[2], "v_dense", self.activation)
+        self.o_dense = self.dense(query[-1], query[:-1] + (self.units,), "o_dense")
+        self.built = True
+
+    def dense(self, units, input_shape, name, activation=None):
+        dense = keras.layers.Dense(
+            units,
+            activation=activation,
+            use_bias=self.use_bias,
+            kernel_initializer=fresh(self.kernel_initializer),
+            name=name,
+        )
+        return build_child(dense, input_shape)
+
+    def call(self, inputs, mask=None, a_bias=None, p_bias=None):
+        inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        if isinstance(mask, (list, tuple)):
+            mask = mask[0] if self.self_attention else mask[2]
+        if self.self_attention:
+            x = self.i_dense(inputs[0])
+            u, v = x[..., : self.units], x[..., self.units : 2 * self.units]
+            base = x[..., 2 * self.units :]
+            q, k, extra = self.q_scaleoffset(base), self.k_scaleoffset(base), inputs[1:]
+        else:
+            uq = self.uq_dense(inputs[0])
+            u, q = uq[..., : self.units], uq[..., self.units :]
+            k, v, extra = self.k_dense(inputs[1]), self.v_dense(inputs[2]), inputs[3:]
+        bias = extra.pop(0) if a_bias else None
+        if p_bias == "rotary":
+            q, k = apply_rotary_position_embeddings(extra[0], q, k)
+        a = ops.einsum("bjd,bkd->bjk", q, k)
+        if self.attention_scale:
+            a = a / self.key_size**0.5
+        weights = attention_normalize(a, mask, -1, self.normalization, bias)
+        if self.attention_dropout:
+            weights = self.dropout(weights)
+        return self.o_dense(u * ops.einsum("bjk,bkd->bjd", weights, v))  # (batch, query, size)
+
+    def compute_mask(self, inputs, mask=None):
+        return mask[0] if isinstance(mask, (list, tuple)) else mask
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[0] if isinstance(input_shape[0], (list, tuple)) else input_shape)
+
+    def get_config(self):
+        config = super(GatedAttentionUnit, self).get_config()
+        config.update(
+            units=self.units,
+            key_size=self.key_size,
+            activation=keras.activations.serialize(self.activation),
+            use_bias=self.use_bias,
+            normalization=self.normalization,
+            self_attention=self.self_attention,
+            attention_scale=self.attention_scale,
+            attention_dropout=self.attention_dropout,
+            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
+        )
+        return config

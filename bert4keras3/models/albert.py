@@ -1,0 +1,35 @@
+"""ALBERT: https://arxiv.org/abs/1909.11942"""
+
+from bert4keras3.models.bert import BERT
+
+GROUP = "bert/encoder/transformer/group_0/inner_group_0/"
+BLOCK = {
+    "MultiHeadSelfAttention": GROUP + "attention_1/{self/{query,key,value},output/dense}/{kernel,bias}",
+    "MultiHeadSelfAttention-Norm": GROUP + "LayerNorm/{beta,gamma}",
+    "FeedForward": GROUP + "ffn_1/intermediate/{dense,output/dense}/{kernel,bias}",
+    "FeedForward-Norm": GROUP + "LayerNorm_1/{beta,gamma}",
+}
+
+
+class ALBERT(BERT):
+    """BERT whose blocks are one and the same."""
+
+    norm_arguments = {}
+    layer_prefix = "Transformer-"
+    weight_table = dict(BERT.weight_table, **{"Transformer-" + part: names for part, names in BLOCK.items()})
+
+    def __init__(self, num_hidden_groups=1, **kwargs):
+        super(ALBERT, self).__init__(**kwargs)
+        if num_hidden_groups != 1:
+            raise ValueError(
+                "num_hidden_groups: expected 1, got %r. This ALBERT has several groups of layers, and only "
+                "checkpoints with one group shared by all layers are supported." % num_hidden_groups
+            )
+
+
+class ALBERT_Unshared(BERT):
+    """ALBERT with blocks of their own, which start from the shared one."""
+
+    weight_table = dict(
+        BERT.weight_table, **{"Transformer-%d-" + part: names for part, names in BLOCK.items()}
+    )

@@ -1,0 +1,37 @@
+"""ELECTRA: https://arxiv.org/abs/2003.10555"""
+
+from bert4keras3.models.bert import BERT
+from bert4keras3.snippets import delete_arguments
+
+ENCODER = {layer: names.replace("bert/", "electra/") for layer, names in BERT.weight_table.items()}
+
+
+class ELECTRA(BERT):
+    """The discriminator: BERT without pooler and language-model head. `applications` is "encoder" alone.
+
+    with_discriminator: True or an activation, adds the head that tells replaced tokens, (batch, length, 1).
+    """
+
+    applications = ("encoder",)
+    weight_table = dict(
+        ENCODER,
+        **{
+            "Embedding-Mapping": "electra/embeddings_project/{kernel,bias}",
+            "Discriminator-Dense": "discriminator_predictions/dense/{kernel,bias}",
+            "Discriminator-Prediction": "discriminator_predictions/dense_1/{kernel,bias}",
+        },
+    )
+    vocabulary_variables = ("electra/embeddings/word_embeddings",)
+
+    @delete_arguments("with_pool", "with_mlm")
+    def __init__(self, max_position, with_discriminator=False, **kwargs):
+        super(ELECTRA, self).__init__(max_position, **kwargs)
+        self.with_discriminator = with_discriminator
+
+    def apply_final_layers(self, inputs):
+        x = inputs
+        if self.with_discriminator:
+            activation = "sigmoid" if self.with_discriminator is True else self.with_discriminator
+            x = self.apply_dense(x, self.hidden_size, "Discriminator-Dense", self.hidden_act)
+            x = self.apply_dense(x, 1, "Discriminator-Prediction", activation)
+        return x

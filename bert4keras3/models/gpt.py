@@ -1,0 +1,102 @@
+"""GPT, GPT-2 and their Chinese relatives: language models with tied embeddings."""
+
+from bert4keras3.layers import Activation, Embedding
+from bert4keras3.models.bert import BERT
+from bert4keras3.snippets import delete_arguments
+from bert4keras3.transformers import LM_Mask
+
+LM_VARIABLES = {
+    layer: names.replace("bert/", "gpt/").replace("encoder", "transformer")
+    for layer, names in BERT.weight_table.items()
+}
+
+
+class GPT(LM_Mask, BERT):
+    """BERT's blocks under a causal mask, no norm after the embeddings: https://github.com/openai/finetune-transformer-lm
+
+    final_activation: of the vocabulary's logits, (batch, length, vocab_size).
+    """
+
+    weight_table = LM_VARIABLES
+    vocabulary_variables = ("gpt/embeddings/word_embeddings",)
+
+    @delete_arguments("with_pool", "with_mlm")
+    def __init__(self, final_activation="softmax", **kwargs):
+        super(GPT, self).__init__(**kwargs)
+        self.final_activation = final_activation
+
+    def apply_embeddings(self, inputs):
+        x, position_ids = self.apply_token_and_segment(inputs)
+        x = self.apply_position(x, position_ids)
+        x = self.apply_dropout(x, "Embedding-Dropout")
+        return self.apply_embedding_mapping(x)
+
+    def apply_final_layers(self, inputs):
+        x = self.apply(inputs, layer=Embedding, arguments={"mode": "dense"}, name="Embedding-Token")
+        return self.apply(x, layer=Activation, activation=self.final_activation, name="LM-Activation")
+
+
+class GPT2(GPT):
+    """LN → Att → Add → LN → FFN → Add, and a norm at the end. Input: token ids.
+
+    https://github.com/openai/gpt-2 , in the format of CPM-LM
+    """
+
+    norm_place = "before"
+    norm_arguments = {"epsilon": 1e-5}
+    weight_table = dict(
+        {
+            layer: names.replace("output/LayerNorm", "input/LayerNorm")
+            for layer, names in LM_VARIABLES.items()
+        },
+        **{"Output-Norm": "gpt/output/LayerNorm/{beta,gamma}"},
+    )
+
+    def __init__(self, **kwargs):
+        super(GPT2, self).__init__(**dict(kwargs, segment_vocab_size=0, custom_position_ids=False))
+
+    def apply_embeddings(self, inputs):
+        x, _ = self.apply_token_and_segment(inputs)
+        return self.apply_embedding_mapping(self.apply_position(x))
+
+    def apply_final_layers(self, inputs):
+        x = self.apply_norm(inputs, "Output-Norm", **self.norm_arguments)
+        x = self.apply_dropout(x, "Output-Dropout")
+        return super(GPT2, self).apply_final_layers(x)
+
+
+class GPT2_ML(GPT):
+    """Att → Add → LN → FFN → Add → LN; the second sum takes what came before the first norm. Input: token ids.
+
+    https://github.com/imcaspar/gpt2-ml
+    """
+
+    norm_arguments = {"epsilon": 1e-5}
+    weight_table = {
+        "Embedding-Token": "newslm/embeddings/word_embed",
+        "Embedding-Position": "newslm/embeddings/pos_embed",
+        "Embedding-Norm": "newslm/embeddings/LayerNorm_embed_norm/{beta,gamma}",
+        "Transformer-%d-MultiHeadSelfAttention": "newslm/layer%02d/"
+        "{query_layer,key_layer,value_layer,context_projection_layer}/{kernel,bias}",
+        "Transformer-%d-FeedForward-Norm-0": "newslm/layer%02d/LayerNorm_mlp_ln0/{beta,gamma}",
+        "Transformer-%d-FeedForward": "newslm/layer%02d/{intermediate,output}/{kernel,bias}",
+        "Transformer-%d-FeedForward-Norm-1": "newslm/layer%02d/LayerNorm_mlp_ln1/{beta,gamma}",
+    }
+    vocabulary_variables = ("newslm/embeddings/word_embed",)
+
+    def __init__(self, **kwargs):
+        super(GPT2_ML, self).__init__(**dict(kwargs, segment_vocab_size=0, custom_position_ids=False))
+
+    def apply_embeddings(self, inputs):
+        x, _ = self.apply_token_and_segment(inputs)
+        x = self.apply_norm(self.apply_position(x), "Embedding-Norm", **self.norm_arguments)
+        return self.apply_embedding_mapping(x)
+
+    def apply_main_layers(self, inputs, index):
+        name = self.block_name(index, "MultiHeadSelfAttention")
+        y = self.apply_multi_head_attention([inputs] * 3, name, self.compute_attention_bias(index))
+        x = self.apply_add(inputs, y, name)
+        name = self.block_name(index, "FeedForward")
+        y = self.apply_norm(x, name + "-Norm-0", **self.norm_arguments)
+        x = self.apply_add(x, self.apply_feed_forward(y, name), name)
+        return self.apply_norm(x, name + "-Norm-1", **self.norm_arguments)

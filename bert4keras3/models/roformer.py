@@ -1,0 +1,88 @@
+"""RoFormer, https://arxiv.org/abs/2104.09864 , and RoFormerV2, https://kexue.fm/archives/8998"""
+
+from bert4keras3.backend import K, keras
+from bert4keras3.layers import Activation, Embedding, SinusoidalPositionEmbedding
+from bert4keras3.models.nezha import NEZHA
+from bert4keras3.weights import expand_braces
+
+
+class RoFormer(NEZHA):
+    """BERT with rotary positions."""
+
+    position_bias_kind = "rotary"
+
+    def compute_position_bias(self, inputs=None):
+        if self.position_bias is None:
+            self.position_bias = self.apply(
+                [inputs, self.inputs[2]] if self.custom_position_ids else inputs,
+                layer=SinusoidalPositionEmbedding,
+                output_dim=self.attention_key_size,
+                merge_mode="zero",
+                custom_position_ids=self.custom_position_ids,
+                name="Embedding-Rotary-Position",
+            )
+        return self.position_bias
+
+
+class ScaledNormal(keras.initializers.Initializer):
+    """Truncated normal whose size falls with the width and the number of layers."""
+
+    def __init__(self, num_hidden_layers, order=2, gain=1.0):
+        self.num_hidden_layers = num_hidden_layers
+        self.order = order
+        self.gain = gain
+
+    def __call__(self, shape, dtype=None, **kwargs):
+        is_vocabulary = shape[0] > 10000 or shape[0] < 10
+        hidden_size = shape[1] if is_vocabulary else shape[0]
+        # 1.13684723 makes up for the cut tails of the truncated normal
+        stddev = 1.13684723 * self.gain * self.num_hidden_layers ** (-1.0 / self.order) / hidden_size**0.5
+        return keras.initializers.TruncatedNormal(stddev=stddev)(shape, dtype=dtype or K.floatx())
+
+    def get_config(self):
+        return {"num_hidden_layers": self.num_hidden_layers, "order": self.order, "gain": self.gain}
+
+
+def kernels_only(table):
+    """A weight table without biases, betas and gammas."""
+    expanded = {
+        layer: [name for name in expand_braces(names) if is_kernel(name)] for layer, names in table.items()
+    }
+    return {layer: "{%s}" % ",".join(names) for layer, names in expanded.items() if names}
+
+
+def is_kernel(name):
+    return not any(part in name for part in ("beta", "gamma", "bias"))
+
+
+class RoFormerV2(RoFormer):
+    """RoFormer without biases and with RMS norms that have no weights; its only head is the vocabulary."""
+
+    norm_arguments = {"zero_mean": False, "scale": False, "offset": False}
+    attention_arguments = {"use_bias": False}
+    feed_forward_arguments = {"use_bias": False}
+    weight_table = kernels_only(RoFormer.weight_table)
+
+    @property
+    def initializer(self):
+        return ScaledNormal(self.num_hidden_layers)
+
+    def apply_embeddings(self, inputs):
+        x, _ = self.apply_token_and_segment(inputs)
+        x = self.apply_dropout(x, "Embedding-Dropout")
+        x = self.apply_norm(x, "Embedding-Norm", **self.norm_arguments)
+        return self.apply_embedding_mapping(x)
+
+    def apply_dense(self, x, units, name, activation=None, **arguments):
+        return super(RoFormerV2, self).apply_dense(x, units, name, activation, use_bias=False, **arguments)
+
+    def apply_final_layers(self, inputs):
+        x = inputs
+        if self.with_mlm:
+            if self.embedding_size != self.hidden_size:
+                x = self.apply_dense(x, self.embedding_size, "Output-Mapping")
+            x = self.apply_dropout(x, "Output-MLM-Dropout")
+            x = self.apply(x, layer=Embedding, arguments={"mode": "dense"}, name="Embedding-Token")
+            activation = "softmax" if self.with_mlm is True else self.with_mlm
+            x = self.apply(x, layer=Activation, activation=activation, name="Output-MLM-Activation")
+        return x

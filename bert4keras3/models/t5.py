@@ -1,0 +1,235 @@
+"""T5, T5.1.1 and mT5: https://arxiv.org/abs/1910.10683"""
+
+from typing import Any
+
+from bert4keras3.backend import Model
+from bert4keras3.layers import (
+    Activation,
+    Dense,
+    Embedding,
+    Input,
+    RelativePositionEmbeddingT5,
+    ScaleOffset,
+)
+from bert4keras3.transformers import LM_Mask, Transformer, as_list
+
+FEED_FORWARD = {"t5.1.0": "{wi,wo}", "t5.1.1": "{wi_0,wi_1,wo}", "mt5.1.1": "{wi_0,wi_1,wo}"}
+
+
+class T5_Base(Transformer):
+    """What encoder and decoder share: LN → layer → Dropout → Add, RMS norms, no biases, no scale of the scores.
+
+    version: "t5.1.0" (tied vocabulary), "t5.1.1" (gated feed-forward, vocabulary of its own) or "mt5.1.1" (the same
+    with other names, as in T5-PEGASUS).
+    Names as in https://github.com/google-research/text-to-text-transfer-transformer
+    """
+
+    norm_place = "before"
+    norm_arguments = {"zero_mean": False, "offset": False, "epsilon": 1e-6}
+    attention_arguments = {"use_bias": False, "attention_scale": False}
+    feed_forward_arguments = {"use_bias": False}
+    position_bias_kind = "t5_relative"
+    side = ""
+    applications = ("encoder",)
+
+    def __init__(self, version: str = "t5.1.0", **kwargs: Any) -> None:
+        super(T5_Base, self).__init__(**kwargs)
+        if version not in FEED_FORWARD:
+            raise ValueError("version: expected one of %s, got %r" % (", ".join(FEED_FORWARD), version))
+        self.version = version
+
+    @property
+    def weight_table(self):
+        norm = "rms_norm" if self.version == "mt5.1.1" else "layer_norm"
+        final_norm = "rms_norm" if self.version == "mt5.1.1" else "final_layer_norm"
+        table = {"Embedding-Token": "shared/embedding", "Decoder-Output-LM": "decoder/logits/kernel"}
+        for side, parts in (
+            ("encoder", ("MultiHeadSelfAttention", "FeedForward")),
+            ("decoder", ("MultiHeadSelfAttention", "MultiHeadCrossAttention", "FeedForward")),
+        ):
+            title = side.title() + "-"
+            first = side + "/block_000/layer_000/SelfAttention/relative_attention_bias"
+            table[title + "Embedding-Relative-Position"] = first
+            table[title + "Output-Norm"] = "%s/%s/scale" % (side, final_norm)
+            for number, part in enumerate(parts):
+                layer = "%s/block_%%03d/layer_%03d/" % (side, number)
+                names = {
+                    "MultiHeadSelfAttention": "SelfAttention/{q,k,v,o}",
+                    "MultiHeadCrossAttention": "EncDecAttention/{q,k,v,o}",
+                    "FeedForward": "DenseReluDense/%s/kernel" % FEED_FORWARD[self.version],
+                }
+                table[title + "Transformer-%d-" + part] = layer + names[part]
+                table[title + "Transformer-%d-" + part + "-Norm"] = layer + norm + "/scale"
+        return table
+
+    def apply_token_embedding(self, x):
+        x = self.apply(
+            x,
+            layer=Embedding,
+            input_dim=self.vocab_size,
+            output_dim=self.embedding_size,
+            embeddings_initializer=self.initializer,
+            mask_zero=True,
+            name="Embedding-Token",
+        )
+        x = self.apply_dropout(x, self.side + "-Embedding-Dropout")
+        if self.embedding_size != self.hidden_size:
+            x = self.apply_dense(x, self.hidden_size, self.side + "-Embedding-Mapping")
+        return x  # (batch, length, hidden_size)
+
+    def apply_dense(self, x, units, name, **arguments):
+        return self.apply(
+            x, layer=Dense, units=units, kernel_initializer=self.initializer, name=name, **arguments
+        )
+
+    def apply_output_norm(self, x):
+        x = self.apply_norm(x, self.side + "-Output-Norm", **self.norm_arguments)
+        return self.apply_dropout(x, self.side + "-Output-Dropout")
+
+    def apply_relative_position(self, query, key, bidirectional):
+        return self.apply(
+            [query, key],
+            layer=RelativePositionEmbeddingT5,
+            input_dim=32,
+            output_dim=self.num_attention_heads,
+            bidirectional=bidirectional,
+            embeddings_initializer=self.initializer,
+            name=self.side + "-Embedding-Relative-Position",
+        )  # (query, key, head)
+
+    def load_variable(self, checkpoint, name):
+        variable = super(T5_Base, self).load_variable(checkpoint, name)
+        if name == "shared/embedding":
+            return self.load_embeddings(variable)
+        if name == "decoder/logits/kernel":
+            return self.load_embeddings(variable.T).T
+        if "relative_attention_bias" in name:  # stored (head, bucket)
+            return variable.T
+        return variable
+
+    def create_variable(self, name, value, dtype=None):
+        if "relative_attention_bias" in name:
+            value = value.T
+        return super(T5_Base, self).create_variable(name, value, dtype)
+
+
+class T5_Encoder(T5_Base):
+    """Input: token ids. Output: (batch, length, hidden_size)."""
+
+    side = "Encoder"
+    layer_prefix = "Encoder-Transformer-%d-"
+
+    def get_inputs(self):
+        return self.apply_input("Encoder-Input-Token")
+
+    def apply_embeddings(self, inputs):
+        return self.apply_token_embedding(inputs)
+
+    def apply_final_layers(self, inputs):
+        return self.apply_output_norm(inputs)
+
+    def compute_position_bias(self, inputs=None):
+        if self.position_bias is None:
+            self.position_bias = self.apply_relative_position(inputs, inputs, bidirectional=True)
+        return self.position_bias
+
+
+class T5_Decoder(LM_Mask, T5_Base):
+    """LN → Att → Add → LN → cross Att → Add → LN → FFN → Add. Inputs: the encoder's output, token ids.
+
+    with_lm: True or an activation, adds the vocabulary (batch, length, vocab_size). cross_position_bias: the relative
+    positions also go to the attention to the encoder's output.
+    """
+
+    side = "Decoder"
+    layer_prefix = "Decoder-Transformer-%d-"
+
+    def __init__(self, with_lm: Any = True, cross_position_bias: bool = True, **kwargs: Any) -> None:
+        super(T5_Decoder, self).__init__(**kwargs)
+        self.with_lm = with_lm
+        self.cross_position_bias = cross_position_bias
+
+    def get_inputs(self):
+        context = self.apply(
+            layer=Input, shape=(self.sequence_length, self.hidden_size), name="Input-Context"
+        )
+        return [context, self.apply_input("Decoder-Input-Token")]
+
+    def apply_embeddings(self, inputs):
+        context, x = inputs
+        return [context, self.apply_token_embedding(x)]
+
+    def apply_main_layers(self, inputs, index):
+        context, x = inputs
+        attention_bias = self.compute_attention_bias(index)
+        self_position, cross_position = self.compute_position_bias([x, context])
+
+        def self_attention(x, name):
+            return self.apply_multi_head_attention([x, x, x], name, attention_bias, self_position)
+
+        def cross_attention(x, name):
+            bias = cross_position if self.cross_position_bias else None
+            return self.apply_multi_head_attention([x, context, context], name, position_bias=bias)
+
+        x = self.apply_residual(x, self_attention, self.block_name(index, "MultiHeadSelfAttention"))
+        x = self.apply_residual(x, cross_attention, self.block_name(index, "MultiHeadCrossAttention"))
+        x = self.apply_residual(x, self.apply_feed_forward, self.block_name(index, "FeedForward"))
+        return [context, x]
+
+    def apply_final_layers(self, inputs):
+        _, x = inputs
+        x = self.apply_output_norm(x)
+        x = self.apply(
+            x, layer=ScaleOffset, scale=self.hidden_size**-0.5, offset=False, name="Decoder-Output-Scale"
+        )
+        if not self.with_lm:
+            return x
+        activation = "softmax" if self.with_lm is True else self.with_lm
+        if self.embedding_size != self.hidden_size:
+            x = self.apply_dense(x, self.embedding_size, "Decoder-Output-Mapping")
+        if self.version == "t5.1.0":
+            x = self.apply(x, layer=Embedding, arguments={"mode": "dense"}, name="Embedding-Token")
+            return self.apply(x, layer=Activation, activation=activation, name="Decoder-Output-LM-Activation")
+        return self.apply_dense(
+            x, self.vocab_size, "Decoder-Output-LM", activation=activation, use_bias=False
+        )
+
+    def compute_attention_bias(self, inputs=None):
+        """The causal mask has the length of the second input."""
+        every_input, self.inputs = self.inputs, [self.inputs[1]]
+        bias = super(T5_Decoder, self).compute_attention_bias(inputs)
+        self.inputs = every_input
+        return bias
+
+    def compute_position_bias(self, inputs=None):
+        if self.position_bias is None:
+            x, context = inputs
+            self.position_bias = (
+                self.apply_relative_position(x, x, bidirectional=False),
+                self.apply_relative_position(x, context, bidirectional=False),
+            )
+        return self.position_bias
+
+
+class T5(T5_Base):
+    """Both: `.encoder`, `.decoder` and, end to end, `.model` are Keras models of the same layers."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super(T5, self).__init__(**kwargs)
+        name = kwargs.pop("name", None)
+        names = ["%s_%s" % (name, part) if name else part for part in ("Encoder", "Decoder")]
+        kwargs["layers"] = self.layers
+        self._encoder = T5_Encoder(name=names[0], **kwargs)
+        self._decoder = T5_Decoder(name=names[1], **kwargs)
+
+    def build(self, *args: Any, **kwargs: Any) -> None:
+        if self.built:
+            return
+        self._encoder.build(*args, **kwargs)
+        self._decoder.build(*args, **kwargs)
+        self._decoder.position_bias = None  # made anew for the encoder's real output
+        self.encoder, self.decoder = self._encoder.model, self._decoder.model
+        self.set_inputs(self._encoder.inputs + self._decoder.inputs[1:])
+        self.set_outputs(self._decoder.call(self._encoder.outputs + as_list(self._decoder.inputs[1:])))
+        self.model = Model(self.input, self.output)
+        self.built = True
