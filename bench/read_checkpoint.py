@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from bert4keras3.checkpoints import open_checkpoint, save_checkpoint
-from parity.cases import Release
+from parity.releases import Release
 from parity.variables import release_variables
 
 BERT_BASE = dict(
@@ -51,7 +51,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         prefix = os.path.join(folder, "bert_model.ckpt")
         random = np.random.RandomState(0)
-        variables = release_variables(Release("bert_base", "google_bert", BERT_BASE))
+        variables = release_variables(Release("bert_base", "google_bert", "bert", BERT_BASE))
         save_checkpoint(
             prefix, ((name, random.normal(size=shape).astype("float32")) for name, shape in variables)
         )

@@ -7,6 +7,10 @@ Each function: (library, configuration file, case) → (transformer whose weight
 
 def transformer(library, config_path, case, **arguments):
     arguments.update(case.arguments)
+    if arguments.get("model") == "gau_alpha" and library.name == "bert4keras":
+        from parity.reference_gau_alpha import GAU_alpha
+
+        arguments["model"] = GAU_alpha
     return library.build_transformer_model(config_path, return_keras_model=False, **arguments)
 
 

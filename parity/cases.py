@@ -2,59 +2,7 @@
 
 from typing import Any, Dict, NamedTuple, Tuple
 
-BERT_CONFIG = {
-    "attention_probs_dropout_prob": 0.1,
-    "directionality": "bidi",
-    "hidden_act": "gelu",
-    "hidden_dropout_prob": 0.1,
-    "hidden_size": 32,
-    "initializer_range": 0.02,
-    "intermediate_size": 64,
-    "max_position_embeddings": 12,
-    "num_attention_heads": 4,
-    "num_hidden_layers": 2,
-    "pooler_fc_size": 768,
-    "pooler_num_attention_heads": 12,
-    "pooler_num_fc_layers": 3,
-    "pooler_size_per_head": 128,
-    "pooler_type": "first_token_transform",
-    "type_vocab_size": 2,
-    "vocab_size": 120,
-}
-
-
-class Release(NamedTuple):
-    """One tiny checkpoint in the format of a released one: its configuration and set of variables.
-
-    without: parts of variable names that this release lacks. slots: suffixes of the optimizer's variables in it.
-    """
-
-    name: str
-    system: str
-    config: Dict[str, Any]
-    prefix: str = "bert_model.ckpt"
-    without: Tuple[str, ...] = ()
-    slots: Tuple[str, ...] = ()
-
-
-RELEASES = (
-    Release("google_bert", "google_bert", BERT_CONFIG),
-    Release(
-        "google_bert_with_optimizer",
-        "google_bert",
-        dict(BERT_CONFIG, num_hidden_layers=1),
-        slots=("adam_m", "adam_v"),
-    ),
-    Release(
-        "google_bert_without_heads", "google_bert", dict(BERT_CONFIG, num_hidden_layers=1), without=("cls/",)
-    ),
-    Release(
-        "google_bert_factorized", "google_bert", dict(BERT_CONFIG, embedding_size=16, num_hidden_layers=1)
-    ),
-    Release(
-        "google_bert_key_size", "google_bert", dict(BERT_CONFIG, attention_key_size=12, num_hidden_layers=1)
-    ),
-)
+from parity.releases import BY_NAME as RELEASES_BY_NAME
 
 
 class Case(NamedTuple):
@@ -76,7 +24,7 @@ class Case(NamedTuple):
 
     @property
     def system(self) -> str:
-        return SYSTEM_OF[self.release]
+        return RELEASES_BY_NAME[self.release].system
 
 
 NORMS = ("MultiHeadSelfAttention-Norm", "FeedForward-Norm")
@@ -126,26 +74,82 @@ CASES = (
     Case("bert-attention-caches", "google_bert", build="attention_caches"),
     Case("bert-shared-layers", "google_bert", build="shared_layers"),
     Case("bert-optimizer-slots", "google_bert_with_optimizer", dict(with_nsp=True, with_mlm=True)),
-    Case(
-        "bert-missing-head",
-        "google_bert_without_heads",
-        dict(with_mlm=True, ignore_invalid_weights=True),
-        fill=MLM_HEAD,
-    ),
     Case("bert-factorized", "google_bert_factorized", dict(with_mlm=True)),
-    Case("bert-key-size", "google_bert_key_size", dict(with_pool=True)),
     Case(
         "bert-autoresize",
         "google_bert",
         dict(hidden_size=64, intermediate_size=96, num_attention_heads=8, autoresize_weights=True),
     ),
+    Case("brightmart-roberta", "brightmart_roberta", dict(model="roberta", with_pool=True)),
+    Case("brightmart-roberta-lm-layer", "brightmart_roberta_lm_layer", dict(model="roberta", with_mlm=True)),
+    Case(
+        "brightmart-roberta-without-head",
+        "brightmart_roberta",
+        dict(with_mlm=True, ignore_invalid_weights=True),
+        fill=MLM_HEAD,
+    ),
+    Case("hit-bert-wwm", "hit_bert_wwm", dict(with_pool=True, with_mlm=True)),
+    Case("albert", "google_albert", dict(model="albert")),
+    Case("albert-heads", "google_albert", dict(model="albert", with_nsp=True, with_mlm=True)),
+    Case("albert-unshared", "google_albert", dict(model="albert_unshared", with_pool=True)),
+    Case("albert-lm", "google_albert", dict(model="albert", application="lm")),
+    Case("albert-unilm", "google_albert", dict(model="albert", application="unilm")),
+    Case("albert-zh", "google_albert_zh", dict(model="albert", with_mlm=True)),
+    Case("brightmart-albert", "brightmart_albert", dict(model="albert", with_mlm=True)),
+    Case("converted-albert", "converted_albert", dict(model="albert", with_mlm=True)),
+    Case("nezha", "nezha", dict(model="nezha")),
+    Case("nezha-heads", "nezha", dict(model="nezha", with_nsp=True, with_mlm=True)),
+    Case("nezha-lm", "nezha", dict(model="nezha", application="lm")),
+    Case("nezha-unilm", "nezha", dict(model="nezha", application="unilm")),
+    Case("nezha-far", "nezha", dict(model="nezha"), lengths=(5, 75)),
+    Case("nezha-gen", "nezha_gen", dict(segment_vocab_size=0, application="lm")),
+    Case("roberta-small", "zhuiyi_roberta_small", dict(with_mlm=True)),
+    Case("roberta-plus", "zhuiyi_roberta_plus", dict(with_mlm=True)),
+    Case("simbert", "zhuiyi_simbert", dict(with_pool="linear", application="unilm")),
+    Case("wobert", "zhuiyi_wobert", dict(with_mlm=True)),
+    Case("roformer", "zhuiyi_roformer", dict(model="roformer", with_mlm=True)),
+    Case("roformer-lm", "zhuiyi_roformer", dict(model="roformer", application="lm")),
+    Case("roformer-custom-position-ids", "zhuiyi_roformer", dict(model="roformer", custom_position_ids=True)),
+    Case(
+        "roformer-sim",
+        "zhuiyi_roformer_sim",
+        dict(model="roformer", with_pool="linear", application="unilm"),
+    ),
+    Case("roformer-v2", "zhuiyi_roformer_v2", dict(model="roformer_v2")),
+    Case("roformer-v2-mlm", "zhuiyi_roformer_v2", dict(model="roformer_v2", with_mlm=True)),
+    Case("roformer-v2-lm", "zhuiyi_roformer_v2", dict(model="roformer_v2", application="lm")),
+    Case("roformer-v2-unilm", "zhuiyi_roformer_v2", dict(model="roformer_v2", application="unilm")),
+    Case("t5-pegasus", "zhuiyi_t5_pegasus", dict(model="mt5.1.1")),
+    Case("t5", "t5", dict(model="t5.1.0")),
+    Case("t5-encoder", "t5", dict(model="t5.1.0_encoder")),
+    Case("t5-decoder", "t5", dict(model="t5.1.0_decoder")),
+    Case("t5-decoder-logits", "t5", dict(model="t5.1.0_decoder", with_lm="linear")),
+    Case("t5-decoder-hidden", "t5", dict(model="t5.1.0_decoder", with_lm=False)),
+    Case("t5-without-cross-bias", "t5", dict(model="t5.1.0", cross_position_bias=False)),
+    Case("t5-far", "t5", dict(model="t5.1.0"), lengths=(5, 140)),
+    Case("cdial-gpt", "cdial_gpt", dict(model="gpt")),
+    Case("cdial-gpt-logits", "cdial_gpt", dict(model="gpt", final_activation="linear")),
+    Case("gpt2-ml", "gpt2_ml", dict(model="gpt2_ml")),
+    Case("electra", "google_electra", dict(model="electra")),
+    Case("electra-discriminator", "google_electra", dict(model="electra", with_discriminator=True)),
+    Case("hit-electra", "hit_electra", dict(model="electra", with_discriminator="linear")),
+    Case("clue-electra", "clue_electra", dict(model="electra", with_discriminator=True)),
+    Case("labse", "labse", dict(with_pool="linear")),
+    Case("chinese-gen", "chinese_gen", dict(segment_vocab_size=0, application="lm")),
+    Case("t5-1-1", "t5_1_1", dict(model="t5.1.1")),
+    Case("t5-1-1-encoder", "t5_1_1", dict(model="t5.1.1_encoder")),
+    Case("t5-1-1-decoder", "t5_1_1", dict(model="t5.1.1_decoder")),
+    Case("mt5", "mt5", dict(model="mt5.1.1")),
+    Case("mt5-keep-tokens", "mt5", dict(model="mt5.1.1", keep_tokens=list(range(0, 120, 3)))),
+    Case("gau-alpha", "gau_alpha", dict(model="gau_alpha")),
+    Case("gau-alpha-mlm", "gau_alpha", dict(model="gau_alpha", with_mlm=True), lengths=(5, 23)),
+    Case("cpm-lm", "cpm_lm", dict(model="gpt2")),
+    Case("cpm-lm-logits", "cpm_lm", dict(model="gpt2", final_activation="linear")),
     Case("minilm", "minilm", dict(with_pool=True), lengths=(14, 47)),
     Case("minilm-hidden", "minilm", lengths=(14, 47)),
     Case("minilm-embedding", "minilm", build="sentence_embedding", lengths=(14, 47), oracle="transformers"),
 )
 
-SYSTEM_OF = {release.name: release.system for release in RELEASES}
-SYSTEM_OF["minilm"] = "minilm"
 CASES_BY_NAME = {case.name: case for case in CASES}
 
 

@@ -134,7 +134,7 @@ def error_ratio(golden, story, record, what):
     for name in (name for name in golden if name.endswith("/" + what)):
         value = record[name]
         if what.startswith("output/"):
-            value = sample_output(value, golden[name.split("/")[0] + "/input/0"])
+            value = sample_output(value, golden["%s/input/%d" % (name.split("/")[0], story["token_input"])])
         if value.shape != golden[name].shape:
             return np.nan
         is_probability = name in story["distributions"]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from parity.releases import BY_NAME as RELEASES
+
 ROOT = Path(__file__).resolve().parent.parent
 GOLDENS = ROOT / "parity" / "goldens"
 CHECKPOINTS = GOLDENS / "checkpoints"
@@ -16,6 +18,12 @@ RECORDS = ROOT / "results" / "records"
 
 def checkpoint_folder(release_name):
     return MINILM if release_name == "minilm" else CHECKPOINTS / release_name
+
+
+def release_paths(release_name):
+    """Configuration file and prefix of the checkpoint of a release."""
+    release, folder = RELEASES[release_name], checkpoint_folder(release_name)
+    return folder / release.config_name, folder / release.prefix
 
 
 def sha256(path):

@@ -22,7 +22,7 @@ def write_golden(case, single, double, facts, provenance):
             distributions.append(name)
         pair = [value, single[name]]
         if "/output/" in name:
-            tokens = double[name.split("/")[0] + "/input/0"]
+            tokens = double["%s/input/%d" % (name.split("/")[0], facts["token_input"])]
             arrays[name] = sample_output(value, tokens)
             arrays[name + "@float32"] = sample_output(single[name], tokens)
             pair = [unpadded(array, tokens) for array in pair]
@@ -38,6 +38,7 @@ def write_golden(case, single, double, facts, provenance):
         "layers": facts["layers"],  # every call, in the order of computation
         "model_layers": facts["model_layers"],  # as in model.layers
         "distributions": distributions,
+        "token_input": facts["token_input"],  # the input whose padding the outputs have
         "shapes": {name: list(value.shape) for name, value in double.items() if "/output/" in name},
         "checkpoint": checkpoint_checksums(case),
         "sha256": sha256(path),

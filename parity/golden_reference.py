@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from parity import record
-from parity.cases import CASES_BY_NAME, RELEASES, add_case_arguments, chosen_cases
+from parity.cases import CASES_BY_NAME, add_case_arguments, chosen_cases
 from parity.files import CHECKPOINTS, read_arrays, read_json, write_arrays, write_json
 from parity.golden import write_golden
+from parity.releases import RELEASES
 from parity.variables import release_variables
 
 PRECISIONS = ("float32", "float64")
@@ -30,12 +31,15 @@ def write_checkpoint(release):
     folder = CHECKPOINTS / release.name
     shutil.rmtree(str(folder), ignore_errors=True)
     folder.mkdir(parents=True)
-    write_json(folder / "bert_config.json", release.config)
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        values = {name: random_value(name, shape) for name, shape in release_variables(release)}
-        variables = [tf.compat.v1.get_variable(name, initializer=value) for name, value in values.items()]
+    write_json(folder / release.config_name, release.config)
+    devices = tf.compat.v1.ConfigProto(device_count={"CPU": release.shards})
+    with tf.Graph().as_default(), tf.compat.v1.Session(config=devices) as session:
+        variables = []
+        for i, (name, shape) in enumerate(release_variables(release)):
+            with tf.device("/cpu:%d" % (i % release.shards)):  # a sharded Saver writes a file for each device
+                variables.append(tf.compat.v1.get_variable(name, initializer=random_value(name, shape)))
         session.run(tf.compat.v1.global_variables_initializer())
-        saver = tf.compat.v1.train.Saver(variables)
+        saver = tf.compat.v1.train.Saver(variables, sharded=release.shards > 1)
         saver.save(session, str(folder / release.prefix), write_meta_graph=False, write_state=False)
 
 
@@ -45,11 +49,11 @@ def random_value(name, shape):
     random = np.random.RandomState(zlib.crc32(name.encode()) % 2**31)
     if name == "global_step":
         return np.int64(1000000)
-    if name.endswith("/gamma"):
+    if name.endswith(("gamma", "scale")):
         return random.normal(1.0, 0.15, shape).astype("float32")
-    if name.endswith(("/beta", "bias")):
+    if len(shape) == 1 or name.endswith("bias"):
         return random.normal(0.0, 0.2, shape).astype("float32")
-    if "embeddings" in name:
+    if "embed" in name and "kernel" not in name:
         return random.normal(0.0, 0.6, shape).astype("float32")
     fan_in = shape[-1] if name == "cls/seq_relationship/output_weights" else shape[0]
     return random.normal(0.0, fan_in**-0.5, shape).astype("float32")

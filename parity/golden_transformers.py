@@ -46,7 +46,7 @@ def main():
                 arrays.update({"%d/input/%d" % (length, i): value for i, value in enumerate(values)})
                 arrays["%d/output/0" % length] = embeddings(model, values[0])
             results.append(arrays)
-        facts = {"layers": [], "model_layers": []}
+        facts = {"layers": [], "model_layers": [], "token_input": 0}
         write_golden(case, *results, facts, record.provenance("transformers"))
 
 

@@ -1,4 +1,6 @@
-"""Inputs of the cases, the same on every machine: random ids with padding, or real sentences."""
+"""Inputs of the cases, the same on every machine: random numbers with padding, or real sentences."""
+
+import zlib
 
 import numpy as np
 
@@ -10,28 +12,31 @@ SENTENCES = (
     "A café in Zürich isn't naïve: it takes UTF-8 — and 中文 — for granted!",
     "Unaffable antidisestablishmentarianism, hyper-parameterization and 3.14159 word pieces per sentence.",
 )
+BATCH = 4
 
 
-def random_ids(case, length, vocab_size):
-    """Token and segment ids (and position ids): a full row, two padded ones, one of padding alone."""
-    random = np.random.RandomState(length)
-    tokens = random.randint(1, vocab_size, size=(4, length))
-    segments = np.tile((np.arange(length) >= length // 2).astype("int64"), (4, 1))
-    tokens[0, 3] = 0  # the padding id in the middle
-    for row, filled in ((1, length - 2), (2, length // 2), (3, 0)):
-        tokens[row, filled:] = 0
-        segments[row, filled:] = 0
-    inputs = [tokens]
-    if case.arguments.get("segment_vocab_size", 2) > 0:
-        inputs.append(segments)
-    if case.arguments.get("custom_position_ids"):
-        limit = 40 if case.arguments.get("hierarchical_position") else 12
-        inputs.append(random.randint(0, limit, size=(4, length)))
-    if case.build in ("condition", "condition_hidden"):
-        inputs.append(random.normal(size=(4, 6)))
-    if case.build == "attention_caches":
-        inputs += [random.normal(size=(4, 3, 32)), random.normal(size=(4, 3, 32))]
-    return [array if array.dtype.kind == "f" else array.astype("int32") for array in inputs]
+def random_input(name, length, vocab_size, shape, positions):
+    """One input by its name: ids of tokens and segments, positions, or what comes from another model.
+
+    Rows: a full one with the padding id in its middle, two padded ones, one of padding alone.
+    shape: of the model's input, None for what is free. positions: how many there are.
+    """
+    random = np.random.RandomState((zlib.crc32(name.encode()) + length) % 2**31)
+    if name.endswith("Token"):
+        tokens = random.randint(1, vocab_size, size=(BATCH, length))
+        tokens[0, 3] = 0
+        for row, filled in ((1, length - 2), (2, length // 2), (3, 0)):
+            tokens[row, filled:] = 0
+        return tokens.astype("int32")
+    if name.endswith("Segment"):
+        segments = np.tile(np.arange(length) >= length // 2, (BATCH, 1))
+        for row, filled in ((1, length - 2), (2, length // 2), (3, 0)):
+            segments[row, filled:] = 0
+        return segments.astype("int32")
+    if name.endswith("Position"):
+        return random.randint(0, positions, size=(BATCH, length)).astype("int32")
+    free = {"Input-Context": length + 2}.get(name, 3)  # of another length than the tokens
+    return random.normal(size=(BATCH,) + tuple(size or free for size in shape[1:]))
 
 
 def real_sentences(encode, length):

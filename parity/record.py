@@ -29,6 +29,7 @@ from parity.files import (
     RECORDS,
     checkpoint_folder,
     read_json,
+    release_paths,
     sha256,
     write_arrays,
     write_json,
@@ -62,12 +63,11 @@ def record_case(library, case, open_checkpoint=str):
 
     open_checkpoint: prefix of the checkpoint → what the library loads.
     """
-    folder = checkpoint_folder(case.release)
-    config_path = str(folder / "bert_config.json")
+    config_path, prefix = release_paths(case.release)
     library.set_gelu(case.gelu)
     reset_peak_memory()
-    transformer, model = getattr(builders, case.build)(library, config_path, case)
-    checkpoint = open_checkpoint(folder / "bert_model.ckpt")
+    transformer, model = getattr(builders, case.build)(library, str(config_path), case)
+    checkpoint = open_checkpoint(prefix)
     start = time.perf_counter()
     transformer.load_weights_from_checkpoint(checkpoint)
     facts = {"load_seconds": time.perf_counter() - start}
@@ -77,7 +77,7 @@ def record_case(library, case, open_checkpoint=str):
 
     arrays = {}
     for length in case.lengths:
-        values = make_inputs(library, case, length, transformer.vocab_size)
+        values = make_inputs(library, case, length, transformer, model)
         for i, value in enumerate(values):
             arrays["%d/input/%d" % (length, i)] = value
         for i, output in enumerate(listed(model.predict(values, verbose=0))):
@@ -87,15 +87,29 @@ def record_case(library, case, open_checkpoint=str):
     facts["latency_seconds"] = latency(model, values)
     facts["peak_memory_bytes"] = peak_memory()
     facts["layers"] = [layer for layer, _ in nodes]
+    facts["token_input"] = max(i for i, x in enumerate(model.inputs) if input_name(x).endswith("Token"))
     facts["model_layers"] = [layer.name for layer in model.layers]
     return arrays, facts
 
 
-def make_inputs(library, case, length, vocab_size):
+def make_inputs(library, case, length, transformer, model):
     if case.release == "minilm":
         vocabulary = checkpoint_folder(case.release) / "vocab.txt"
         return inputs.real_sentences(library.Tokenizer(str(vocabulary), do_lower_case=True).encode, length)
-    return inputs.random_ids(case, length, vocab_size)
+    positions = 40 if case.arguments.get("hierarchical_position") else 12
+    return [
+        inputs.random_input(input_name(x), length, transformer.vocab_size, known_shape(x), positions)
+        for x in model.inputs
+    ]
+
+
+def input_name(tensor):
+    return tensor._keras_history[0].name
+
+
+def known_shape(tensor):
+    """Shape as a tuple of int or None; TensorFlow 1 has Dimension objects."""
+    return tuple(getattr(size, "value", size) for size in tensor.shape)
 
 
 def fill_weights(transformer, case):

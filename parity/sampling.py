@@ -2,8 +2,8 @@
 
 import numpy as np
 
-LAYER_SAMPLE = 192
-OUTPUT_SAMPLE = 4096
+LAYER_SAMPLE = 96
+OUTPUT_SAMPLE = 2048
 
 
 def sample(array, limit):
@@ -22,7 +22,10 @@ def sample_layers(arrays):
 
 
 def sample_output(array, tokens):
-    """What is compared of an output: of tokens that are no padding, where it has a token axis; else of all."""
+    """What is compared of an output: of tokens that are no padding, where it has a token axis; else of all.
+
+    tokens: the ids that the output belongs to, (batch, length).
+    """
     return sample(unpadded(array, tokens), OUTPUT_SAMPLE)
 
 

@@ -8,47 +8,13 @@ def release_variables(release):
     """All variables of a release, with the optimizer's where it has them."""
     variables = [
         (name, shape)
-        for name, shape in bert_variables(release.config)
+        for name, shape in FAMILIES[release.family](release.config)
         if not any(part in name for part in release.without)
     ]
-    if release.slots:
-        variables += [("%s/%s" % (name, slot), shape) for name, shape in variables for slot in release.slots]
+    if release.optimizer:
+        slots = OPTIMIZERS[release.optimizer]
+        variables += [slot for name, shape in variables for slot in slots(name, shape)]
         variables.append(("global_step", ()))
-    return variables
-
-
-def bert_variables(config):
-    hidden, inner = config["hidden_size"], config["intermediate_size"]
-    embedding = config.get("embedding_size", hidden)
-    keys = config["num_attention_heads"] * config.get(
-        "attention_key_size", hidden // config["num_attention_heads"]
-    )
-    variables = [
-        ("bert/embeddings/word_embeddings", (config["vocab_size"], embedding)),
-        ("bert/embeddings/token_type_embeddings", (config["type_vocab_size"], embedding)),
-        ("bert/embeddings/position_embeddings", (config["max_position_embeddings"], embedding)),
-    ]
-    variables += norm("bert/embeddings/LayerNorm", embedding)
-    if embedding != hidden:
-        variables += dense("bert/encoder/embedding_hidden_mapping_in", embedding, hidden)
-    for i in range(config["num_hidden_layers"]):
-        layer = "bert/encoder/layer_%d" % i
-        variables += dense(layer + "/attention/self/query", hidden, keys)
-        variables += dense(layer + "/attention/self/key", hidden, keys)
-        variables += dense(layer + "/attention/self/value", hidden, hidden)
-        variables += dense(layer + "/attention/output/dense", hidden, hidden)
-        variables += norm(layer + "/attention/output/LayerNorm", hidden)
-        variables += dense(layer + "/intermediate/dense", hidden, inner)
-        variables += dense(layer + "/output/dense", inner, hidden)
-        variables += norm(layer + "/output/LayerNorm", hidden)
-    variables += dense("bert/pooler/dense", hidden, hidden)
-    variables += dense("cls/predictions/transform/dense", hidden, embedding)
-    variables += norm("cls/predictions/transform/LayerNorm", embedding)
-    variables += [
-        ("cls/predictions/output_bias", (config["vocab_size"],)),
-        ("cls/seq_relationship/output_weights", (2, hidden)),
-        ("cls/seq_relationship/output_bias", (2,)),
-    ]
     return variables
 
 
@@ -58,3 +24,230 @@ def dense(name, inputs, outputs):
 
 def norm(name, size):
     return [(name + "/beta", (size,)), (name + "/gamma", (size,))]
+
+
+def key_width(config):
+    heads = config["num_attention_heads"]
+    return heads * config.get("attention_key_size", config["hidden_size"] // heads)
+
+
+# BERT and what shares its names
+
+
+def embeddings(prefix, config):
+    size = config.get("embedding_size", config["hidden_size"])
+    variables = [
+        (prefix + "/embeddings/word_embeddings", (config["vocab_size"], size)),
+        (prefix + "/embeddings/token_type_embeddings", (config.get("type_vocab_size", 2), size)),
+        (prefix + "/embeddings/position_embeddings", (config.get("max_position_embeddings", 512), size)),
+    ]
+    return variables + norm(prefix + "/embeddings/LayerNorm", size)
+
+
+def attention(name, hidden, keys):
+    variables = dense(name + "/self/query", hidden, keys) + dense(name + "/self/key", hidden, keys)
+    return (
+        variables
+        + dense(name + "/self/value", hidden, hidden)
+        + dense(name + "/output/dense", hidden, hidden)
+    )
+
+
+def block(layer, hidden, inner, keys):
+    variables = attention(layer + "/attention", hidden, keys) + norm(
+        layer + "/attention/output/LayerNorm", hidden
+    )
+    variables += dense(layer + "/intermediate/dense", hidden, inner) + dense(
+        layer + "/output/dense", inner, hidden
+    )
+    return variables + norm(layer + "/output/LayerNorm", hidden)
+
+
+def blocks(prefix, config, hidden=None, inner=None):
+    hidden, inner = hidden or config["hidden_size"], inner or config["intermediate_size"]
+    keys = key_width(config) if hidden == config["hidden_size"] else hidden
+    return [
+        variable
+        for i in range(config["num_hidden_layers"])
+        for variable in block("%s/layer_%d" % (prefix, i), hidden, inner, keys)
+    ]
+
+
+def mapping_in(config):
+    size = config.get("embedding_size", config["hidden_size"])
+    if size == config["hidden_size"]:
+        return []
+    return dense("bert/encoder/embedding_hidden_mapping_in", size, config["hidden_size"])
+
+
+def heads(config):
+    hidden = config["hidden_size"]
+    size = config.get("embedding_size", hidden)
+    variables = dense("bert/pooler/dense", hidden, hidden)
+    variables += dense("cls/predictions/transform/dense", hidden, size)
+    variables += norm("cls/predictions/transform/LayerNorm", size)
+    return variables + [
+        ("cls/predictions/output_bias", (config["vocab_size"],)),
+        ("cls/seq_relationship/output_weights", (2, hidden)),
+        ("cls/seq_relationship/output_bias", (2,)),
+    ]
+
+
+def bert(config):
+    return embeddings("bert", config) + mapping_in(config) + blocks("bert/encoder", config) + heads(config)
+
+
+def albert(config):
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    group = "bert/encoder/transformer/group_0/inner_group_0"
+    variables = attention(group + "/attention_1", hidden, hidden) + norm(group + "/LayerNorm", hidden)
+    variables += dense(group + "/ffn_1/intermediate/dense", hidden, inner)
+    variables += dense(group + "/ffn_1/intermediate/output/dense", inner, hidden)
+    variables += norm(group + "/LayerNorm_1", hidden)
+    return embeddings("bert", config) + mapping_in(config) + variables + heads(config)
+
+
+def gau_alpha(config):
+    hidden, inner, keys = config["hidden_size"], config["intermediate_size"], config["attention_key_size"]
+    variables = embeddings("bert", config)[:2]
+    for i in range(config["num_hidden_layers"]):
+        layer = "GAU_alpha/encoder/layer_%d/gau" % i
+        variables += [
+            (layer + "/i_dense/kernel", (hidden, 2 * inner + keys)),
+            (layer + "/q_scaleoffset/gamma", (keys,)),
+            (layer + "/k_scaleoffset/gamma", (keys,)),
+            (layer + "/o_dense/kernel", (inner, hidden)),
+        ]
+    return variables
+
+
+def electra(config):
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    size = config.get("embedding_size", hidden)
+    small, small_inner = hidden // 4, inner // 4  # the generator
+    variables = embeddings("electra", config) + blocks("electra/encoder", config)
+    if size != hidden:
+        variables += dense("electra/embeddings_project", size, hidden)
+    if size != small:
+        variables += dense("generator/embeddings_project", size, small)
+    variables += blocks("generator/encoder", config, small, small_inner)
+    variables += dense("generator_predictions/dense", small, size) + norm(
+        "generator_predictions/LayerNorm", size
+    )
+    variables.append(("generator_predictions/output_bias", (config["vocab_size"],)))
+    variables += dense("discriminator_predictions/dense", hidden, hidden)
+    return variables + dense("discriminator_predictions/dense_1", hidden, 1)
+
+
+# Language models
+
+
+def gpt(config):
+    tables = [variable for variable in embeddings("gpt", config) if "LayerNorm" not in variable[0]]
+    return tables + blocks("gpt/transformer", config)
+
+
+def cpm(config):
+    variables = [
+        (name.replace("output/LayerNorm", "input/LayerNorm"), shape)
+        for name, shape in gpt(config)
+        if "token_type" not in name
+    ]
+    return variables + norm("gpt/output/LayerNorm", config["hidden_size"])
+
+
+def gpt2_ml(config):
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    variables = [
+        ("newslm/embeddings/word_embed", (config["vocab_size"], hidden)),
+        ("newslm/embeddings/pos_embed", (config["max_position_embeddings"], hidden)),
+    ]
+    variables += norm("newslm/embeddings/LayerNorm_embed_norm", hidden)
+    for i in range(config["num_hidden_layers"]):
+        layer = "newslm/layer%02d/" % i
+        for part in ("query_layer", "key_layer", "value_layer", "context_projection_layer"):
+            variables += dense(layer + part, hidden, hidden)
+        variables += norm(layer + "LayerNorm_mlp_ln0", hidden) + norm(layer + "LayerNorm_mlp_ln1", hidden)
+        variables += dense(layer + "intermediate", hidden, inner) + dense(layer + "output", inner, hidden)
+    return variables
+
+
+# T5
+
+
+def t5(config, gated=False, norm_name="layer_norm", final_norm="final_layer_norm"):
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    width = config["num_attention_heads"] * config.get(
+        "attention_head_size", hidden // config["num_attention_heads"]
+    )
+    variables = [("shared/embedding", (config["vocab_size"], hidden))]
+    if gated:
+        variables.append(("decoder/logits/kernel", (hidden, config["vocab_size"])))
+    inner_names = ("wi_0", "wi_1") if gated else ("wi",)
+    for side, parts in (("encoder", ["SelfAttention"]), ("decoder", ["SelfAttention", "EncDecAttention"])):
+        first = side + "/block_000/layer_000/SelfAttention/relative_attention_bias"
+        variables += [
+            (first, (config["num_attention_heads"], 32)),
+            ("%s/%s/scale" % (side, final_norm), (hidden,)),
+        ]
+        for i in range(config["num_hidden_layers"]):
+            layer = "%s/block_%03d/layer_%%03d/" % (side, i)
+            for number, part in enumerate(parts):
+                here = layer % number
+                variables += [(here + part + "/" + name, (hidden, width)) for name in "qkv"]
+                variables += [(here + part + "/o", (width, hidden)), (here + norm_name + "/scale", (hidden,))]
+            here = layer % len(parts)
+            variables += [
+                ("%sDenseReluDense/%s/kernel" % (here, name), (hidden, inner)) for name in inner_names
+            ]
+            variables.append((here + "DenseReluDense/wo/kernel", (inner, hidden)))
+            variables.append((here + norm_name + "/scale", (hidden,)))
+    return variables
+
+
+def t5_1_1(config):
+    return t5(config, gated=True)
+
+
+def mt5(config):
+    return t5(config, gated=True, norm_name="rms_norm", final_norm="rms_norm")
+
+
+FAMILIES = {
+    "bert": bert,
+    "albert": albert,
+    "gau_alpha": gau_alpha,
+    "electra": electra,
+    "gpt": gpt,
+    "cpm": cpm,
+    "gpt2_ml": gpt2_ml,
+    "t5": t5,
+    "t5.1.1": t5_1_1,
+    "mt5": mt5,
+}
+
+
+# Slots that an optimizer left in the file
+
+
+def moments(optimizer):
+    return lambda name, shape: [("%s/%s_%s" % (name, optimizer, moment), shape) for moment in "mv"]
+
+
+def adafactor(pattern):
+    """Row and column statistics of matrices, whole ones of vectors."""
+
+    def slots(name, shape):
+        if len(shape) == 2:
+            return [(pattern % (name, "vr"), shape[:1]), (pattern % (name, "vc"), shape[1:])]
+        return [(pattern % (name, "v"), shape)]
+
+    return slots
+
+
+OPTIMIZERS = {
+    "adam": moments("adam"),
+    "lamb": moments("lamb"),
+    "adafactor": adafactor("%s/adafactor_%s"),
+    "adafactor_of_t5": adafactor("%s_slot_%s"),
+}

@@ -2,9 +2,10 @@
 
 import pytest
 
-from parity.cases import CASES, CASES_BY_NAME, RELEASES
+from parity.cases import CASES, CASES_BY_NAME
 from parity.files import CHECKPOINTS, GOLDENS, read_arrays, read_json, sha256
 from parity.golden import checkpoint_checksums
+from parity.releases import RELEASES
 from parity.variables import release_variables
 
 IDS = [case.name for case in CASES]
@@ -43,14 +44,21 @@ def test_checkpoint_is_the_one_of_the_golden(case):
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_batch_has_padding(case):
     golden = read_arrays(GOLDENS / (case.name + ".npz"))
-    assert (golden["%d/input/0" % case.lengths[-1]] == 0).any()
+    token_input = read_json(GOLDENS / (case.name + ".json"))["token_input"]
+    assert (golden["%d/input/%d" % (case.lengths[-1], token_input)] == 0).any()
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
 def test_release_has_its_files(release):
     names = {path.name for path in (CHECKPOINTS / release.name).iterdir()}
-    assert names == {"bert_config.json", release.prefix + ".index", release.prefix + ".data-00000-of-00001"}
+    shards = {"%s.data-%05d-of-%05d" % (release.prefix, i, release.shards) for i in range(release.shards)}
+    assert names == {release.config_name, release.prefix + ".index"} | shards
     assert release_variables(release)
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_release_has_a_case(release):
+    assert [case.name for case in CASES if case.release == release.name]
 
 
 def test_goldens_take_some_megabytes():

@@ -12,7 +12,7 @@ from bert4keras3.layers import Dense, MultiHeadAttention
 from bert4keras3.models import BERT, MODELS, build_transformer_model
 from bert4keras3.weights import expand_braces, expand_table
 from parity.cases import CASES
-from parity.files import CHECKPOINTS, GOLDENS, read_json
+from parity.files import CHECKPOINTS, GOLDENS, read_json, release_paths
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
 RELEASE = CHECKPOINTS / "google_bert"
@@ -76,8 +76,8 @@ def test_outputs_are_one_tensor_or_a_list(arguments, outputs):
 def test_layers_stand_in_the_order_of_the_reference(case):
     if case.release == "minilm":
         pytest.skip("its checkpoint is made by the parity session")
-    config = str(CHECKPOINTS / case.release / "bert_config.json")
-    model = build_transformer_model(config, **case.arguments)
+    config, _ = release_paths(case.release)
+    model = build_transformer_model(str(config), **case.arguments)
     assert [layer.name for layer in model.layers] == read_json(GOLDENS / (case.name + ".json"))[
         "model_layers"
     ]
