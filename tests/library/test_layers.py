@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bert4keras3 import layers, ops
-from bert4keras3.backend import Layer, keras
+from bert4keras3.backend import K, Layer, keras
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
 Input, Model = keras.layers.Input, keras.models.Model
@@ -48,10 +48,18 @@ ROWS = [
         [X, X, X],
         (2, 5, 8),
     ),
+    ("GatedAttentionUnit", dict(units=16, key_size=4), [X], (2, 5, 8)),
+    ("GatedAttentionUnit", dict(units=16, key_size=4, self_attention=False), [X, X, X], (2, 5, 8)),
     ("FeedForward", dict(units=16, activation="gelu"), [X], (2, 5, 8)),
     ("FeedForward", dict(units=16, activation=["gelu", "linear"], use_bias=False), [X], (2, 5, 8)),
     ("Concatenate1D", dict(), [X, X], (2, 10, 8)),
     ("Add", dict(), [X, X], (2, 5, 8)),
+    ("SinusoidalPositionEmbedding", dict(output_dim=8), [X], (2, 5, 8)),
+    ("SinusoidalPositionEmbedding", dict(output_dim=6, merge_mode="concat"), [X], (2, 5, 14)),
+    ("SinusoidalPositionEmbedding", dict(output_dim=8, custom_position_ids=True), [X, IDS], (2, 5, 8)),
+    ("RelativePositionEmbedding", dict(input_dim=5, output_dim=4), [X, X], (5, 5, 4)),
+    ("RelativePositionEmbeddingT5", dict(input_dim=32, output_dim=4), [X, X], (5, 5, 4)),
+    ("RelativePositionEmbeddingT5", dict(input_dim=32, output_dim=4, bidirectional=False), [X, X], (5, 5, 4)),
     ("CausalMask", dict(), [IDS], (5, 5)),
     ("UniLMMask", dict(), [IDS], (2, 5, 5)),
     ("FirstToken", dict(), [X], (2, 8)),
@@ -196,3 +204,21 @@ def test_every_keras_layer_can_be_imported_by_name():
     exec("from bert4keras3.layers import *", names)
     assert {"Dense", "Dropout", "Input", "Lambda", "MultiHeadAttention"} <= set(names)
     assert names["MultiHeadAttention"] is layers.MultiHeadAttention
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_buckets_of_t5_are_those_of_its_formula(bidirectional):
+    """The formula of the paper's code in float64, over all distances up to 600."""
+    count = 16 if bidirectional else 32
+    exact = count // 2
+    distances = np.arange(600)
+    with np.errstate(divide="ignore"):
+        far = exact + np.log(distances / exact) / np.log(128 / exact) * (count - exact)
+    expected = np.where(distances < exact, distances, np.minimum(np.floor(far + 1e-9), count - 1))
+    layer = layers.RelativePositionEmbeddingT5(32, 4, bidirectional=bidirectional)
+    buckets = layer.buckets(ops.convert_to_tensor(distances.astype("int32")), count)
+    np.testing.assert_array_equal(evaluate(buckets), expected)
+
+
+def evaluate(x):
+    return keras.ops.convert_to_numpy(x) if hasattr(keras, "ops") else K.eval(x)

@@ -1,11 +1,22 @@
 """Parity bites: each of these bugs turns the run red, and the layer named first is the one that has it."""
 
+import numpy as np
 import pytest
 
 from bert4keras3 import ops
 from bert4keras3.backend import functions
-from bert4keras3.layers import Embedding, LayerNormalization, MultiHeadAttention, PositionEmbedding
-from bert4keras3.models import BERT
+from bert4keras3.checkpoints import CheckpointError
+from bert4keras3.layers import (
+    Embedding,
+    LayerNormalization,
+    MultiHeadAttention,
+    PositionEmbedding,
+    RelativePositionEmbeddingT5,
+    ScaleOffset,
+    attention,
+    gated_attention,
+)
+from bert4keras3.models import ALBERT, BERT, ELECTRA, GPT2_ML
 from parity import record
 from parity.cases import CASES_BY_NAME
 from parity.compare import Cell, judge
@@ -13,14 +24,14 @@ from parity.files import GOLDENS, read_arrays, read_json
 from parity.sampling import sample_layers
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
-CASE = CASES_BY_NAME["bert"]
 
 
-def verdict():
-    arrays, _ = record.record_case(record.open_library("bert4keras3"), CASE)
-    golden = read_arrays(GOLDENS / "bert.npz")
-    story = read_json(GOLDENS / "bert.json")
-    return judge(Cell(CASE.name, CASE.system, "here"), golden, story, sample_layers(arrays))
+def verdict(name):
+    case = CASES_BY_NAME[name]
+    arrays, _ = record.record_case(record.open_library("bert4keras3"), case)
+    golden = read_arrays(GOLDENS / (name + ".npz"))
+    story = read_json(GOLDENS / (name + ".json"))
+    return judge(Cell(name, case.system, "here"), golden, story, sample_layers(arrays))
 
 
 def tanh_gelu(patch):
@@ -85,25 +96,116 @@ def scale_missing(patch):
     patch.setattr(MultiHeadAttention, "pay_attention_to", pay_attention_to)
 
 
-def test_run_is_green_without_a_bug():
-    assert verdict().red is None
+def bucket_off_by_one(patch):
+    original = RelativePositionEmbeddingT5.buckets
+
+    def buckets(self, distances, count):
+        return original(self, distances + 1, count)
+
+    patch.setattr(RelativePositionEmbeddingT5, "buckets", buckets)
+
+
+def cross_bias_missing(patch):
+    original = MultiHeadAttention.pay_attention_to
+
+    def pay_attention_to(self, inputs, mask=None, **kwargs):
+        if "CrossAttention" in self.name:
+            kwargs["p_bias"] = None
+        return original(self, inputs, mask, **kwargs)
+
+    patch.setattr(MultiHeadAttention, "pay_attention_to", pay_attention_to)
+
+
+def logits_unscaled(patch):
+    original = ScaleOffset.scale_and_offset
+
+    def scale_and_offset(self, x, condition=None):
+        return x if self.name == "Decoder-Output-Scale" else original(self, x, condition)
+
+    patch.setattr(ScaleOffset, "scale_and_offset", scale_and_offset)
+
+
+def rotary_by_halves(patch):
+    def rotate(sinusoidal, *tensors):
+        half = tensors[0].shape[-1] // 2
+        sinusoidal = functions.align(sinusoidal, [0, 1, -1], len(tensors[0].shape))
+        sin = ops.concatenate([sinusoidal[..., ::2]] * 2, axis=-1)
+        cos = ops.concatenate([sinusoidal[..., 1::2]] * 2, axis=-1)
+        return [x * cos + ops.concatenate([-x[..., half:], x[..., :half]], axis=-1) * sin for x in tensors]
+
+    patch.setattr(attention, "apply_rotary_position_embeddings", rotate)
+
+
+def softmax_plus_without_clamp(patch):
+    def normalize(a, mask, axis, method, bias):
+        keys = ops.sum(ops.cast(functions.align(mask, [0, -1], 3), a.dtype), axis=-1, keepdims=True)
+        scale = ops.log(keys + 1e-6) / np.log(512)
+        return functions.attention_normalize(a * scale, mask, axis, "softmax", bias)
+
+    patch.setattr(gated_attention, "attention_normalize", normalize)
+
+
+def epsilon_of_another_model(model):
+    def bug(patch):
+        patch.setattr(model, "norm_arguments", dict(model.norm_arguments, epsilon=1e-5))
+
+    return bug
+
+
+def residual_of_the_normalized_sum(patch):
+    def apply_main_layers(self, inputs, index):
+        name = self.block_name(index, "MultiHeadSelfAttention")
+        y = self.apply_multi_head_attention([inputs] * 3, name, self.compute_attention_bias(index))
+        x = self.apply_add(inputs, y, name)
+        name = self.block_name(index, "FeedForward")
+        x = self.apply_norm(x, name + "-Norm-0", **self.norm_arguments)
+        x = self.apply_add(x, self.apply_feed_forward(x, name), name)
+        return self.apply_norm(x, name + "-Norm-1", **self.norm_arguments)
+
+    patch.setattr(GPT2_ML, "apply_main_layers", apply_main_layers)
+
+
+def generator_for_discriminator(patch):
+    table = {
+        layer: names.replace("electra/encoder", "generator/encoder")
+        for layer, names in ELECTRA.weight_table.items()
+    }
+    patch.setattr(ELECTRA, "weight_table", table)
+
+
+@pytest.mark.parametrize("case", ["bert", "t5", "roformer", "gau-alpha", "albert", "gpt2-ml", "electra"])
+def test_run_is_green_without_a_bug(case):
+    assert verdict(case).red is None
 
 
 @pytest.mark.parametrize(
-    "bug, layer",
+    "case, bug, layer",
     [
-        (tanh_gelu, "Transformer-0-FeedForward"),
-        (large_epsilon, "Embedding-Norm"),
-        (mask_ignored, "Transformer-0-MultiHeadSelfAttention"),
-        (gamma_and_beta_swapped, "Embedding-Norm"),
-        (key_and_value_swapped, "Transformer-0-MultiHeadSelfAttention"),
-        (segment_off_by_one, "Embedding-Segment"),
-        (position_off_by_one, "Embedding-Position"),
-        (scale_missing, "Transformer-0-MultiHeadSelfAttention"),
+        ("bert", tanh_gelu, "Transformer-0-FeedForward"),
+        ("bert", large_epsilon, "Embedding-Norm"),
+        ("bert", mask_ignored, "Transformer-0-MultiHeadSelfAttention"),
+        ("bert", gamma_and_beta_swapped, "Embedding-Norm"),
+        ("bert", key_and_value_swapped, "Transformer-0-MultiHeadSelfAttention"),
+        ("bert", segment_off_by_one, "Embedding-Segment"),
+        ("bert", position_off_by_one, "Embedding-Position"),
+        ("bert", scale_missing, "Transformer-0-MultiHeadSelfAttention"),
+        ("t5", bucket_off_by_one, "Encoder-Embedding-Relative-Position"),
+        ("t5", cross_bias_missing, "Decoder-Transformer-0-MultiHeadCrossAttention"),
+        ("t5", logits_unscaled, "Decoder-Output-Scale"),
+        ("roformer", rotary_by_halves, "Transformer-0-MultiHeadSelfAttention"),
+        ("gau-alpha", softmax_plus_without_clamp, "Transformer-0-GatedAttentionUnit"),
+        ("albert", epsilon_of_another_model(ALBERT), "Transformer-MultiHeadSelfAttention-Norm"),
+        ("gpt2-ml", residual_of_the_normalized_sum, "Transformer-0-FeedForward-Add"),
     ],
 )
-def test_bug_turns_the_run_red_and_its_layer_is_named(monkeypatch, bug, layer):
+def test_bug_turns_the_run_red_and_its_layer_is_named(monkeypatch, case, bug, layer):
     bug(monkeypatch)
-    cell = verdict()
+    cell = verdict(case)
     assert cell.red is not None, "error ratio %.3g passes" % cell.error_ratio
     assert cell.first_wrong_layer == layer
+
+
+def test_the_generator_does_not_pass_for_the_discriminator(monkeypatch):
+    generator_for_discriminator(monkeypatch)
+    with pytest.raises(CheckpointError, match="generator/encoder"):
+        verdict("electra")
