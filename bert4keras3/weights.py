@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Tup
 
 import numpy as np
 
+from bert4keras3.advice import advise
 from bert4keras3.backend import get_values, set_values, weight_shape
 from bert4keras3.checkpoints import CheckpointError, VariableNotFoundError
 from bert4keras3.layers import FeedForward, MultiHeadAttention
@@ -101,7 +102,8 @@ def load_weights(
                 value = load_variable(checkpoint, variable)
             except VariableNotFoundError as error:
                 if not ignore_invalid_weights:
-                    raise
+                    advice = advise(variable, checkpoint)
+                    raise VariableNotFoundError(error.name, error.path, error.names, advice) from None
                 logger.warning("%s. Ignored: layer %s keeps its initial value.", error, layer_name)
                 missing.append(variable)
                 continue

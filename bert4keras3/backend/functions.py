@@ -158,7 +158,7 @@ class Sinusoidal(keras.initializers.Initializer):
         positions, dim = shape
         angles = np.arange(positions)[:, None] * inverse_frequencies(dim)
         table = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(positions, dim)
-        return table.astype(dtype or keras.backend.floatx())
+        return table.astype(getattr(dtype, "name", dtype) or keras.backend.floatx())
 
 
 def apply_rotary_position_embeddings(sinusoidal: Any, *tensors: Any) -> Any:

@@ -13,11 +13,11 @@ class CheckpointError(ValueError):
 
 
 class VariableNotFoundError(CheckpointError, KeyError):
-    """The checkpoint has no variable of that name; the message lists near names."""
+    """The checkpoint has no variable of that name; the message lists near names, then what to try."""
 
-    def __init__(self, name, path, names):
-        super().__init__(name, path, names)
-        self.name, self.path, self.names = name, path, names
+    def __init__(self, name, path, names, advice=""):
+        super().__init__(name, path, names, advice)
+        self.name, self.path, self.names, self.advice = name, path, names, advice
 
     def __str__(self):
         near = difflib.get_close_matches(str(self.name), [str(name) for name in self.names], n=3)
@@ -25,7 +25,8 @@ class VariableNotFoundError(CheckpointError, KeyError):
             hint = "near names: " + ", ".join(repr(name) for name in near)
         else:
             hint = "no near name; list(open_checkpoint(path)) shows them all"
-        return f"'{self.path}' has no variable {self.name!r} among its {len(self.names)}; {hint}"
+        advice = f". {self.advice}" if self.advice else ""
+        return f"'{self.path}' has no variable {self.name!r} among its {len(self.names)}; {hint}{advice}"
 
 
 def damaged(path, reason):

@@ -264,6 +264,47 @@ def test_ignored_weights_of_a_dict_are_reported():
     assert build(ignore_invalid_weights=True).load_weights_from_checkpoint(variables).missing == [LAST]
 
 
+@pytest.mark.parametrize(
+    "release, arguments, advice",
+    [
+        ("nezha", dict(), "model='nezha'"),
+        ("zhuiyi_roformer", dict(), "'roformer'"),
+        ("google_albert", dict(), "model='albert'"),
+        ("google_bert", dict(model="albert"), "model='bert'"),
+        ("google_electra", dict(), "model='electra'"),
+        ("labse", dict(with_mlm=True), "leave with_mlm"),
+        ("zhuiyi_wobert", dict(with_pool=True), "leave with_pool"),
+        ("nezha_gen", dict(), "segment_vocab_size=0"),
+        ("cdial_gpt", dict(model="gpt", shared_segment_embeddings=False), "shared_segment_embeddings=True"),
+        ("zhuiyi_t5_pegasus", dict(model="t5.1.1"), "model='mt5.1.1'"),
+        ("t5", dict(model="t5.1.1", hidden_act=["gelu", "linear"]), "model='t5.1.0'"),
+        ("t5_1_1", dict(model="t5.1.0", hidden_act="relu"), "'t5.1.1'"),
+        ("gau_alpha", dict(), "model='gau_alpha'"),
+    ],
+)
+def test_a_checkpoint_of_another_model_says_what_to_try(release, arguments, advice):
+    config, checkpoint = release_paths(release)
+    transformer = build_transformer_model(str(config), return_keras_model=False, **arguments)
+    before = transformer.model.get_weights()
+    with pytest.raises(VariableNotFoundError, match=advice):
+        transformer.load_weights_from_checkpoint(str(checkpoint))
+    for old, new in zip(before, transformer.model.get_weights()):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_an_albert_of_brightmart_in_its_own_format_says_so(tmp_path):
+    config, checkpoint = release_paths("brightmart_albert")
+    shared = {
+        name.replace("transformer/group_0/inner_group_0", "layer_shared"): value
+        for name, value in open_checkpoint(str(checkpoint)).items()
+        if "mapping_in" not in name
+    }
+    shared["bert/embeddings/word_embeddings_2"] = np.zeros((16, 32), "float32")
+    save_checkpoint(str(tmp_path / "albert_model.ckpt"), shared)
+    with pytest.raises(VariableNotFoundError, match="google versions"):
+        build_transformer_model(str(config), str(tmp_path / "albert_model.ckpt"), model="albert")
+
+
 def test_keep_tokens_out_of_range_are_named():
     transformer = build(keep_tokens=[1, 2, 120])
     with pytest.raises(ValueError, match="keep_tokens.*119.*120"):
