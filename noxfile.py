@@ -171,3 +171,6 @@ def golden(session: nox.Session) -> None:
         python = pairing_environment(session, oracle.name)
         real_weights(session, python)
         harness(session, python, f"parity.golden_{oracle.name}", *session.posargs, **oracle.variables)
+    if not session.posargs:
+        python = pairing_environment(session, "reference")
+        harness(session, python, "parity.golden_tokenizers", **BY_NAME["reference"].variables)

@@ -1,6 +1,6 @@
 """What bert4keras 0.11.5 computes with its tokenizers and snippets, for the library's tests in every pairing.
 
-Run in the reference environment at the root of the repository: `python -m parity.tokenizer_golden`. It writes
+In the environment of the reference, by `nox -s golden`: `python -m parity.golden_tokenizers`. It writes
 `goldens/tokenizers.json` and `goldens/snippets.json`, which hold the cases too: the tests need nothing else.
 `goldens/vocab.txt` has 576 entries of Google's uncased BERT vocabulary (Apache-2.0), in its order, most of
 them pieces of the texts below, and four Chinese words as WoBERT has them. All characters here have had
