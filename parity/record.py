@@ -80,11 +80,12 @@ def record_case(library, case, open_checkpoint=str):
         values = make_inputs(library, case, length, transformer, model)
         for i, value in enumerate(values):
             arrays["%d/input/%d" % (length, i)] = value
-        for i, output in enumerate(listed(model.predict(values, verbose=0))):
+        feed = values if len(values) > 1 else values[0]
+        for i, output in enumerate(listed(model.predict(feed, verbose=0))):
             arrays["%d/output/%d" % (length, i)] = output
-        for (layer, _), value in zip(nodes, evaluate(library, probe, values)):
+        for (layer, _), value in zip(nodes, evaluate(library, probe, feed)):
             arrays["%d/layer/%s" % (length, layer)] = value
-    facts["latency_seconds"] = latency(model, values)
+    facts["latency_seconds"] = latency(model, feed)
     facts["peak_memory_bytes"] = peak_memory()
     facts["layers"] = [layer for layer, _ in nodes]
     facts["token_input"] = max(i for i, x in enumerate(model.inputs) if input_name(x).endswith("Token"))
