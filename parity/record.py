@@ -73,7 +73,7 @@ def record_case(library, case, open_checkpoint=str):
     facts = {"load_seconds": time.perf_counter() - start}
     fill_weights(transformer, case)
     nodes = layer_nodes(library, model)
-    probe = library.keras.models.Model(model.inputs, [tensor for _, tensor in nodes])
+    probe = library.keras.models.Model(model.input, [tensor for _, tensor in nodes])
 
     arrays = {}
     for length in case.lengths:
