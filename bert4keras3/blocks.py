@@ -57,14 +57,14 @@ class ResidualBlocks(object):
         return self.apply(
             inputs,
             layer=MultiHeadAttention,
+            name=name,
             arguments=arguments,
             heads=self.num_attention_heads,
+            key_size=self.attention_key_size,
             head_size=self.attention_head_size,
             out_dim=self.hidden_size,
-            key_size=self.attention_key_size,
-            attention_dropout=self.attention_dropout_rate,
             kernel_initializer=self.initializer,
-            name=name,
+            attention_dropout=self.attention_dropout_rate,
             **self.attention_arguments,
         )
 

@@ -16,6 +16,7 @@ from bert4keras3.layers import (
     CausalMask,
     Concatenate1D,
     Dropout,
+    Embedding,
     Input,
     Lambda,
     MultiHeadAttention,
@@ -75,27 +76,27 @@ class Transformer(ResidualBlocks):
         name: Optional[str] = None,
         **kwargs: Any,
     ) -> None:
+        self.keep_tokens = keep_tokens
+        self.compound_tokens = compound_tokens
         self.vocab_size = len(keep_tokens) if keep_tokens is not None else vocab_size
         self.vocab_size += len(compound_tokens or [])
+        self.sequence_length = sequence_length
+        self.embedding_size = embedding_size or hidden_size
         self.hidden_size = hidden_size
+        self.intermediate_size = intermediate_size
+        self.hidden_act = hidden_act
         self.num_hidden_layers = num_hidden_layers
         self.num_attention_heads = num_attention_heads
         self.attention_head_size = attention_head_size or hidden_size // num_attention_heads
         self.attention_key_size = attention_key_size or self.attention_head_size
-        self.intermediate_size = intermediate_size
-        self.hidden_act = hidden_act
-        self.dropout_rate = dropout_rate or 0
         self.attention_dropout_rate = attention_dropout_rate or 0
-        self.embedding_size = embedding_size or hidden_size
-        self.sequence_length = sequence_length
-        self.keep_tokens = keep_tokens
-        self.compound_tokens = compound_tokens
+        self.dropout_rate = dropout_rate or 0
         self.residual_attention_scores = residual_attention_scores
         self.ignore_invalid_weights = ignore_invalid_weights
         self.autoresize_weights = autoresize_weights
-        self.layers = {} if layers is None else layers
-        self.prefix = prefix or ""
         self.name = name
+        self.prefix = prefix or ""
+        self.layers = {} if layers is None else layers
         self.attention_bias = None
         self.position_bias = None
         self.attention_scores = None
@@ -125,11 +126,8 @@ class Transformer(ResidualBlocks):
         inputs = self.get_inputs()
         self.set_inputs(inputs, additional_input_layers)
         self.attention_caches = attention_caches or {}
-        self.layer_norm_conds = [
-            layer_norm_cond,
-            layer_norm_cond_hidden_size,
-            layer_norm_cond_hidden_act or "linear",
-        ]
+        activation = layer_norm_cond_hidden_act or "linear"
+        self.layer_norm_conds = [layer_norm_cond, layer_norm_cond_hidden_size, activation]
         self.set_outputs(self.call(inputs))
         self.model = Model(self.input, self.output, name=self.name)
         self.built = True
@@ -193,13 +191,16 @@ class Transformer(ResidualBlocks):
         return outputs
 
     def get_inputs(self):
-        raise NotImplementedError
+        """The model's own inputs, one or a list."""
+        raise NotImplementedError("%s has no get_inputs" % type(self).__name__)
 
     def apply_embeddings(self, inputs):
-        raise NotImplementedError
+        """Inputs → what the first block takes."""
+        raise NotImplementedError("%s has no apply_embeddings" % type(self).__name__)
 
     def apply_final_layers(self, inputs):
-        raise NotImplementedError
+        """What the last block gives → outputs, one or a list."""
+        raise NotImplementedError("%s has no apply_final_layers" % type(self).__name__)
 
     def compute_attention_bias(self, inputs=None):
         """Bias of all attention scores, made once; None for none."""
@@ -213,6 +214,17 @@ class Transformer(ResidualBlocks):
         """A (batch, length) input of ids. Ids are floats as in Keras 2, wide enough for every vocabulary."""
         dtype = "float64" if K.floatx() == "float64" else "float32"
         return self.apply(layer=Input, shape=(self.sequence_length,), dtype=dtype, name=name)
+
+    def apply_token_embedding(self, x):
+        return self.apply(
+            x,
+            layer=Embedding,
+            input_dim=self.vocab_size,
+            output_dim=self.embedding_size,
+            embeddings_initializer=self.initializer,
+            mask_zero=True,
+            name="Embedding-Token",
+        )
 
     def set_inputs(self, inputs, additional_input_layers=None):
         """Set `inputs`, a list, and `input`, the same or its only item."""

@@ -42,15 +42,15 @@ class MultiHeadAttention(Layer):
     ):
         super(MultiHeadAttention, self).__init__(**kwargs)
         self.heads = heads
+        self.key_size = key_size or head_size
         self.head_size = head_size
         self.out_dim = out_dim or heads * head_size
-        self.key_size = key_size or head_size
         self.use_bias = use_bias
-        self.normalization = normalization
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.attention_scale = attention_scale
+        self.normalization = normalization
         self.attention_dropout = attention_dropout
         self.return_attention_scores = return_attention_scores
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.q_dense = self.dense(self.key_size * heads, "q_dense")
         self.k_dense = self.dense(self.key_size * heads, "k_dense")
         self.v_dense = self.dense(self.head_size * heads, "v_dense")

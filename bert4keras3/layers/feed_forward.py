@@ -1,7 +1,7 @@
 """The position-wise part of a Transformer block."""
 
-from bert4keras3.backend import Layer, build_child, get_activation, keras
-from bert4keras3.layers.initialization import fresh
+from bert4keras3.backend import Layer, get_activation, keras
+from bert4keras3.layers.initialization import inner_dense
 
 
 class FeedForward(Layer):
@@ -24,20 +24,10 @@ class FeedForward(Layer):
     def build(self, input_shape):
         for i, activation in enumerate(self.activation):
             name = "i%d_dense" % i
-            setattr(self, name, self.dense(self.units, input_shape, name, activation))
+            setattr(self, name, inner_dense(self, self.units, input_shape, name, activation))
         inner_shape = tuple(input_shape[:-1]) + (self.units,)
-        self.o_dense = self.dense(input_shape[-1], inner_shape, "o_dense")
+        self.o_dense = inner_dense(self, input_shape[-1], inner_shape, "o_dense")
         self.built = True
-
-    def dense(self, units, input_shape, name, activation=None):
-        dense = keras.layers.Dense(
-            units,
-            activation=activation,
-            use_bias=self.use_bias,
-            kernel_initializer=fresh(self.kernel_initializer),
-            name=name,
-        )
-        return build_child(dense, input_shape)
 
     def call(self, inputs, mask=None):
         x = self.i0_dense(inputs)

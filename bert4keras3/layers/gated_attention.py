@@ -9,7 +9,7 @@ from bert4keras3.backend import (
     keras,
     ops,
 )
-from bert4keras3.layers.initialization import fresh
+from bert4keras3.layers.initialization import inner_dense
 from bert4keras3.layers.normalization import ScaleOffset
 
 
@@ -53,26 +53,18 @@ class GatedAttentionUnit(Layer):
         shapes = input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
         query = tuple(shapes[0])
         if self.self_attention:
-            self.i_dense = self.dense(2 * self.units + self.key_size, query, "i_dense", self.activation)
+            self.i_dense = inner_dense(
+                self, 2 * self.units + self.key_size, query, "i_dense", self.activation
+            )
             inner = query[:-1] + (self.key_size,)
             self.q_scaleoffset = build_child(ScaleOffset(offset=self.use_bias, name="q_scaleoffset"), inner)
             self.k_scaleoffset = build_child(ScaleOffset(offset=self.use_bias, name="k_scaleoffset"), inner)
         else:
-            self.uq_dense = self.dense(self.units + self.key_size, query, "uq_dense", self.activation)
-            self.k_dense = self.dense(self.key_size, shapes[1], "k_dense", self.activation)
-            self.v_dense = self.dense(self.units, shapes[2], "v_dense", self.activation)
-        self.o_dense = self.dense(query[-1], query[:-1] + (self.units,), "o_dense")
+            self.uq_dense = inner_dense(self, self.units + self.key_size, query, "uq_dense", self.activation)
+            self.k_dense = inner_dense(self, self.key_size, shapes[1], "k_dense", self.activation)
+            self.v_dense = inner_dense(self, self.units, shapes[2], "v_dense", self.activation)
+        self.o_dense = inner_dense(self, query[-1], query[:-1] + (self.units,), "o_dense")
         self.built = True
-
-    def dense(self, units, input_shape, name, activation=None):
-        dense = keras.layers.Dense(
-            units,
-            activation=activation,
-            use_bias=self.use_bias,
-            kernel_initializer=fresh(self.kernel_initializer),
-            name=name,
-        )
-        return build_child(dense, input_shape)
 
     def call(self, inputs, mask=None, a_bias=None, p_bias=None):
         inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]

@@ -18,17 +18,40 @@ def merge_positions(x, embeddings, merge_mode):
     return ops.concatenate([x, embeddings], axis=-1)
 
 
-def merged_shape(shape, size, merge_mode):
-    if merge_mode in ("add", "mul", "zero"):
-        return shape[:2] + (size,)
-    return shape[:2] + (shape[2] + size,)
+class TokenPositions(Layer):
+    """Base of the embeddings of positions. Inputs: x (batch, length, size), or [x, position ids (batch, length)] with
+    `custom_position_ids`. `merge_mode`: "add", "mul" (x · (1 + p)), "zero" (positions alone), anything else
+    joins the last axes.
+    """
+
+    def __init__(self, output_dim, merge_mode="add", custom_position_ids=False, **kwargs):
+        super(TokenPositions, self).__init__(**kwargs)
+        self.output_dim = output_dim
+        self.merge_mode = merge_mode
+        self.custom_position_ids = custom_position_ids
+
+    def compute_mask(self, inputs, mask=None):
+        return mask[0] if self.custom_position_ids and mask is not None else mask
+
+    def compute_output_shape(self, input_shape):
+        shape = tuple(input_shape[0] if self.custom_position_ids else input_shape)
+        if self.merge_mode in ("add", "mul", "zero"):
+            return shape[:2] + (self.output_dim,)
+        return shape[:2] + (shape[2] + self.output_dim,)
+
+    def get_config(self):
+        config = super(TokenPositions, self).get_config()
+        config.update(
+            output_dim=self.output_dim,
+            merge_mode=self.merge_mode,
+            custom_position_ids=self.custom_position_ids,
+        )
+        return config
 
 
-class PositionEmbedding(Layer):
-    """Trained position embeddings.
+class PositionEmbedding(TokenPositions):
+    """Trained position embeddings, of `input_dim` positions.
 
-    Inputs: x (batch, length, size), or [x, position ids (batch, length)] with `custom_position_ids`.
-    `merge_mode`: "add", "mul" (x · (1 + p)), "zero" (positions alone), anything else joins the last axes.
     `hierarchical`: True (alpha 0.4) or alpha, lets the table of n rows serve n² positions:
     https://kexue.fm/archives/7947
     """
@@ -43,13 +66,10 @@ class PositionEmbedding(Layer):
         custom_position_ids=False,
         **kwargs,
     ):
-        super(PositionEmbedding, self).__init__(**kwargs)
+        super(PositionEmbedding, self).__init__(output_dim, merge_mode, custom_position_ids, **kwargs)
         self.input_dim = input_dim
-        self.output_dim = output_dim
-        self.merge_mode = merge_mode
         self.hierarchical = hierarchical
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
-        self.custom_position_ids = custom_position_ids
 
     def build(self, input_shape):
         self.embeddings = self.add_weight(
@@ -82,37 +102,18 @@ class PositionEmbedding(Layer):
         fine = ops.take(table, position_ids % self.input_dim, axis=0)
         return alpha * coarse + (1 - alpha) * fine
 
-    def compute_mask(self, inputs, mask=None):
-        return mask[0] if self.custom_position_ids and mask is not None else mask
-
-    def compute_output_shape(self, input_shape):
-        shape = tuple(input_shape[0] if self.custom_position_ids else input_shape)
-        return merged_shape(shape, self.output_dim, self.merge_mode)
-
     def get_config(self):
         config = super(PositionEmbedding, self).get_config()
         config.update(
             input_dim=self.input_dim,
-            output_dim=self.output_dim,
-            merge_mode=self.merge_mode,
             hierarchical=self.hierarchical,
             embeddings_initializer=keras.initializers.serialize(self.embeddings_initializer),
-            custom_position_ids=self.custom_position_ids,
         )
         return config
 
 
-class SinusoidalPositionEmbedding(Layer):
-    """Fixed sine and cosine position embeddings; arguments and inputs as in PositionEmbedding.
-
-    With `merge_mode="zero"`, (1 or batch, length, output_dim), what rotary attention takes.
-    """
-
-    def __init__(self, output_dim, merge_mode="add", custom_position_ids=False, **kwargs):
-        super(SinusoidalPositionEmbedding, self).__init__(**kwargs)
-        self.output_dim = output_dim
-        self.merge_mode = merge_mode
-        self.custom_position_ids = custom_position_ids
+class SinusoidalPositionEmbedding(TokenPositions):
+    """Fixed sine and cosine position embeddings; with `merge_mode="zero"` they are what rotary attention takes."""
 
     def call(self, inputs, mask=None):
         if self.custom_position_ids:
@@ -123,22 +124,6 @@ class SinusoidalPositionEmbedding(Layer):
             position_ids = ops.expand_dims(ops.arange(0, ops.shape(x)[1], dtype="int32"), 0)
             position_ids = ops.cast(position_ids, K.floatx())
         return merge_positions(x, sinusoidal_embeddings(position_ids, self.output_dim), self.merge_mode)
-
-    def compute_mask(self, inputs, mask=None):
-        return mask[0] if self.custom_position_ids and mask is not None else mask
-
-    def compute_output_shape(self, input_shape):
-        shape = tuple(input_shape[0] if self.custom_position_ids else input_shape)
-        return merged_shape(shape, self.output_dim, self.merge_mode)
-
-    def get_config(self):
-        config = super(SinusoidalPositionEmbedding, self).get_config()
-        config.update(
-            output_dim=self.output_dim,
-            merge_mode=self.merge_mode,
-            custom_position_ids=self.custom_position_ids,
-        )
-        return config
 
 
 class RelativePositionEmbedding(Layer):

@@ -81,24 +81,21 @@ REQUIRED = (
 
 def extend_with_language_model(BaseModel):
     """The model class with a causal mask and its language-model head."""
-
-    class LanguageModel(LM_Mask, BaseModel):
-        def __init__(self, *args, **kwargs):
-            super(LanguageModel, self).__init__(*args, **kwargs)
-            self.with_mlm = self.with_mlm or True
-
-    return LanguageModel
+    return masked_language_model(LM_Mask, BaseModel)
 
 
 def extend_with_unified_language_model(BaseModel):
     """The model class with the mask of UniLM, for sequence to sequence, and its language-model head."""
+    return masked_language_model(UniLM_Mask, BaseModel)
 
-    class UnifiedLanguageModel(UniLM_Mask, BaseModel):
-        def __init__(self, *args, **kwargs):
-            super(UnifiedLanguageModel, self).__init__(*args, **kwargs)
+
+def masked_language_model(mask, model):
+    class LanguageModel(mask, model):
+        def __init__(self, *arguments, **options):
+            super(LanguageModel, self).__init__(*arguments, **options)
             self.with_mlm = self.with_mlm or True
 
-    return UnifiedLanguageModel
+    return LanguageModel
 
 
 APPLICATIONS = {

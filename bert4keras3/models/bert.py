@@ -92,17 +92,6 @@ class BERT(Transformer):
             x = self.apply([x, s], layer=Add, name="Embedding-Token-Segment")
         return x, inputs.pop(0) if self.custom_position_ids else None
 
-    def apply_token_embedding(self, x):
-        return self.apply(
-            x,
-            layer=Embedding,
-            input_dim=self.vocab_size,
-            output_dim=self.embedding_size,
-            embeddings_initializer=self.initializer,
-            mask_zero=True,
-            name="Embedding-Token",
-        )
-
     def apply_segment_embedding(self, s):
         if self.shared_segment_embeddings:
             return self.apply_token_embedding(s)

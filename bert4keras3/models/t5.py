@@ -62,16 +62,8 @@ class T5_Base(Transformer):
                 table[title + "Transformer-%d-" + part + "-Norm"] = layer + norm + "/scale"
         return table
 
-    def apply_token_embedding(self, x):
-        x = self.apply(
-            x,
-            layer=Embedding,
-            input_dim=self.vocab_size,
-            output_dim=self.embedding_size,
-            embeddings_initializer=self.initializer,
-            mask_zero=True,
-            name="Embedding-Token",
-        )
+    def apply_side_embedding(self, x):
+        x = self.apply_token_embedding(x)
         x = self.apply_dropout(x, self.side + "-Embedding-Dropout")
         if self.embedding_size != self.hidden_size:
             x = self.apply_dense(x, self.hidden_size, self.side + "-Embedding-Mapping")
@@ -123,7 +115,7 @@ class T5_Encoder(T5_Base):
         return self.apply_input("Encoder-Input-Token")
 
     def apply_embeddings(self, inputs):
-        return self.apply_token_embedding(inputs)
+        return self.apply_side_embedding(inputs)
 
     def apply_final_layers(self, inputs):
         return self.apply_output_norm(inputs)
@@ -157,7 +149,7 @@ class T5_Decoder(LM_Mask, T5_Base):
 
     def apply_embeddings(self, inputs):
         context, x = inputs
-        return [context, self.apply_token_embedding(x)]
+        return [context, self.apply_side_embedding(x)]
 
     def apply_main_layers(self, inputs, index):
         context, x = inputs
