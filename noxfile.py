@@ -45,10 +45,18 @@ def environment(session: nox.Session, name: str, python: str = HOST_PYTHON) -> s
             )
         session.run(interpreter, "-m", "venv", "--clear", str(folder), external=True)
         pip(session, str(executable), "install", "--upgrade", "pip")
-    pins = PINS / f"{name}.txt"
-    if changed(folder / "pins.installed", pins.read_bytes()):
-        pip(session, str(executable), "install", "-r", str(pins), "-r", str(PINS / "tools.txt"))
-        mark(folder / "pins.installed", pins.read_bytes())
+    pins = b"".join(path.read_bytes() for path in sorted(PINS.iterdir()))  # files of pins include each other
+    if changed(folder / "pins.installed", pins):
+        pip(
+            session,
+            str(executable),
+            "install",
+            "-r",
+            str(PINS / f"{name}.txt"),
+            "-r",
+            str(PINS / "tools.txt"),
+        )
+        mark(folder / "pins.installed", pins)
     next(folder.glob("lib/python*/site-packages")).joinpath("harness.pth").write_text(f"{ROOT}\n")
     return str(executable)
 
