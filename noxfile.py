@@ -96,12 +96,18 @@ def pip(session: nox.Session, python: str, *arguments: str) -> None:
     session.run(python, "-m", "pip", "--quiet", *arguments, external=True, env=QUIET)
 
 
-def harness(session: nox.Session, python: str, module: str, *arguments: str, **variables: str) -> None:
-    """Run a module of the harness in an empty folder, so that nothing comes before the installed packages."""
+def harness(
+    session: nox.Session, python: str, module: str, *arguments: str, silent: bool = False, **variables: str
+) -> str:
+    """Run a module of the harness in an empty folder, so that nothing comes before the installed packages.
+
+    Returns what it printed where `silent`.
+    """
     empty = CACHE / "empty"
     empty.mkdir(parents=True, exist_ok=True)
+    command = [python, "-m", module, *arguments]
     with session.chdir(empty):
-        session.run(python, "-m", module, *arguments, external=True, env={**QUIET, **variables})
+        return str(session.run(*command, external=True, silent=silent, env={**QUIET, **variables}))
 
 
 def changed(stamp: Path, content: bytes) -> bool:
@@ -119,11 +125,29 @@ def add_parity(name: str) -> None:
         real_weights(session, python)
         recorded.append(name)
         session.notify("table", session.posargs)
-        harness(
-            session, python, "parity.record", "--pairing", name, *session.posargs, **BY_NAME[name].variables
-        )
+        arguments, variables = ["--pairing", name, *session.posargs], BY_NAME[name].variables
+        harness(session, python, "parity.record", *arguments, **variables)
+        red = harness(session, python, "parity.compare", *arguments, silent=True).split()
+        if red:
+            run_layers_alone(session, name, red)
 
     parity.__doc__ = f"Parity of {BY_NAME[name].summary} with bert4keras 0.11.5."
+
+
+def run_layers_alone(session: nox.Session, name: str, cases: list[str]) -> None:
+    """Tell wrong layers from those that amplify, for the table: see parity/alone.py."""
+    chosen = [word for case in cases for word in ("--case", case)]
+    reference, whole = BY_NAME["reference"], str(ROOT / "results" / "whole")
+    harness(
+        session,
+        pairing_environment(session, "reference"),
+        "parity.golden_reference",
+        *("--floatx", "float64", "--folder", whole, *chosen),
+        **reference.variables,
+    )
+    python = pairing_environment(session, name)
+    arguments = ["--pairing", name, "--whole", whole, *chosen]
+    harness(session, python, "parity.alone", *arguments, **BY_NAME[name].variables)
 
 
 def add_tests(name: str) -> None:

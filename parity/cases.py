@@ -3,6 +3,7 @@
 from typing import Any, Dict, NamedTuple, Tuple
 
 from parity.releases import BY_NAME as RELEASES_BY_NAME
+from parity.releases import Release
 
 
 class Case(NamedTuple):
@@ -23,8 +24,16 @@ class Case(NamedTuple):
     oracle: str = "reference"
 
     @property
+    def checkpoint(self) -> Release:
+        return RELEASES_BY_NAME[self.release]
+
+    @property
     def system(self) -> str:
-        return RELEASES_BY_NAME[self.release].system
+        return self.checkpoint.system
+
+    @property
+    def slow(self) -> bool:
+        return self.checkpoint.full_size
 
 
 NORMS = ("MultiHeadSelfAttention-Norm", "FeedForward-Norm")
@@ -148,6 +157,17 @@ CASES = (
     Case("minilm", "minilm", dict(with_pool=True), lengths=(14, 47)),
     Case("minilm-hidden", "minilm", lengths=(14, 47)),
     Case("minilm-embedding", "minilm", build="sentence_embedding", lengths=(14, 47), oracle="transformers"),
+    # Real sizes, slow
+    Case("bert-base", "bert_base", dict(with_pool=True, with_mlm=True), lengths=(8, 32)),
+    Case("bert-large", "bert_large", lengths=(8, 64)),
+    Case("albert-xlarge", "albert_xlarge", dict(model="albert"), lengths=(8, 32)),
+    Case("nezha-base", "nezha_base", dict(model="nezha"), lengths=(8, 128)),
+    Case("roformer-base", "roformer_base", dict(model="roformer"), lengths=(8, 128)),
+    Case("electra-base", "electra_base", dict(model="electra", with_discriminator=True), lengths=(8, 64)),
+    Case("t5-base", "t5_base", dict(model="t5.1.0"), lengths=(8, 32)),
+    Case("mt5-small", "mt5_small", dict(model="mt5.1.1"), lengths=(6, 12)),
+    Case("gpt2-ml-base", "gpt2_ml_base", dict(model="gpt2_ml"), lengths=(8, 32)),
+    Case("gau-alpha-base", "gau_alpha_base", dict(model="gau_alpha"), lengths=(8, 128)),
 )
 
 CASES_BY_NAME = {case.name: case for case in CASES}
@@ -159,13 +179,15 @@ def add_case_arguments(parser):
     parser.add_argument(
         "--case", action="append", choices=sorted(CASES_BY_NAME), help="only this case; repeatable"
     )
+    parser.add_argument("--full-size", action="store_true", help="also the slow cases, with real sizes")
     parser.add_argument("--system", action="append", choices=systems, help="only its cases; repeatable")
 
 
 def chosen_cases(options):
+    """Cases by name and system; those at full size only where they are asked for."""
     return [
         case
         for case in CASES
-        if (not options.case or case.name in options.case)
+        if (case.name in options.case if options.case else options.full_size or not case.slow)
         and (not options.system or case.system in options.system)
     ]

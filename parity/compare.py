@@ -4,11 +4,12 @@ The verdict is the error ratio: rms(record − float64 golden) ÷ rms(float32 go
 accurate as the reference. Whatever was not compared is red: a missing record, a NaN, a checksum that is off.
 """
 
-from typing import Dict, NamedTuple, Optional
+import argparse
+from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 
-from parity.cases import Case
+from parity.cases import Case, add_case_arguments, chosen_cases
 from parity.files import GOLDENS, RECORDS, checkpoint_folder, read_arrays, read_json, sha256
 from parity.sampling import judged, rms, sample_output
 
@@ -28,6 +29,7 @@ class Cell(NamedTuple):
     worst_layer: Optional[str] = None
     worst_layer_ratio: Optional[float] = None
     first_wrong_layer: Optional[str] = None
+    first_wrong_alone: Optional[str] = None
     load_seconds: Optional[float] = None
     latency_seconds: Optional[float] = None
     peak_memory_bytes: Optional[int] = None
@@ -42,11 +44,11 @@ def compare_case(case: Case, pairing: str, goldens=GOLDENS, records=RECORDS) -> 
     cell = Cell(case.name, case.system, pairing)
     try:
         golden, story = read_golden(case, goldens)
-        record, facts = read_record(case, records / pairing, story["sha256"])
+        record, facts = read_record(case, records / pairing, story)
         cell = cell._replace(
             **{name: facts.get(name) for name in ("load_seconds", "latency_seconds", "peak_memory_bytes")}
         )
-        return judge(cell, golden, story, record)
+        return judge(cell, golden, story, record, read_alone(case, records / pairing))
     except Red as reason:
         return cell._replace(red=str(reason))
     except Exception as error:  # a damaged file is a red cell like any other
@@ -61,26 +63,43 @@ def read_golden(case, folder):
     if sha256(path) != story["sha256"]:
         raise Red("golden %s does not have the checksum in its .json" % path.name)
     for name, checksum in story["checkpoint"].items():
-        file = checkpoint_folder(case.release) / name
+        file = checkpoint_folder(case.checkpoint) / name
         if not file.exists() or sha256(file) != checksum:
             raise Red("%s is not the file that the golden was made from" % file)
     return read_arrays(path), story
 
 
-def read_record(case, folder, golden_checksum):
+def read_record(case, folder, story):
     facts_path = folder / (case.name + ".json")
     if not facts_path.exists():
         raise Red("no record")
     facts = read_json(facts_path)
     if facts["status"] != "recorded":
         raise Red(facts["reason"])
-    if facts["golden"] != golden_checksum:
+    if facts["golden"] != story["sha256"]:
         raise Red("the record was made for another golden: run the pairing again")
+    if facts.get("random_weights") != story.get("random_weights"):
+        raise Red("the random weights are not those that the golden was made from")
     return read_arrays(folder / (case.name + ".npz")), facts
 
 
-def judge(cell: Cell, golden: Dict[str, np.ndarray], story: dict, record: Dict[str, np.ndarray]) -> Cell:
-    """The verdict on arrays; the names of both sides have to be the same."""
+def read_alone(case, folder):
+    """What each layer computed from the reference's input; empty where nobody has asked (see alone.py)."""
+    path = folder / (case.name + ".alone.npz")
+    return read_arrays(path) if path.exists() else {}
+
+
+def judge(
+    cell: Cell,
+    golden: Dict[str, np.ndarray],
+    story: dict,
+    record: Dict[str, np.ndarray],
+    alone: Optional[Dict[str, np.ndarray]] = None,
+) -> Cell:
+    """The verdict on arrays; the names of both sides have to be the same.
+
+    alone: outputs of the layers on the reference's input, which tell a wrong layer from one that amplifies.
+    """
     layers = story["layers"]
     expected = {name.split("@")[0] for name in golden}
     found = {name for name in record if layers or "/layer/" not in name}
@@ -98,19 +117,44 @@ def judge(cell: Cell, golden: Dict[str, np.ndarray], story: dict, record: Dict[s
     ratio = max((error_ratio(golden, story, record, output) for output in outputs), key=rank)
     cell = cell._replace(error_ratio=ratio)
     if layers:
-        ratios = {layer: error_ratio(golden, story, record, "layer/" + layer) for layer in layers}
+        ratios = layer_ratios(golden, story, record)
         worst = max(layers, key=lambda layer: rank(ratios[layer]))
         cell = cell._replace(
             worst_layer=worst,
             worst_layer_ratio=ratios[worst],
-            first_wrong_layer=next((layer for layer in layers if not ratios[layer] <= BOUND), None),
+            first_wrong_layer=first_wrong(ratios),
         )
     if not ratio <= BOUND:
-        where = (
-            "first in layer %s" % cell.first_wrong_layer if cell.first_wrong_layer else "in no layer alone"
-        )
-        cell = cell._replace(red="error ratio %.3g, %s" % (ratio, where))
+        cell = explain(cell, ratio, layer_ratios(golden, story, alone or {}))
     return cell
+
+
+def layer_ratios(golden, story, arrays):
+    """{layer: error ratio} of the layers that are in arrays, in the order of computation."""
+    found = {name.split("/layer/")[1] for name in arrays if "/layer/" in name}
+    return {
+        layer: error_ratio(golden, story, arrays, "layer/" + layer)
+        for layer in story["layers"]
+        if layer in found
+    }
+
+
+def first_wrong(ratios: Dict[str, float]) -> Optional[str]:
+    return next((layer for layer, ratio in ratios.items() if not ratio <= BOUND), None)
+
+
+def explain(cell: Cell, ratio: float, alone: Dict[str, float]) -> Cell:
+    """Say which layer shows the error first, and which is wrong even on the reference's input."""
+    if not cell.first_wrong_layer:
+        return cell._replace(red="error ratio %.3g, in no layer alone" % ratio)
+    red = "error ratio %.3g, first in layer %s" % (ratio, cell.first_wrong_layer)
+    culprit = first_wrong(alone)
+    if culprit is not None and culprit == cell.first_wrong_layer:
+        red += ", which is wrong on the reference's input too (%.3g)" % alone[culprit]
+    elif cell.first_wrong_layer in alone:
+        red += ", which only amplifies what comes in (alone %.3g)" % alone[cell.first_wrong_layer]
+        red += "; wrong is %s (alone %.3g)" % (culprit, alone[culprit]) if culprit else ""
+    return cell._replace(red=red, first_wrong_alone=culprit)
 
 
 def rank(ratio):
@@ -143,3 +187,17 @@ def error_ratio(golden, story, record, what):
         noises.append(golden[name + "@noise"])
         sizes.append(double)
     return rms(errors) / max(rms(noises), FLOOR * rms(sizes), np.finfo("float32").tiny)
+
+
+def main() -> None:
+    """Print the names of the cases whose layers are worth running alone (see alone.py)."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--pairing", required=True)
+    add_case_arguments(parser)
+    options = parser.parse_args()
+    cells: List[Cell] = [compare_case(case, options.pairing) for case in chosen_cases(options)]
+    print("\n".join(cell.case for cell in cells if cell.red and cell.first_wrong_layer))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from parity.releases import BY_NAME as RELEASES
-
 ROOT = Path(__file__).resolve().parent.parent
 GOLDENS = ROOT / "parity" / "goldens"
 CHECKPOINTS = GOLDENS / "checkpoints"
@@ -16,13 +14,13 @@ MINILM = ROOT / ".cache" / "minilm"
 RECORDS = ROOT / "results" / "records"
 
 
-def checkpoint_folder(release_name):
-    return MINILM if release_name == "minilm" else CHECKPOINTS / release_name
+def checkpoint_folder(release):
+    return MINILM if release.name == "minilm" else CHECKPOINTS / release.name
 
 
-def release_paths(release_name):
+def release_paths(release):
     """Configuration file and prefix of the checkpoint of a release."""
-    release, folder = RELEASES[release_name], checkpoint_folder(release_name)
+    folder = checkpoint_folder(release)
     return folder / release.config_name, folder / release.prefix
 
 

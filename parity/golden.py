@@ -41,6 +41,7 @@ def write_golden(case, single, double, facts, provenance):
         "token_input": facts["token_input"],  # the input whose padding the outputs have
         "shapes": {name: list(value.shape) for name, value in double.items() if "/output/" in name},
         "checkpoint": checkpoint_checksums(case),
+        "random_weights": facts.get("random_weights"),  # their digest, where no file holds them
         "sha256": sha256(path),
         "provenance": provenance,
     }
@@ -48,5 +49,5 @@ def write_golden(case, single, double, facts, provenance):
 
 
 def checkpoint_checksums(case):
-    folder = checkpoint_folder(case.release)
+    folder = checkpoint_folder(case.checkpoint)
     return {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}

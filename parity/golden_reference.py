@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +17,27 @@ from parity import record
 from parity.cases import CASES_BY_NAME, add_case_arguments, chosen_cases
 from parity.files import CHECKPOINTS, read_arrays, read_json, write_arrays, write_json
 from parity.golden import write_golden
-from parity.releases import RELEASES
+from parity.releases import FULL_SIZE, RELEASES
+from parity.seeded import random_value
 from parity.variables import release_variables
 
 PRECISIONS = ("float32", "float64")
 
 
-def write_checkpoint(release):
-    """Write a release's checkpoint with TensorFlow's own Saver, and its configuration."""
-    import tensorflow as tf
-
+def write_release(release):
+    """Write a release's configuration and, unless its weights are random, its checkpoint."""
     folder = CHECKPOINTS / release.name
     shutil.rmtree(str(folder), ignore_errors=True)
     folder.mkdir(parents=True)
     write_json(folder / release.config_name, release.config)
+    if not release.full_size:
+        write_checkpoint(release, folder)
+
+
+def write_checkpoint(release, folder):
+    """Write a checkpoint with TensorFlow's own Saver."""
+    import tensorflow as tf
+
     devices = tf.compat.v1.ConfigProto(device_count={"CPU": release.shards})
     with tf.Graph().as_default(), tf.compat.v1.Session(config=devices) as session:
         variables = []
@@ -43,32 +49,19 @@ def write_checkpoint(release):
         saver.save(session, str(folder / release.prefix), write_meta_graph=False, write_state=False)
 
 
-def random_value(name, shape):
-    """A value of real size, so that every mistake shows: kernels keep the scale of what they multiply, gammas
-    stand around 1, betas and biases around 0 but not at it."""
-    random = np.random.RandomState(zlib.crc32(name.encode()) % 2**31)
-    if name == "global_step":
-        return np.int64(1000000)
-    if name.endswith(("gamma", "scale")):
-        return random.normal(1.0, 0.15, shape).astype("float32")
-    if len(shape) == 1 or name.endswith("bias"):
-        return random.normal(0.0, 0.2, shape).astype("float32")
-    if "embed" in name and "kernel" not in name:
-        return random.normal(0.0, 0.6, shape).astype("float32")
-    fan_in = shape[-1] if name == "cls/seq_relationship/output_weights" else shape[0]
-    return random.normal(0.0, fan_in**-0.5, shape).astype("float32")
+class ReferenceWeights(dict):
+    """Weights as a dict, which the reference takes, in a precision of their own.
 
+    In float64, whatever the reference computes from them while loading is in float64 too.
+    """
 
-class Float64Checkpoint(dict):
-    """A checkpoint in float64, so that whatever the reference computes from it while loading is in float64 too."""
+    def __init__(self, weights, floatx):
+        super(ReferenceWeights, self).__init__(weights)
+        self.floatx = floatx
 
-    def __init__(self, prefix):
-        import tensorflow as tf
-
-        reader = tf.train.load_checkpoint(str(prefix))
-        for name in reader.get_variable_to_shape_map():
-            value = reader.get_tensor(name)
-            self[name] = value.astype("float64") if value.dtype.kind == "f" else value
+    def __getitem__(self, name):
+        value = np.asarray(super(ReferenceWeights, self).__getitem__(name))
+        return value.astype(self.floatx) if value.dtype.kind == "f" else value
 
     def __missing__(self, name):
         error = KeyError(name)
@@ -76,13 +69,28 @@ class Float64Checkpoint(dict):
         raise error
 
 
+def reference_weights(case, floatx):
+    """What the reference loads: TensorFlow's file itself, or all of it in float64, or random weights."""
+    import tensorflow as tf
+
+    weights = record.case_weights(case)
+    if case.slow:
+        return ReferenceWeights(weights, floatx)
+    if floatx == "float32":
+        return weights
+    reader = tf.train.load_checkpoint(weights)
+    return ReferenceWeights(
+        {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}, floatx
+    )
+
+
 def record_precision(names, floatx, folder):
     """Record the cases with the reference at one precision; runs in a process of its own."""
     library = record.open_library("bert4keras")
     library.K.set_floatx(floatx)
-    open_checkpoint = Float64Checkpoint if floatx == "float64" else str
     for name in names:
-        arrays, facts = record.record_case(library, CASES_BY_NAME[name], open_checkpoint)
+        case = CASES_BY_NAME[name]
+        arrays, facts = record.record_case(library, case, reference_weights(case, floatx))
         write_arrays(folder / ("%s.%s.npz" % (name, floatx)), arrays)
         write_json(folder / ("%s.%s.json" % (name, floatx)), facts)
         library.K.clear_session()
@@ -99,9 +107,10 @@ def main():
     names = [case.name for case in chosen_cases(options) if case.oracle == "reference"]
     if options.floatx:
         return record_precision(names, options.floatx, Path(options.folder))
-    for release in RELEASES:
-        if any(CASES_BY_NAME[name].release == release.name for name in names):
-            write_checkpoint(release)
+    chosen_releases = {CASES_BY_NAME[name].release for name in names}
+    for release in RELEASES + FULL_SIZE:
+        if release.name in chosen_releases:
+            write_release(release)
     with tempfile.TemporaryDirectory() as folder:
         chosen = [word for name in names for word in ("--case", name)]
         for floatx in PRECISIONS:

@@ -22,7 +22,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from pairings import BY_NAME
-from parity import builders, inputs
+from parity import builders, inputs, seeded
 from parity.cases import CASES_BY_NAME, add_case_arguments, chosen_cases
 from parity.files import (
     GOLDENS,
@@ -51,6 +51,7 @@ def open_library(name):
         name=name,
         keras=modules["backend"].keras,
         K=modules["backend"].K,
+        backend=modules["backend"],
         set_gelu=modules["backend"].set_gelu,
         layers=modules["layers"],
         build_transformer_model=modules["models"].build_transformer_model,
@@ -58,20 +59,17 @@ def open_library(name):
     )
 
 
-def record_case(library, case, open_checkpoint=str):
+def record_case(library, case, weights=None):
     """(arrays, facts) of one case. arrays: "<length>/input/<i>", ".../output/<i>", ".../layer/<name>".
 
-    open_checkpoint: prefix of the checkpoint → what the library loads.
+    weights: what the library loads in place of the case's checkpoint.
     """
-    config_path, prefix = release_paths(case.release)
-    library.set_gelu(case.gelu)
     reset_peak_memory()
-    transformer, model = getattr(builders, case.build)(library, str(config_path), case)
-    checkpoint = open_checkpoint(prefix)
-    start = time.perf_counter()
-    transformer.load_weights_from_checkpoint(checkpoint)
-    facts = {"load_seconds": time.perf_counter() - start}
-    fill_weights(transformer, case)
+    transformer, model = build_case(library, case)
+    weights = case_weights(case) if weights is None else weights
+    seconds = load_case(transformer, case, weights)
+    # random weights are made while they are loaded, so their time says nothing
+    facts = {"random_weights": seeded.digest(weights)} if case.slow else {"load_seconds": seconds}
     nodes = layer_nodes(library, model)
     probe = library.keras.models.Model(model.input, [tensor for _, tensor in nodes])
 
@@ -93,9 +91,30 @@ def record_case(library, case, open_checkpoint=str):
     return arrays, facts
 
 
+def build_case(library, case):
+    """(transformer, Keras model) of a case, with the weights that its layers began with."""
+    config_path, _ = release_paths(case.checkpoint)
+    library.set_gelu(case.gelu)
+    return getattr(builders, case.build)(library, str(config_path), case)
+
+
+def case_weights(case):
+    """Prefix of the case's checkpoint, or its random weights."""
+    return seeded.seeded_weights(case.checkpoint) if case.slow else str(release_paths(case.checkpoint)[1])
+
+
+def load_case(transformer, case, weights):
+    """Set the weights of a case; returns the seconds that the checkpoint took."""
+    start = time.perf_counter()
+    transformer.load_weights_from_checkpoint(weights)
+    seconds = time.perf_counter() - start
+    fill_weights(transformer, case)
+    return seconds
+
+
 def make_inputs(library, case, length, transformer, model):
     if case.release == "minilm":
-        vocabulary = checkpoint_folder(case.release) / "vocab.txt"
+        vocabulary = checkpoint_folder(case.checkpoint) / "vocab.txt"
         return inputs.real_sentences(library.Tokenizer(str(vocabulary), do_lower_case=True).encode, length)
     positions = 40 if case.arguments.get("hierarchical_position") else 12
     return [
@@ -148,9 +167,13 @@ def layer_nodes(library, model):
                     continue
                 known.update(id(tensor) for tensor in outputs)
                 for j, tensor in enumerate(outputs):
-                    name = layer.name + ("#%d" % i if i else "") + (".%d" % j if j else "")
-                    found.append((name, tensor, layer))
+                    found.append((output_name(layer, i, j), tensor, layer))
     return [(name, tensor) for name, tensor, layer in found if type(layer).__name__ not in IDENTITY_LAYERS]
+
+
+def output_name(layer, call, output):
+    """Name of an output of a layer's call: `layer#<call>.<output>`, zeros left out."""
+    return layer.name + ("#%d" % call if call else "") + (".%d" % output if output else "")
 
 
 def evaluate(library, model, values):

@@ -1,6 +1,6 @@
-"""Every release as data: one tiny checkpoint in the format of a released one, its names, configuration and variables.
+"""Every release as data: a checkpoint in the format of a released one, its names, configuration and variables.
 
-Names of files, variables and configuration keys are as released; sizes are small.
+Names of files, variables and configuration keys are as released; sizes are small, but for those at the end.
 """
 
 from typing import Any, Dict, NamedTuple, Tuple
@@ -11,6 +11,7 @@ class Release(NamedTuple):
 
     family: function of `variables.py`. without: parts of the names of variables that this release lacks.
     optimizer: whose slots are in the file. shards: number of data files.
+    full_size: of real size; its weights are random numbers that both sides make anew, see seeded.py.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Release(NamedTuple):
     without: Tuple[str, ...] = ()
     optimizer: str = ""
     shards: int = 1
+    full_size: bool = False
 
 
 SIZES = {
@@ -225,6 +227,42 @@ RELEASES = (
     Release("cpm_lm", "cpm_lm", "cpm", LM, "config.json", "model.ckpt"),
 )
 
-BY_NAME = {release.name: release for release in RELEASES}
+
+def sized(config, layers, hidden, heads, inner, vocabulary, **more):
+    """A configuration with the sizes of a release."""
+    sizes = dict(num_hidden_layers=layers, hidden_size=hidden, num_attention_heads=heads)
+    return dict(config, intermediate_size=inner, vocab_size=vocabulary, **dict(sizes, **more))
+
+
+FULL_BERT = dict(BERT, max_position_embeddings=512)
+FULL_ALBERT = dict(ALBERT, max_position_embeddings=512, embedding_size=128)
+FULL_ELECTRA = dict(ELECTRA, max_position_embeddings=512)
+FULL_LM = dict(LM, max_position_embeddings=1024)
+
+FULL_SIZE = tuple(
+    Release(name, system, family, config, without=without, full_size=True)
+    for name, system, family, config, without in (
+        ("bert_base", "google_bert", "bert", sized(FULL_BERT, 12, 768, 12, 3072, 21128), ()),
+        ("bert_large", "google_bert", "bert", sized(FULL_BERT, 24, 1024, 16, 4096, 30522), ()),
+        ("albert_xlarge", "google_albert", "albert", sized(FULL_ALBERT, 24, 2048, 16, 8192, 30000), ()),
+        ("nezha_base", "nezha", "bert", sized(FULL_BERT, 12, 768, 12, 3072, 21128), NO_POSITIONS),
+        ("roformer_base", "zhuiyi", "bert", sized(FULL_BERT, 12, 768, 12, 3072, 50000), NO_POSITIONS),
+        ("electra_base", "google_electra", "electra", sized(FULL_ELECTRA, 12, 768, 12, 3072, 30522), ()),
+        ("t5_base", "t5", "t5", sized(T5, 12, 768, 12, 3072, 32128, attention_head_size=64), ()),
+        ("mt5_small", "mt5", "mt5", sized(T5_1_1, 8, 512, 6, 1024, 250112, attention_head_size=64), ()),
+        ("gpt2_ml_base", "gpt2_ml", "gpt2_ml", sized(FULL_LM, 12, 768, 12, 3072, 50270), ()),
+        (
+            "gau_alpha_base",
+            "gau_alpha",
+            "gau_alpha",
+            sized(
+                SIZES, 24, 768, 1, 1536, 12000, attention_key_size=128, hidden_act="swish", type_vocab_size=2
+            ),
+            (),
+        ),
+    )
+)
+
+BY_NAME = {release.name: release for release in RELEASES + FULL_SIZE}
 # Real weights, made by minilm.py and not committed.
 BY_NAME["minilm"] = Release("minilm", "minilm", "bert", {})

@@ -94,6 +94,28 @@ def test_the_first_wrong_layer_is_named(files):
     assert cell.worst_layer_ratio > BOUND
 
 
+def run_alone(files, **changed):
+    """Write what the layers computed from the reference's input: the golden's numbers, but for the changed."""
+    golden = read_arrays(files[0] / (CASE.name + ".npz"))
+    alone = {name: value for name, value in golden.items() if "/layer/" in name and "@" not in name}
+    alone.update((name, shifted(alone[name])) for name in changed.values())
+    write_arrays(files[1] / "jax" / (CASE.name + ".alone.npz"), alone)
+
+
+def test_a_layer_that_is_wrong_alone_is_the_culprit(files):
+    change(files, LAYER, shifted)
+    change(files, OUTPUT, shifted)
+    run_alone(files, wrong=LAYER)
+    assert "Transformer-0-FeedForward, which is wrong on the reference's input too" in verdict(files).red
+
+
+def test_a_layer_that_is_right_alone_only_amplifies(files):
+    change(files, LAYER, shifted)
+    change(files, OUTPUT, shifted)
+    run_alone(files)
+    assert "Transformer-0-FeedForward, which only amplifies what comes in" in verdict(files).red
+
+
 @pytest.mark.parametrize("lost", [OUTPUT, LAYER, "5/input/0"])
 def test_a_record_that_lacks_an_array_is_red(files, lost):
     path = files[1] / "jax" / (CASE.name + ".npz")

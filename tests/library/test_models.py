@@ -13,7 +13,7 @@ from bert4keras3.models import BERT, MODELS, build_transformer_model
 from bert4keras3.weights import expand_braces, expand_table
 from parity.cases import CASES
 from parity.files import CHECKPOINTS, GOLDENS, read_json, release_paths
-from parity.releases import RELEASES
+from parity.releases import BY_NAME, RELEASES
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
 RELEASE = CHECKPOINTS / "google_bert"
@@ -78,7 +78,7 @@ def test_layers_stand_in_the_order_of_the_reference(case):
     """Inputs aside: Keras 3 has them in the order of `model.inputs`."""
     if case.release == "minilm":
         pytest.skip("its checkpoint is made by the parity session")
-    config, _ = release_paths(case.release)
+    config, _ = release_paths(case.checkpoint)
     model = build_transformer_model(str(config), **case.arguments)
     expected = read_json(GOLDENS / (case.name + ".json"))["model_layers"]
     names = [layer.name for layer in model.layers]
@@ -137,7 +137,7 @@ def test_electra_refuses_heads_that_it_lacks(argument):
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
 def test_every_release_survives_saving_and_loading(tmp_path, release):
     case = next(case for case in CASES if case.release == release.name and not case.fill)
-    config, checkpoint = release_paths(release.name)
+    config, checkpoint = release_paths(BY_NAME[release])
     transformer = build_transformer_model(str(config), return_keras_model=False, **case.arguments)
     transformer.load_weights_from_checkpoint(str(checkpoint))
     transformer.save_weights_as_checkpoint(str(tmp_path / "saved.ckpt"))
@@ -283,7 +283,7 @@ def test_ignored_weights_of_a_dict_are_reported():
     ],
 )
 def test_a_checkpoint_of_another_model_says_what_to_try(release, arguments, advice):
-    config, checkpoint = release_paths(release)
+    config, checkpoint = release_paths(BY_NAME[release])
     transformer = build_transformer_model(str(config), return_keras_model=False, **arguments)
     before = transformer.model.get_weights()
     with pytest.raises(VariableNotFoundError, match=advice):
@@ -293,7 +293,7 @@ def test_a_checkpoint_of_another_model_says_what_to_try(release, arguments, advi
 
 
 def test_an_albert_of_brightmart_in_its_own_format_says_so(tmp_path):
-    config, checkpoint = release_paths("brightmart_albert")
+    config, checkpoint = release_paths(BY_NAME["brightmart_albert"])
     shared = {
         name.replace("transformer/group_0/inner_group_0", "layer_shared"): value
         for name, value in open_checkpoint(str(checkpoint)).items()

@@ -40,7 +40,7 @@ library = record.open_library("bert4keras")
 results = {}
 for name in names:
     case = CASES_BY_NAME[name]
-    config, released = release_paths(case.release)
+    config, released = release_paths(case.checkpoint)
     transformer, model = builders.plain(library, str(config), case)
     outputs = []
     for checkpoint in (str(released), "%s/%s.ckpt" % (folder, name)):
@@ -71,7 +71,7 @@ WHOLE = [whole_case(release) for release in RELEASES]
 
 
 def build(case):
-    config, checkpoint = release_paths(case.release)
+    config, checkpoint = release_paths(case.checkpoint)
     transformer = build_transformer_model(str(config), return_keras_model=False, **case.arguments)
     transformer.load_weights_from_checkpoint(str(checkpoint))
     return transformer
@@ -97,7 +97,7 @@ def test_the_reference_computes_the_same_from_what_we_saved(folder, case):
 @pytest.mark.parametrize("case", WHOLE, ids=lambda case: case.name)
 def test_weights_that_the_reference_saved_are_loaded(folder, case):
     expected = build(case).model
-    config, _ = release_paths(case.release)
+    config, _ = release_paths(case.checkpoint)
     model = build_transformer_model(str(config), **case.arguments)
     model.load_weights(str(folder / (case.name + ".h5")))
     for mine, theirs in zip(get_values(expected.trainable_weights), get_values(model.trainable_weights)):

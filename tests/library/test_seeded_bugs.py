@@ -17,7 +17,7 @@ from bert4keras3.layers import (
     gated_attention,
 )
 from bert4keras3.models import ALBERT, BERT, ELECTRA, GPT2_ML
-from parity import record
+from parity import alone, record
 from parity.cases import CASES_BY_NAME
 from parity.compare import Cell, judge
 from parity.files import GOLDENS, read_arrays, read_json
@@ -26,12 +26,20 @@ from parity.sampling import sample_layers
 pytestmark = pytest.mark.usefixtures("fresh_session")
 
 
-def verdict(name):
+def recorded(name):
+    return record.record_case(record.open_library("bert4keras3"), CASES_BY_NAME[name])[0]
+
+
+def verdict(name, whole=None):
+    """whole: a record with the right layers, on which each layer is run alone."""
     case = CASES_BY_NAME[name]
-    arrays, _ = record.record_case(record.open_library("bert4keras3"), case)
     golden = read_arrays(GOLDENS / (name + ".npz"))
     story = read_json(GOLDENS / (name + ".json"))
-    return judge(Cell(name, case.system, "here"), golden, story, sample_layers(arrays))
+    cell = Cell(name, case.system, "here")
+    layers = (
+        sample_layers(alone.run_alone(record.open_library("bert4keras3"), case, whole)) if whole else None
+    )
+    return judge(cell, golden, story, sample_layers(recorded(name)), layers)
 
 
 def tanh_gelu(patch):
@@ -203,6 +211,22 @@ def test_bug_turns_the_run_red_and_its_layer_is_named(monkeypatch, case, bug, la
     cell = verdict(case)
     assert cell.red is not None, "error ratio %.3g passes" % cell.error_ratio
     assert cell.first_wrong_layer.split("#")[0] == layer  # behind the #, which call of a shared layer it is
+
+
+@pytest.mark.parametrize(
+    "case, bug, layer",
+    [
+        ("bert", mask_ignored, "Transformer-0-MultiHeadSelfAttention"),
+        ("t5", cross_bias_missing, "Decoder-Transformer-0-MultiHeadCrossAttention"),
+        ("albert", epsilon_of_another_model(ALBERT), "Transformer-MultiHeadSelfAttention-Norm"),
+    ],
+)
+def test_a_wrong_layer_is_wrong_on_the_right_input_and_the_others_are_not(monkeypatch, case, bug, layer):
+    whole = recorded(case)
+    bug(monkeypatch)
+    cell = verdict(case, whole)
+    assert cell.first_wrong_alone.split("#")[0] == layer
+    assert "wrong on the reference's input too" in cell.red
 
 
 def test_the_generator_does_not_pass_for_the_discriminator(monkeypatch):
