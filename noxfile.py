@@ -125,6 +125,8 @@ def add_parity(name: str) -> None:
         real_weights(session, python)
         recorded.append(name)
         session.notify("table", session.posargs)
+        if "--weights" in session.posargs:
+            find_weights(session, python, name)
         arguments, variables = ["--pairing", name, *session.posargs], BY_NAME[name].variables
         harness(session, python, "parity.record", *arguments, **variables)
         red = harness(session, python, "parity.compare", *arguments, silent=True).split()
@@ -132,6 +134,19 @@ def add_parity(name: str) -> None:
             run_layers_alone(session, name, red)
 
     parity.__doc__ = f"Parity of {BY_NAME[name].summary} with bert4keras 0.11.5."
+
+
+def find_weights(session: nox.Session, python: str, name: str) -> None:
+    """Look what is in the user's folder, compute its goldens, and run what has been published about it."""
+    arguments, reference = session.posargs, BY_NAME["reference"]
+    harness(session, python, "parity.released", *arguments)
+    if find_interpreter(reference.python):
+        reference_python = pairing_environment(session, "reference")
+        harness(session, reference_python, "parity.golden_reference", *arguments, **reference.variables)
+    else:
+        session.warn(f"no Python {reference.python} for the reference: only published numbers are compared")
+    variables = BY_NAME[name].variables
+    harness(session, python, "parity.published", "--pairing", name, *arguments, **variables)
 
 
 def run_layers_alone(session: nox.Session, name: str, cases: list[str]) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pairings import BY_NAME
 from parity import record
-from parity.cases import CASES_BY_NAME, add_case_arguments
-from parity.files import RECORDS, read_arrays, write_arrays
+from parity.cases import add_case_arguments, chosen_cases
+from parity.files import read_arrays, record_folder, write_arrays
 from parity.sampling import sample_layers
 
 
@@ -92,11 +92,11 @@ def main():
     add_case_arguments(parser)
     options = parser.parse_args()
     library = record.open_library(BY_NAME[options.pairing].library)
-    for name in options.case:
-        whole = read_arrays(options.whole / (name + ".float64.npz"))
-        arrays = run_alone(library, CASES_BY_NAME[name], whole)
-        write_arrays(RECORDS / options.pairing / (name + ".alone.npz"), sample_layers(arrays))
-        print("%s %s: layers run alone" % (options.pairing, name), flush=True)
+    for case in chosen_cases(options):
+        whole = read_arrays(options.whole / (case.name + ".float64.npz"))
+        arrays = run_alone(library, case, whole)
+        write_arrays(record_folder(case, options.pairing) / (case.name + ".alone.npz"), sample_layers(arrays))
+        print("%s %s: layers run alone" % (options.pairing, case.name), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Every case of the parity run, as data: which released checkpoint, which arguments, which inputs."""
 
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
+from parity.files import FOUND, read_json, write_json
 from parity.releases import BY_NAME as RELEASES_BY_NAME
 from parity.releases import Release
 
@@ -12,6 +13,7 @@ class Case(NamedTuple):
     release: name of the checkpoint. arguments: of build_transformer_model. build: function of `builders.py`.
     fill: {layer: first weight to fill}, layers whose further weights no release has; both sides fill them with
     the same numbers. lengths: of the inputs, a shorter one first. oracle: who makes the golden.
+    found: a released checkpoint in a user's folder, in place of `release`; see released.py.
     """
 
     name: str
@@ -22,10 +24,11 @@ class Case(NamedTuple):
     lengths: Tuple[int, ...] = (5, 11)
     gelu: str = "erf"
     oracle: str = "reference"
+    found: Optional[Release] = None
 
     @property
     def checkpoint(self) -> Release:
-        return RELEASES_BY_NAME[self.release]
+        return self.found or RELEASES_BY_NAME[self.release]
 
     @property
     def system(self) -> str:
@@ -173,21 +176,42 @@ CASES = (
 CASES_BY_NAME = {case.name: case for case in CASES}
 
 
+def write_found_cases(cases):
+    """Hand the cases of a user's folder on to the processes that come after released.py."""
+    write_json(FOUND / "found.json", [dict(case._asdict(), found=case.found._asdict()) for case in cases])
+
+
+def found_cases():
+    rows = read_json(FOUND / "found.json")
+    return [Case(**dict(row, found=Release(**row["found"]), lengths=tuple(row["lengths"]))) for row in rows]
+
+
 def add_case_arguments(parser):
-    """The options that narrow a run to some cases."""
+    """The options that narrow a run to some cases, or take others."""
     systems = sorted({case.system for case in CASES})
-    parser.add_argument(
-        "--case", action="append", choices=sorted(CASES_BY_NAME), help="only this case; repeatable"
-    )
-    parser.add_argument("--full-size", action="store_true", help="also the slow cases, with real sizes")
+    parser.add_argument("--case", action="append", help="only this case; repeatable")
     parser.add_argument("--system", action="append", choices=systems, help="only its cases; repeatable")
+    parser.add_argument("--full-size", action="store_true", help="also the slow cases, with real sizes")
+    parser.add_argument(
+        "--weights", metavar="DIR", help="the released files in a folder, instead of our cases"
+    )
+
+
+def case_words(cases):
+    """The command-line words that choose these cases."""
+    words = ["--weights", cases[0].found.folder] if cases and cases[0].found else []
+    return words + [word for case in cases for word in ("--case", case.name)]
 
 
 def chosen_cases(options):
     """Cases by name and system; those at full size only where they are asked for."""
+    cases = found_cases() if options.weights else CASES
+    unknown = set(options.case or ()) - {case.name for case in cases}
+    if unknown:
+        raise SystemExit("--case: no case is named %s" % ", ".join(sorted(unknown)))
     return [
         case
-        for case in CASES
+        for case in cases
         if (case.name in options.case if options.case else options.full_size or not case.slow)
         and (not options.system or case.system in options.system)
     ]

@@ -10,7 +10,7 @@ from typing import Dict, List, NamedTuple, Optional
 import numpy as np
 
 from parity.cases import Case, add_case_arguments, chosen_cases
-from parity.files import GOLDENS, RECORDS, checkpoint_folder, read_arrays, read_json, sha256
+from parity.files import checkpoint_folder, golden_folder, read_arrays, read_json, record_folder, sha256
 from parity.sampling import judged, rms, sample_output
 
 BOUND = 3.0
@@ -39,16 +39,17 @@ class Red(Exception):
     """A reason why a cell cannot be green."""
 
 
-def compare_case(case: Case, pairing: str, goldens=GOLDENS, records=RECORDS) -> Cell:
-    """Judge one case: files in, verdict out; never raises."""
+def compare_case(case: Case, pairing: str, goldens=None, records=None) -> Cell:
+    """Judge one case: files in, verdict out; never raises. goldens, records: folders, where not the usual ones."""
     cell = Cell(case.name, case.system, pairing)
+    records = records or record_folder(case, pairing)
     try:
-        golden, story = read_golden(case, goldens)
-        record, facts = read_record(case, records / pairing, story)
+        golden, story = read_golden(case, goldens or golden_folder(case))
+        record, facts = read_record(case, records, story)
         cell = cell._replace(
             **{name: facts.get(name) for name in ("load_seconds", "latency_seconds", "peak_memory_bytes")}
         )
-        return judge(cell, golden, story, record, read_alone(case, records / pairing))
+        return judge(cell, golden, story, record, read_alone(case, records))
     except Red as reason:
         return cell._replace(red=str(reason))
     except Exception as error:  # a damaged file is a red cell like any other

@@ -12,9 +12,12 @@ GOLDENS = ROOT / "parity" / "goldens"
 CHECKPOINTS = GOLDENS / "checkpoints"
 MINILM = ROOT / ".cache" / "minilm"
 RECORDS = ROOT / "results" / "records"
+FOUND = ROOT / "results" / "weights"  # all about the released files in a user's folder
 
 
 def checkpoint_folder(release):
+    if release.folder:
+        return Path(release.folder)
     return MINILM if release.name == "minilm" else CHECKPOINTS / release.name
 
 
@@ -22,6 +25,14 @@ def release_paths(release):
     """Configuration file and prefix of the checkpoint of a release."""
     folder = checkpoint_folder(release)
     return folder / release.config_name, folder / release.prefix
+
+
+def golden_folder(case):
+    return FOUND / "goldens" if case.found else GOLDENS
+
+
+def record_folder(case, pairing):
+    return (FOUND / "records" if case.found else RECORDS) / pairing
 
 
 def sha256(path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from parity.files import GOLDENS, checkpoint_folder, sha256, write_arrays, write_json
+from parity.files import checkpoint_folder, golden_folder, sha256, write_arrays, write_json
 from parity.sampling import is_distribution, judged, rms, sample_layers, sample_output, unpadded
 
 
@@ -30,7 +30,7 @@ def write_golden(case, single, double, facts, provenance):
             arrays[name] = value
         noise = judged(pair[1], is_probability) - judged(pair[0], is_probability)
         arrays[name + "@noise"] = np.array(rms([noise]))
-    path = GOLDENS / (case.name + ".npz")
+    path = golden_folder(case) / (case.name + ".npz")
     write_arrays(path, sample_layers(arrays))
     story = {
         "case": case.name,

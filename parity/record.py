@@ -23,12 +23,12 @@ import numpy as np
 
 from pairings import BY_NAME
 from parity import builders, inputs, seeded
-from parity.cases import CASES_BY_NAME, add_case_arguments, chosen_cases
+from parity.cases import add_case_arguments, case_words, chosen_cases
 from parity.files import (
-    GOLDENS,
-    RECORDS,
     checkpoint_folder,
+    golden_folder,
     read_json,
+    record_folder,
     release_paths,
     sha256,
     write_arrays,
@@ -56,6 +56,7 @@ def open_library(name):
         layers=modules["layers"],
         build_transformer_model=modules["models"].build_transformer_model,
         Tokenizer=tokenizers.Tokenizer,
+        load_vocab=tokenizers.load_vocab,
     )
 
 
@@ -242,47 +243,46 @@ def processor_name():
 
 def golden_checksum(case):
     """Checksum of the golden that a record is made for; None where there is none."""
-    golden = GOLDENS / (case.name + ".npz")
+    golden = golden_folder(case) / (case.name + ".npz")
     return sha256(golden) if golden.exists() else None
 
 
-def work(pairing, names, folder):
+def work(pairing, cases):
     """Record the cases one after the other in this process."""
     library_name = BY_NAME[pairing].library
     library = None
-    for name in names:
-        case = CASES_BY_NAME[name]
-        facts = {"case": name, "pairing": pairing, "golden": golden_checksum(case)}
+    for case in cases:
+        folder = record_folder(case, pairing)
+        facts = {"case": case.name, "pairing": pairing, "golden": golden_checksum(case)}
         try:
             library = library or open_library(library_name)
             arrays, measured = record_case(library, case)
             facts.update(measured, status="recorded", provenance=provenance(library_name))
-            write_arrays(folder / (name + ".npz"), sample_layers(arrays))
+            write_arrays(folder / (case.name + ".npz"), sample_layers(arrays))
         except Exception as error:
             facts.update(status="failed", reason="%s: %s" % (type(error).__name__, error))
             facts["traceback"] = traceback.format_exc()
-        write_json(folder / (name + ".json"), facts)
+        write_json(folder / (case.name + ".json"), facts)
         if library is not None:
             library.K.clear_session()
-        print("%s %s: %s" % (pairing, name, facts.get("reason", "recorded")), flush=True)
+        print("%s %s: %s" % (pairing, case.name, facts.get("reason", "recorded")), flush=True)
 
 
-def worker_command(pairing, names):
-    command = [sys.executable, "-m", "parity.record", "--worker", "--pairing", pairing]
-    return command + [word for name in names for word in ("--case", name)]
+def worker_command(pairing, cases):
+    return [sys.executable, "-m", "parity.record", "--worker", "--pairing", pairing] + case_words(cases)
 
 
-def supervise(pairing, names, folder):
+def supervise(pairing, cases):
     """Keep workers going until every case has its record, or a reason why it has none."""
 
     def unrecorded():
-        return [name for name in names if not (folder / (name + ".json")).exists()]
+        return [case for case in cases if not (record_folder(case, pairing) / (case.name + ".json")).exists()]
 
     while unrecorded():
         worker = subprocess.Popen(worker_command(pairing, unrecorded()))
         reason = watch(worker, unrecorded)
         if unrecorded():
-            give_up(pairing, unrecorded()[0], folder, reason)
+            give_up(pairing, unrecorded()[0], reason)
 
 
 def watch(worker, unrecorded):
@@ -304,19 +304,19 @@ def describe_exit(code):
     return "signal %s" % signal.Signals(-code).name if code < 0 else "exit code %d" % code
 
 
-def give_up(pairing, name, folder, reason):
-    facts = {"case": name, "pairing": pairing, "status": "failed", "reason": reason}
-    write_json(folder / (name + ".json"), facts)
-    print("%s %s: %s" % (pairing, name, reason), flush=True)
+def give_up(pairing, case, reason):
+    facts = {"case": case.name, "pairing": pairing, "status": "failed", "reason": reason}
+    write_json(record_folder(case, pairing) / (case.name + ".json"), facts)
+    print("%s %s: %s" % (pairing, case.name, reason), flush=True)
 
 
-def fingerprint(names):
+def fingerprint(cases):
     """What decides whether an unfinished run may go on: the installed library, the goldens and the cases."""
     package = Path(importlib.util.find_spec("bert4keras3").origin).parent
     return {
         "library": [sha256(path) for path in sorted(package.rglob("*.py"))],
-        "cases": names,
-        "goldens": [golden_checksum(CASES_BY_NAME[name]) for name in names],
+        "cases": [case.name for case in cases],
+        "goldens": [golden_checksum(case) for case in cases],
     }
 
 
@@ -335,12 +335,11 @@ def main():
     add_case_arguments(parser)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    names = [case.name for case in chosen_cases(options)]
-    folder = RECORDS / options.pairing
+    cases = chosen_cases(options)
     if options.worker:
-        return work(options.pairing, names, folder)
-    unfinished = start_or_resume(folder, fingerprint(names))
-    supervise(options.pairing, names, folder)
+        return work(options.pairing, cases)
+    unfinished = start_or_resume(record_folder(cases[0], options.pairing), fingerprint(cases))
+    supervise(options.pairing, cases)
     unfinished.unlink()
 
 

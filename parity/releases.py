@@ -12,6 +12,7 @@ class Release(NamedTuple):
     family: function of `variables.py`. without: parts of the names of variables that this release lacks.
     optimizer: whose slots are in the file. shards: number of data files.
     full_size: of real size; its weights are random numbers that both sides make anew, see seeded.py.
+    folder: where its files lie, if not among the goldens.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Release(NamedTuple):
     optimizer: str = ""
     shards: int = 1
     full_size: bool = False
+    folder: str = ""
 
 
 SIZES = {

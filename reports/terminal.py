@@ -1,6 +1,7 @@
-"""The parity table in the terminal: `python -m reports.terminal jax torch [--case bert-mlm ...]`
+"""The parity tables in the terminal: `python -m reports.terminal jax torch [--case bert-mlm ...]`
 
-Exits with 1 where a cell is red.
+One for each pairing, then systems × pairings, then what others have published about the user's own files, where
+--weights names them. Exits with 1 where a cell is red.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from rich.table import Table
 from pairings import BY_NAME, PAIRINGS
 from parity.cases import add_case_arguments, chosen_cases
 from parity.compare import BOUND, Cell, compare_case
+from parity.files import FOUND, read_json
 
 
 def parity_table(pairing: str, cells: list[Cell]) -> Table:
@@ -29,6 +31,38 @@ def parity_table(pairing: str, cells: list[Cell]) -> Table:
             number(cell.latency_seconds, "%.1f", 1e3),
             number(cell.peak_memory_bytes, "%.0f", 1e-6),
             style="red" if cell.red else None,
+        )
+    return table
+
+
+def matrix_table(cells: list[Cell], pairings: list[str]) -> Table:
+    """Largest error ratio of each system in each pairing; in red where one of its cases is."""
+    table = Table(title="systems × pairings: largest error ratio", title_justify="left", header_style="bold")
+    table.add_column("system", no_wrap=True)
+    for pairing in pairings:
+        table.add_column(pairing, justify="right", overflow="fold")
+    for system in dict.fromkeys(cell.system for cell in cells):
+        row = [[one for one in cells if (one.system, one.pairing) == (system, name)] for name in pairings]
+        table.add_row(system, *(matrix_entry(group) for group in row))
+    return table
+
+
+def matrix_entry(cells: list[Cell]) -> str:
+    text = number(
+        max((cell.error_ratio for cell in cells if cell.error_ratio is not None), default=None), "%.2f"
+    )
+    red = sum(bool(cell.red) for cell in cells)
+    return f"[red]{text} ({red} red)[/]" if red else text
+
+
+def published_table(pairing: str, rows: list[dict]) -> Table:
+    table = Table(title=f"{pairing}: published numbers", title_justify="left", header_style="bold")
+    for column in ("case", "producer", "result", "source"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        result = row.get("red") or row.get("measured") or f"not run: {row['not_run']}"
+        table.add_row(
+            row["case"], row["producer"], result, row["source"], style="red" if row.get("red") else None
         )
     return table
 
@@ -53,8 +87,10 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 140)
     cases = chosen_cases(options)
     red = False
+    everything: list[Cell] = []
     for pairing in options.pairings:
         cells = [compare_case(case, pairing) for case in cases]
+        everything += cells
         console.print(parity_table(pairing, cells))
         for cell in cells:
             if cell.red:
@@ -62,6 +98,12 @@ def main() -> int:
                 console.print(f"[red]{cell.case}: {cell.red}[/]", highlight=False)
         console.print(summary(pairing, cells), highlight=False)
         console.print()
+        if options.weights:
+            rows = read_json(FOUND / "published" / f"{pairing}.json")
+            console.print(published_table(pairing, rows))
+            red = red or any(row.get("red") for row in rows)
+    if len(options.pairings) > 1:
+        console.print(matrix_table(everything, options.pairings))
     return int(red)
 
 

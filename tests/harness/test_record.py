@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from parity import record
+from parity.cases import Case
 from parity.files import read_json, write_json
 
 WORKER = """
@@ -30,12 +31,15 @@ def run(monkeypatch, tmp_path):
     folder = tmp_path / "records"
     folder.mkdir()
     monkeypatch.setattr(
-        record, "worker_command", lambda pairing, names: [sys.executable, str(script), str(folder), *names]
+        record,
+        "worker_command",
+        lambda pairing, cases: [sys.executable, str(script), str(folder), *(case.name for case in cases)],
     )
+    monkeypatch.setattr(record, "record_folder", lambda case, pairing: folder)
     monkeypatch.setattr(record, "SECONDS_A_CASE", 1)
 
     def supervise(names):
-        record.supervise("jax", names, folder)
+        record.supervise("jax", [Case(name, "google_bert") for name in names])
         return {name: read_json(folder / (name + ".json")) for name in names}
 
     return supervise

@@ -23,7 +23,15 @@ def test_a_red_cell_fails_the_run_and_says_why(monkeypatch, capsys, tmp_path):
 def test_green_cells_pass(monkeypatch, capsys):
     def green(case, pairing):
         return terminal.Cell(
-            case.name, case.system, pairing, None, 1.25, "Embedding-Norm", 1.5, None, 0.01, 0.002, 4e8
+            case.name,
+            case.system,
+            pairing,
+            error_ratio=1.25,
+            worst_layer="Embedding-Norm",
+            worst_layer_ratio=1.5,
+            load_seconds=0.01,
+            latency_seconds=0.002,
+            peak_memory_bytes=4e8,
         )
 
     monkeypatch.setattr(terminal, "compare_case", green)
