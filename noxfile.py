@@ -204,6 +204,14 @@ for pairing in PAIRINGS:
 
 
 @nox.session
+def nightly(session: nox.Session) -> None:
+    """Everything, hours of it: all tests and all cases, at full size too, in all pairings."""
+    for pairing in PAIRINGS:
+        session.notify(f"tests-{pairing.name}", ["-m", "slow or not slow"])
+        session.notify(f"parity-{pairing.name}", ["--full-size"])
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Format, lint and types."""
     python = environment(session, "host")

@@ -7,6 +7,7 @@ the number of the Transformer block.
 
 import logging
 import re
+from collections import Counter
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
@@ -133,9 +134,23 @@ def describe(checkpoint: Any) -> str:
 def iterate_weights(
     layers: Mapping[str, Any], mapping: Mapping[str, List[str]]
 ) -> Iterable[Tuple[str, np.ndarray]]:
-    """(variable name, value) of all mapped weights, one layer in memory at a time."""
+    """(variable name, value) of all mapped weights, one layer in memory at a time.
+
+    Raises CheckpointError where layers that share a variable, as in an unshared ALBERT, have come to differ.
+    """
+    uses = Counter(name for names in mapping.values() for name in names)
+    shared: Dict[str, Tuple[str, np.ndarray]] = {}
     for layer_name, variables in mapping.items():
         for variable, value in zip(variables, get_values(layers[layer_name].weights)):
+            if uses[variable] > 1:
+                first, expected = shared.setdefault(variable, (layer_name, value))
+                if not np.array_equal(value, expected):
+                    raise CheckpointError(
+                        "layers %r and %r share variable %r in a checkpoint, but their weights differ. Save this "
+                        "model with model.save_weights." % (first, layer_name, variable)
+                    )
+                if first != layer_name:
+                    continue
             yield variable, value
 
 

@@ -188,6 +188,27 @@ def test_saving_in_float16_rounds_every_variable(tmp_path):
         np.testing.assert_array_equal(saved[name], original[name].astype("float16"))
 
 
+@pytest.fixture
+def unshared_albert():
+    config, checkpoint = release_paths(BY_NAME["google_albert"])
+    transformer = build_transformer_model(str(config), model="albert_unshared", return_keras_model=False)
+    transformer.load_weights_from_checkpoint(str(checkpoint))
+    return transformer
+
+
+def test_an_unshared_albert_is_saved_while_its_layers_are_equal(tmp_path, unshared_albert):
+    unshared_albert.save_weights_as_checkpoint(str(tmp_path / "saved.ckpt"))
+    unshared_albert.load_weights_from_checkpoint(str(tmp_path / "saved.ckpt"))
+
+
+def test_an_unshared_albert_whose_layers_differ_is_not_saved_as_a_shared_one(tmp_path, unshared_albert):
+    layer = unshared_albert.layers["Transformer-1-FeedForward"]
+    layer.set_weights([weight + 1 for weight in layer.get_weights()])
+    with pytest.raises(CheckpointError, match="Transformer-0-FeedForward.*Transformer-1-FeedForward"):
+        unshared_albert.save_weights_as_checkpoint(str(tmp_path / "saved.ckpt"))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_other_formats_load_the_same(tmp_path, suffix):
     path = tmp_path / ("weights" + suffix)
