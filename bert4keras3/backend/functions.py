@@ -1,10 +1,10 @@
 """bert4keras's tensor helpers, written once on `ops`."""
 
-from typing import Any, Callable, List, Optional, Sequence, Union
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
-from bert4keras3.backend.selected import dtype_name, get_custom_objects, keras, ops
+from bert4keras3.backend.selected import K, dtype_name, get_custom_objects, keras, ops
 
 
 def gelu_erf(x):
@@ -74,6 +74,53 @@ def flatten(tensor: Any, start: Optional[int] = None, end: Optional[int] = None)
     return ops.reshape(tensor, tuple(shape[:start]) + (joined,) + tuple(shape[end:]))
 
 
+def reshape(tensor: Any, *args: Any) -> Any:
+    """`reshape(x, shape)` as everywhere, or `reshape(x, shape1, axis1, shape2, axis2, …)`, axes split one by one.
+
+    Each shape replaces its axis and may hold one −1: (batch, length, 12) with `(3, -1), 2` → (batch, length, 3, 4).
+    """
+    if len(args) == 1:
+        return ops.reshape(tensor, args[0])
+    if len(args) % 2:
+        raise ValueError("reshape: expected one shape or pairs of shape and axis, got %r" % (args,))
+    sizes = ops.shape(tensor)
+    parts = [[size] for size in sizes]
+    for shape, axis in zip(args[::2], args[1::2]):
+        rest = int(np.prod([size for size in shape if size != -1], dtype=int))
+        parts[axis] = [sizes[axis] // rest if size == -1 else size for size in shape]
+    return ops.reshape(tensor, tuple(size for part in parts for size in part))
+
+
+def dtype(x: Any) -> Optional[str]:
+    """dtype of a tensor or variable as a string; None for numbers and arrays, which take that of a tensor."""
+    if isinstance(x, (np.ndarray, np.generic)) or not hasattr(x, "dtype"):
+        return None
+    return dtype_name(x)
+
+
+def where(cond: Any, x: Any, y: Any) -> Any:
+    """x where the condition holds, else y; all three broadcast, and numbers take the dtype of the other tensor."""
+    kind = dtype(x) or dtype(y) or K.floatx()
+    x, y = [one if dtype(one) else ops.convert_to_tensor(one, dtype=kind) for one in (x, y)]
+    return ops.where(ops.cast(cond, "bool"), x, y)
+
+
+def piecewise_linear(t: Any, schedule: Mapping[float, float], from_zero: bool = True) -> Any:
+    """Value at time t, a tensor, of the line through the points of the schedule: {time: value}.
+
+    Constant before the first point and after the last. from_zero: the line begins in {0: 0}, where the schedule
+    does not say otherwise.
+    """
+    points = sorted(schedule.items())
+    if from_zero and points[0][0] != 0:
+        points = [(0, 0.0)] + points
+    t = ops.cast(t, K.floatx())
+    x = ops.zeros_like(t) + points[0][1]
+    for (start, low), (end, high) in zip(points, points[1:]):
+        x = ops.where(t >= start, low + (t - start) * ((high - low) / (end - start)), x)
+    return ops.where(t >= points[-1][0], ops.zeros_like(t) + points[-1][1], x)
+
+
 def sequence_masking(
     x: Any,
     mask: Any = None,
@@ -106,6 +153,11 @@ def sequence_masking(
     return (x, keep) if return_mask else x
 
 
+def mask_value(x: Any) -> float:
+    """A large negative number of x's dtype: e to its power is 0, and unlike −inf it leaves gradients finite."""
+    return -6e4 if dtype_name(x) == "float16" else -1e30
+
+
 def attention_normalize(
     a: Any, mask: Any = None, axis: int = -1, method: str = "softmax", bias: Any = None
 ) -> Any:
@@ -118,7 +170,7 @@ def attention_normalize(
     Masked scores get a large negative number and not -inf: weights are 0 all the same, and a row in which
     every key is masked stays finite.
     """
-    masked = -6e4 if dtype_name(a) == "float16" else -1e30
+    masked = mask_value(a)
     if method == "softmax":
         return ops.softmax(sequence_masking(a, mask, masked, axis, bias), axis=axis)
     a, keep = sequence_masking(a, mask, masked, axis, bias, return_mask=True)

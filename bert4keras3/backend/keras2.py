@@ -12,6 +12,7 @@ else:
 
 framework = "tensorflow"
 ops = ops_tf
+get_custom_objects = keras.utils.get_custom_objects
 get_values = keras.backend.batch_get_value
 set_values = keras.backend.batch_set_value
 
@@ -48,6 +49,21 @@ class Layer(keras.layers.Layer):  # type: ignore[name-defined]
             if name in cls.__dict__:
                 setattr(cls, name, with_integer_shape(cls.__dict__[name]))
 
+    def add_loss(self, losses, inputs=None):
+        """Add to the model's loss; inputs: what it is computed from."""
+        super(Layer, self).add_loss(losses, inputs=inputs)
+
+    def add_metric(self, value, name=None, aggregation="mean"):
+        """Show the mean of a tensor over the batches of an epoch."""
+        aggregated = {"aggregation": aggregation} if FLAVOUR == "tf_keras" else {}
+        super(Layer, self).add_metric(value, name=name, **aggregated)
+
+
+def serializable(item):
+    """Class decorator: models that use this class load without `custom_objects`, under its own name."""
+    get_custom_objects()[item.__name__] = item
+    return item
+
 
 def build_child(layer, input_shape):
     """Make the weights of a layer inside a layer now, so that their order is the order of these calls."""
@@ -63,3 +79,35 @@ def dtype_name(x):
 
 def weight_shape(weight):
     return tuple(weight.shape.as_list())
+
+
+def get_available_gpus():
+    """Names of the GPUs, such as "/device:GPU:0"."""
+    return [device.name for device in tf.config.experimental.list_logical_devices("GPU")]
+
+
+def remat(call, layer, inputs):
+    """call(layer, inputs), computed a second time for the gradient instead of kept.
+
+    A layer that drops out is computed as usual: it would draw anew.
+    """
+    if getattr(layer, "dropout", None) is not None:
+        return call(layer, inputs)
+    tensors = tf.nest.flatten(inputs)
+
+    @tf.custom_gradient
+    def forward(*tensors):
+        outputs = call(layer, tf.nest.pack_sequence_as(inputs, tensors))
+
+        def backward(*gradients, **keywords):
+            sources = list(tensors) + list(keywords.get("variables") or [])
+            with tf.GradientTape() as tape:
+                tape.watch([source for source in sources if source.dtype.is_floating])
+                with tf.control_dependencies(gradients):  # after the forward pass, and not merged with it
+                    again = call(layer, tf.nest.pack_sequence_as(inputs, tensors))
+            found = tape.gradient(again, sources, output_gradients=list(gradients))
+            return found[: len(tensors)], found[len(tensors) :]
+
+        return outputs, backward
+
+    return forward(*tensors)

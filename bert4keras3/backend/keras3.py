@@ -1,5 +1,7 @@
 """Keras 3 on TensorFlow, JAX or PyTorch."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 
@@ -8,21 +10,50 @@ ops = keras.ops
 
 
 class Layer(keras.layers.Layer):
-    """Base of our layers: passes masks on; `output_dtype` names the dtype of outputs that are not floats."""
+    """Base of our layers: passes masks on; `output_dtype` names the dtype of outputs that are not floats.
+
+    `traced`: calls run once without numbers when a model is built, so that the metrics that they add are known.
+    """
 
     output_dtype = None
+    traced = False
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.supports_masking = True
+        self.added_metrics = SimpleNamespace()  # a dict would be closed for new ones once the layer is built
+
+    def add_loss(self, loss, inputs=None):
+        """Add to the model's loss; inputs: what it is computed from, which matters on Keras 2."""
+        super().add_loss(loss)
+
+    def add_metric(self, value, name=None, aggregation="mean"):
+        """Show the mean of a tensor over the batches of an epoch."""
+        if not hasattr(self.added_metrics, name):
+            setattr(self.added_metrics, name, keras.metrics.Mean(name=name))
+        getattr(self.added_metrics, name).update_state(value)
+
+    @property
+    def metrics(self):
+        return super().metrics + list(vars(self.added_metrics).values())
 
     def compute_output_spec(self, inputs, **kwargs):
+        if self.traced:
+            return keras.Operation.compute_output_spec(self, inputs, **kwargs)
         many = isinstance(inputs, (list, tuple))
         shape = self.compute_output_shape([x.shape for x in inputs] if many else inputs.shape)
         dtype = self.output_dtype or self.compute_dtype
         if isinstance(shape, list):
             return [keras.KerasTensor(one, dtype=dtype) for one in shape]
         return keras.KerasTensor(shape, dtype=dtype)
+
+
+def serializable(item):
+    """Class decorator: models that use this class load without `custom_objects`.
+
+    Names have the package before them, since some are those of Keras's own layers.
+    """
+    return keras.saving.register_keras_serializable("bert4keras3")(item)
 
 
 def build_child(layer, input_shape):
@@ -50,3 +81,35 @@ def set_values(pairs):
     for weight, value in pairs:
         # A framework may keep the memory that it is given: never hand it a file's pages.
         weight.assign(value if value.flags.writeable else np.array(value))
+
+
+def get_available_gpus():
+    """Names of the GPUs, such as "gpu:0"."""
+    if framework == "torch":
+        import torch
+
+        return ["cuda:%d" % i for i in range(torch.cuda.device_count())]
+    try:
+        return [str(device) for device in keras.distribution.list_devices("gpu")]
+    except RuntimeError:  # JAX, where there is none
+        return []
+
+
+def remat(call, layer, inputs):
+    """call(layer, inputs), computed a second time for the gradient instead of kept.
+
+    The layer's variables go in and the changed ones, states of random numbers, come out, so that both times see
+    the same.
+    """
+    state = layer.non_trainable_variables
+    variables = layer.trainable_variables + state
+
+    def compute(inputs, values):
+        with keras.StatelessScope(state_mapping=list(zip(variables, values))) as scope:
+            outputs = call(layer, inputs)
+        return outputs, [scope.get_current_value(variable) for variable in state]
+
+    outputs, changed = keras.remat(compute)(inputs, [variable.value for variable in variables])
+    for variable, value in zip(state, changed):
+        variable.assign(value)
+    return outputs

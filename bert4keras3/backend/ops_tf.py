@@ -65,10 +65,32 @@ def broadcast_to(x, shape):
     return tf.broadcast_to(x, shape)
 
 
+def pad(x, pad_width):
+    return tf.pad(x, pad_width)
+
+
+def one_hot(x, num_classes):
+    return tf.one_hot(x, num_classes)
+
+
 def take(x, indices, axis=None):
     if axis is None:
         x, axis = tf.reshape(x, [-1]), 0
     return tf.gather(x, indices, axis=axis)
+
+
+def take_along_axis(x, indices, axis=None):
+    """As in keras.ops, all axes but the named one broadcast."""
+    if axis is None:
+        x, axis = tf.reshape(x, [-1]), 0
+    ndim = x.shape.ndims
+    last = [i for i in range(ndim) if i != axis % ndim] + [axis % ndim]
+    x, indices = tf.transpose(x, last), tf.transpose(indices, last)
+    batch = tf.broadcast_dynamic_shape(tf.shape(x)[:-1], tf.shape(indices)[:-1])
+    x = tf.broadcast_to(x, tf.concat([batch, tf.shape(x)[-1:]], 0))
+    indices = tf.broadcast_to(indices, tf.concat([batch, tf.shape(indices)[-1:]], 0))
+    taken = tf.gather(x, indices, batch_dims=ndim - 1)
+    return tf.transpose(taken, [last.index(i) for i in range(ndim)])
 
 
 # Arithmetic
@@ -110,6 +132,24 @@ def max(x, axis=None, keepdims=False):
     return tf.reduce_max(x, axis=axis, keepdims=keepdims)
 
 
+def min(x, axis=None, keepdims=False):
+    return tf.reduce_min(x, axis=axis, keepdims=keepdims)
+
+
+def all(x, axis=None, keepdims=False):
+    return tf.reduce_all(x, axis=axis, keepdims=keepdims)
+
+
+def logsumexp(x, axis=None, keepdims=False):
+    return tf.reduce_logsumexp(x, axis=axis, keepdims=keepdims)
+
+
+def argmax(x, axis=None):
+    if axis is None:
+        x, axis = tf.reshape(x, [-1]), 0
+    return tf.argmax(x, axis=axis, output_type="int32")
+
+
 def cumsum(x, axis=None):
     if axis is None:
         x, axis = tf.reshape(x, [-1]), 0
@@ -120,9 +160,41 @@ def cumsum(x, axis=None):
 
 equal = tf.equal
 not_equal = tf.not_equal
+greater = tf.greater
+greater_equal = tf.greater_equal
+less = tf.less
 less_equal = tf.less_equal
 logical_and = tf.logical_and
 where = tf.compat.v2.where
+
+
+# Loops and windows
+
+
+def scan(f, init, xs):
+    """f: (carry, x) → (carry, y), over the first axis of xs; y has the structure of the carry.
+
+    Returns the last carry and the stacked ys.
+    """
+    length = tf.shape(tf.nest.flatten(xs)[0])[0]
+    ys = [tf.TensorArray(one.dtype, length, element_shape=one.shape) for one in tf.nest.flatten(init)]
+
+    def step(i, carry, ys):
+        carry, y = f(carry, tf.nest.map_structure(lambda x: x[i], xs))
+        return i + 1, carry, [array.write(i, one) for array, one in zip(ys, tf.nest.flatten(y))]
+
+    _, carry, ys = tf.while_loop(lambda i, *_: i < length, step, [0, init, ys])
+    return carry, tf.nest.pack_sequence_as(init, [array.stack() for array in ys])
+
+
+def max_pool(inputs, pool_size, strides=None, padding="valid"):
+    """inputs: (batch, length, size)."""
+    return tf.nn.pool(inputs, [pool_size], "MAX", strides=[strides or pool_size], padding=padding.upper())
+
+
+def average_pool(inputs, pool_size, strides=None, padding="valid"):
+    """inputs: (batch, length, size)."""
+    return tf.nn.pool(inputs, [pool_size], "AVG", strides=[strides or pool_size], padding=padding.upper())
 
 
 # Activations

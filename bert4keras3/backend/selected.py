@@ -1,7 +1,8 @@
 """The names of the Keras that this process uses.
 
 `keras2` and `keras3` define what differs: `keras`, `framework`, `ops` (keras.ops or our functions of the same
-names), `Layer`, `build_child`, `dtype_name`, `weight_shape`, `get_values` and `set_values`.
+names), `Layer`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`, `serializable`,
+`get_available_gpus` and `remat`.
 """
 
 from importlib import import_module
@@ -25,3 +26,6 @@ dtype_name = flavour.dtype_name
 weight_shape = flavour.weight_shape
 get_values = flavour.get_values
 set_values = flavour.set_values
+get_available_gpus = flavour.get_available_gpus
+remat = flavour.remat
+serializable = flavour.serializable

@@ -1,13 +1,16 @@
 """Every layer by name, Keras's own and ours: `from bert4keras3.layers import *`."""
 
-from bert4keras3.backend import keras
+from bert4keras3.backend import keras, serializable
 from bert4keras3.layers.attention import MultiHeadAttention
+from bert4keras3.layers.batches import BatchConcat, BatchSplit
 from bert4keras3.layers.embeddings import Embedding
 from bert4keras3.layers.feed_forward import FeedForward
 from bert4keras3.layers.gated_attention import GatedAttentionUnit
+from bert4keras3.layers.loss import Loss
 from bert4keras3.layers.masks import CausalMask, UniLMMask
 from bert4keras3.layers.merging import Add, Concatenate1D
 from bert4keras3.layers.normalization import LayerNormalization, ScaleOffset
+from bert4keras3.layers.pointers import EfficientGlobalPointer, GlobalPointer
 from bert4keras3.layers.pooling import FirstToken, GlobalAveragePooling1D, GlobalMaxPooling1D
 from bert4keras3.layers.positions import (
     PositionEmbedding,
@@ -15,18 +18,26 @@ from bert4keras3.layers.positions import (
     RelativePositionEmbeddingT5,
     SinusoidalPositionEmbedding,
 )
+from bert4keras3.layers.tagging import ConditionalRandomField, MaximumEntropyMarkovModel
 
 __all__ = [
     "Add",
+    "BatchConcat",
+    "BatchSplit",
     "CausalMask",
     "Concatenate1D",
+    "ConditionalRandomField",
+    "EfficientGlobalPointer",
     "Embedding",
     "FeedForward",
     "FirstToken",
     "GatedAttentionUnit",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
+    "GlobalPointer",
     "LayerNormalization",
+    "Loss",
+    "MaximumEntropyMarkovModel",
     "MultiHeadAttention",
     "PositionEmbedding",
     "RelativePositionEmbedding",
@@ -35,6 +46,8 @@ __all__ = [
     "SinusoidalPositionEmbedding",
     "UniLMMask",
 ]
+for _name in __all__:
+    serializable(globals()[_name])
 __all__ += [name for name in dir(keras.layers) if name[0].isupper() and name not in __all__]
 
 

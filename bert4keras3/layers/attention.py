@@ -9,6 +9,7 @@ from bert4keras3.backend import (
     flatten,
     keras,
     ops,
+    recompute_grad,
 )
 from bert4keras3.layers.initialization import fresh
 
@@ -71,6 +72,7 @@ class MultiHeadAttention(Layer):
         build_child(self.o_dense, tuple(query[:-1]) + (self.head_size * self.heads,))
         self.built = True
 
+    @recompute_grad
     def call(self, inputs, mask=None, a_bias=None, p_bias=None, **kwargs):
         # the biases are named here: Keras 3 forgets all masks where keyword arguments hold nothing but None
         q, k, v = inputs[:3]

@@ -1,6 +1,6 @@
 """The position-wise part of a Transformer block."""
 
-from bert4keras3.backend import Layer, get_activation, keras
+from bert4keras3.backend import Layer, get_activation, keras, recompute_grad
 from bert4keras3.layers.initialization import inner_dense
 
 
@@ -29,6 +29,7 @@ class FeedForward(Layer):
         self.o_dense = inner_dense(self, input_shape[-1], inner_shape, "o_dense")
         self.built = True
 
+    @recompute_grad
     def call(self, inputs, mask=None):
         x = self.i0_dense(inputs)
         for i in range(1, len(self.activation)):

@@ -8,6 +8,7 @@ from bert4keras3.backend import (
     get_activation,
     keras,
     ops,
+    recompute_grad,
 )
 from bert4keras3.layers.initialization import inner_dense
 from bert4keras3.layers.normalization import ScaleOffset
@@ -66,6 +67,7 @@ class GatedAttentionUnit(Layer):
         self.o_dense = inner_dense(self, query[-1], query[:-1] + (self.units,), "o_dense")
         self.built = True
 
+    @recompute_grad
     def call(self, inputs, mask=None, a_bias=None, p_bias=None):
         inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         if isinstance(mask, (list, tuple)):

@@ -1,6 +1,6 @@
 """Affine and layer normalization, plain or steered by a condition vector."""
 
-from bert4keras3.backend import K, Layer, build_child, get_activation, keras, ops
+from bert4keras3.backend import K, Layer, build_child, get_activation, keras, ops, recompute_grad
 from bert4keras3.layers.initialization import fresh
 
 
@@ -67,6 +67,7 @@ class ScaleOffset(Layer):
         dense = keras.layers.Dense(units, use_bias=False, kernel_initializer="zeros", name=name)
         return build_child(dense, input_shape)
 
+    @recompute_grad
     def call(self, inputs, mask=None):
         condition = None
         if self.conditional:
@@ -119,6 +120,7 @@ class LayerNormalization(ScaleOffset):
         self.unit_variance = unit_variance
         self.epsilon = epsilon or K.epsilon()
 
+    @recompute_grad
     def call(self, inputs, mask=None):
         condition = None
         if self.conditional:

@@ -52,7 +52,12 @@ ROWS = [
     ("stack", ([X, Y],), {"axis": 1}, np.stack([X, Y], 1)),
     ("repeat", (X, 2), {"axis": -1}, np.repeat(X, 2, -1)),
     ("broadcast_to", (X[:1], (2, 3, 4)), {}, np.broadcast_to(X[:1], (2, 3, 4))),
+    ("pad", (X, [[0, 0], [1, 2], [0, 0]]), {}, np.pad(X, [[0, 0], [1, 2], [0, 0]], "constant")),
+    ("one_hot", (IDS, 4), {}, np.eye(4, dtype="float32")[IDS]),
     ("take", (X, IDS[0]), {"axis": 1}, X[:, IDS[0]]),
+    ("take_along_axis", (X, IDS[:, :, None]), {"axis": 1}, np.take_along_axis(X, IDS[:, :, None], 1)),
+    ("take_along_axis", (X, IDS[:, None]), {"axis": -1}, np.take_along_axis(X, IDS[:, None], -1)),
+    ("take_along_axis", (X, IDS[0]), {}, X.reshape(-1)[IDS[0]]),
     ("take", (X[0], IDS), {"axis": 0}, X[0][IDS]),
     ("take", (X, IDS), {}, X.reshape(-1)[IDS]),
     ("add", (X, Y), {}, X + Y),
@@ -75,14 +80,33 @@ ROWS = [
     ("sum", (X,), {"axis": 1, "keepdims": True}, X.sum(1, keepdims=True)),
     ("mean", (X,), {"axis": -1}, X.mean(-1)),
     ("max", (X,), {"axis": 2}, X.max(2)),
+    ("min", (X,), {"axis": 1}, X.min(1)),
+    ("all", (B,), {"axis": 1, "keepdims": True}, B.all(1, keepdims=True)),
+    ("all", (np.ones_like(B),), {}, np.array(True)),
+    ("logsumexp", (X,), {"axis": 1}, np.log(np.exp(X).sum(1))),
+    ("logsumexp", (X,), {"axis": -1, "keepdims": True}, np.log(np.exp(X).sum(-1, keepdims=True))),
+    ("argmax", (X,), {"axis": 1}, X.argmax(1)),
+    ("argmax", (X,), {}, X.argmax()),
     ("cumsum", (X,), {"axis": 1}, X.cumsum(1)),
     ("cumsum", (X,), {}, X.cumsum()),
     ("equal", (IDS, 1), {}, IDS == 1),
     ("not_equal", (IDS, 0), {}, IDS != 0),
+    ("greater", (X, Y), {}, X > Y),
+    ("greater_equal", (X, Y), {}, X >= Y),
+    ("less", (X, Y), {}, X < Y),
     ("less_equal", (X, Y), {}, X <= Y),
     ("logical_and", (B, Y > 0), {}, B & (Y > 0)),
     ("where", (B, X, 0.0), {}, np.where(B, X, 0)),
     ("where", (B[:, :1], X, Y), {}, np.where(B[:, :1], X, Y)),
+    ("max_pool", (X, 2, 2), {}, X[:, :2].max(1, keepdims=True)),
+    ("max_pool", (X, 2, 1), {"padding": "valid"}, np.stack([X[:, :2].max(1), X[:, 1:].max(1)], 1)),
+    ("average_pool", (X, 2, 2), {}, X[:, :2].mean(1, keepdims=True)),
+    (
+        "average_pool",
+        (X, 2, 1),
+        {"padding": "same"},  # what lies outside does not count
+        np.stack([X[:, :2].mean(1), X[:, 1:].mean(1), X[:, 2]], 1),
+    ),
     ("relu", (X,), {}, np.maximum(X, 0)),
     ("leaky_relu", (X,), {"negative_slope": 0.3}, np.where(X > 0, X, 0.3 * X)),
     ("silu", (X,), {}, X / (1 + np.exp(-X))),
@@ -114,12 +138,33 @@ def test_function_computes_what_numpy_does(name, arguments, keywords, expected):
     assert (dtype_name(result) == "bool") == (expected.dtype == bool)
 
 
+def running_sum(carry, x):
+    return carry + x, carry * 2
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_scan_returns_the_last_carry_and_all_results(number):
+    result = ops.scan(running_sum, tensors(Y[0]), tensors(X))[number]
+    expected = (Y[0] + X[0] + X[1], np.stack([Y[0] * 2, (Y[0] + X[0]) * 2]))[number]
+    np.testing.assert_allclose(evaluate(result), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_scan_carries_and_reads_lists():
+    def step(carry, x):
+        carry = [carry[0] + x[0], carry[1] * x[1]]
+        return carry, carry
+
+    carry, _ = ops.scan(step, [tensors(Y[0]), tensors(P[0])], [tensors(X), tensors(P)])
+    np.testing.assert_allclose(evaluate(carry[0]), Y[0] + X[0] + X[1], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(evaluate(carry[1]), P[0] * P[0] * P[1], rtol=1e-5, atol=1e-6)
+
+
 def test_shape_is_a_tuple_of_known_sizes():
     assert tuple(ops.shape(tensors(X))) == (2, 3, 4)
 
 
 def test_rows_cover_every_function():
-    assert {row[0] for row in ROWS} | {"shape"} == set(FUNCTIONS) | RENAMED
+    assert {row[0] for row in ROWS} | {"scan", "shape"} == set(FUNCTIONS) | RENAMED
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))

@@ -1,0 +1,46 @@
+"""Helpers for sequences of vectors: gather, pool, pad."""
+
+from typing import Any, Optional
+
+from bert4keras3.backend.selected import dtype_name, keras, ops
+
+
+def batch_gather(params: Any, indices: Any) -> Any:
+    """params[batch, indices[batch]]: (…, n, sizes) with indices (…, m) → (…, m, sizes).
+
+    The number of batch axes is that of the indices less one.
+    """
+    if not dtype_name(indices).startswith("int"):
+        indices = ops.cast(indices, "int32")
+    axis = len(indices.shape) - 1
+    while len(indices.shape) < len(params.shape):
+        indices = ops.expand_dims(indices, -1)
+    return ops.take_along_axis(params, indices, axis=axis)
+
+
+def pool1d(
+    x: Any,
+    pool_size: int,
+    strides: int = 1,
+    padding: str = "valid",
+    data_format: Optional[str] = None,
+    pool_mode: str = "max",
+) -> Any:
+    """Maximum or average ("avg") over windows of a sequence of vectors, (batch, length, size).
+
+    data_format: "channels_first" for (batch, size, length).
+    """
+    pools = {"max": ops.max_pool, "avg": ops.average_pool}
+    if pool_mode not in pools:
+        raise ValueError('pool1d: expected "max" or "avg" as pool_mode, got %r' % (pool_mode,))
+    channels_first = (data_format or keras.backend.image_data_format()) == "channels_first"
+    if channels_first:
+        x = ops.transpose(x, (0, 2, 1))
+    x = pools[pool_mode](x, pool_size, strides, padding)
+    return ops.transpose(x, (0, 2, 1)) if channels_first else x
+
+
+def divisible_temporal_padding(x: Any, n: int) -> Any:
+    """Zeros at the end of (batch, length, size), until n divides the length."""
+    length = -(-ops.shape(x)[1] // n) * n
+    return ops.pad(x, [[0, 0], [0, n - 1], [0, 0]])[:, :length]

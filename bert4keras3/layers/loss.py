@@ -1,0 +1,44 @@
+"""Losses that are more than a function of one target and one output."""
+
+from bert4keras3.backend import Layer, ops
+
+
+class Loss(Layer):
+    """Base of layers that add a loss to the model, so that `compile(optimizer)` needs none.
+
+    A subclass writes `compute_loss(self, inputs, mask=None)`; its mean is the loss, and in it
+    `self.add_metric(value, name=…)` shows a number beside. The outputs are the inputs: all of them, or those at
+    `output_axis`, a place or a list of places.
+    """
+
+    traced = True
+
+    def __init__(self, output_axis=None, **kwargs):
+        super(Loss, self).__init__(**kwargs)
+        self.output_axis = output_axis
+
+    def call(self, inputs, mask=None):
+        self.add_loss(ops.mean(self.compute_loss(inputs, mask)), inputs=inputs)
+        return self.choose(inputs)
+
+    def compute_loss(self, inputs, mask=None):
+        raise NotImplementedError("%s: write compute_loss(self, inputs, mask=None)" % type(self).__name__)
+
+    def choose(self, items):
+        """Those of the inputs, their shapes or masks, that are outputs."""
+        if self.output_axis is None:
+            return items
+        if isinstance(self.output_axis, (list, tuple)):
+            return [items[place] for place in self.output_axis]
+        return items[self.output_axis]
+
+    def compute_output_shape(self, input_shape):
+        return self.choose(input_shape)
+
+    def compute_mask(self, inputs, mask=None):
+        return None if mask is None else self.choose(mask)
+
+    def get_config(self):
+        config = super(Loss, self).get_config()
+        config.update(output_axis=self.output_axis)
+        return config

@@ -1,0 +1,105 @@
+"""Scores of all spans of a sequence, for nested entities. Einsum letters: j start, k end, h head, d size."""
+
+from bert4keras3.backend import (
+    K,
+    Layer,
+    apply_rotary_position_embeddings,
+    keras,
+    ops,
+    recompute_grad,
+    sequence_masking,
+    sinusoidal_embeddings,
+)
+from bert4keras3.layers.initialization import inner_dense
+
+
+class GlobalPointer(Layer):
+    """q and k of each head (with rotary positions) → q · k / sqrt(size): https://kexue.fm/archives/8373
+
+    (batch, length, size) → (batch, heads, start, end); a span counts where its score is above 0. −inf where a
+    position is masked and, with `tril_mask`, where the end stands before the start.
+    Weights: kernel (and bias) of dense.
+    """
+
+    def __init__(
+        self,
+        heads,
+        head_size,
+        RoPE=True,
+        use_bias=True,
+        tril_mask=True,
+        kernel_initializer="lecun_normal",
+        **kwargs,
+    ):
+        super(GlobalPointer, self).__init__(**kwargs)
+        self.heads = heads
+        self.head_size = head_size
+        self.RoPE = RoPE
+        self.use_bias = use_bias
+        self.tril_mask = tril_mask
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape):
+        self.dense = inner_dense(self, self.head_size * self.heads * 2, input_shape, "dense")
+        self.built = True
+
+    @recompute_grad
+    def call(self, inputs, mask=None):
+        x = self.dense(inputs)
+        x = ops.reshape(x, (-1, ops.shape(x)[1], self.heads, 2 * self.head_size))
+        q, k = self.rotate(x[..., : self.head_size], x[..., self.head_size :])
+        return self.mask_spans(ops.einsum("bjhd,bkhd->bhjk", q, k) / self.head_size**0.5, mask)
+
+    def rotate(self, q, k):
+        if not self.RoPE:
+            return q, k
+        positions = ops.cast(ops.arange(0, ops.shape(q)[1], dtype="int32"), K.floatx())
+        sinusoidal = ops.expand_dims(sinusoidal_embeddings(positions, self.head_size), 0)
+        return apply_rotary_position_embeddings(ops.cast(sinusoidal, q.dtype), q, k)
+
+    def mask_spans(self, scores, mask):
+        ordered = None
+        if self.tril_mask:
+            positions = ops.arange(0, ops.shape(scores)[-1], dtype="int32")
+            ordered = ops.less_equal(ops.expand_dims(positions, 1), ops.expand_dims(positions, 0))
+        return sequence_masking(scores, mask, float("-inf"), [2, 3], ordered)
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.heads, input_shape[1], input_shape[1])
+
+    def get_config(self):
+        config = super(GlobalPointer, self).get_config()
+        config.update(
+            heads=self.heads,
+            head_size=self.head_size,
+            RoPE=self.RoPE,
+            use_bias=self.use_bias,
+            tril_mask=self.tril_mask,
+            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
+        )
+        return config
+
+
+class EfficientGlobalPointer(GlobalPointer):
+    """One q and k for all heads; each head adds a bias for the start and one for the end: https://kexue.fm/archives/8877
+
+    Weights: kernel (and bias) of p_dense, then of q_dense.
+    """
+
+    def build(self, input_shape):
+        size = 2 * self.head_size
+        self.p_dense = inner_dense(self, size, input_shape, "p_dense")
+        self.q_dense = inner_dense(self, 2 * self.heads, tuple(input_shape[:-1]) + (size,), "q_dense")
+        self.built = True
+
+    @recompute_grad
+    def call(self, inputs, mask=None):
+        x = self.p_dense(inputs)
+        q, k = self.rotate(x[..., ::2], x[..., 1::2])
+        scores = ops.einsum("bjd,bkd->bjk", q, k) / self.head_size**0.5
+        bias = ops.transpose(self.q_dense(x), (0, 2, 1)) / 2  # (batch, 2 · heads, length), end and start by turns
+        scores = ops.expand_dims(scores, 1) + ops.expand_dims(bias[:, ::2], 2)
+        return self.mask_spans(scores + ops.expand_dims(bias[:, 1::2], 3), mask)

@@ -1,0 +1,196 @@
+"""Losses over tags of a sequence that learn which tag follows which."""
+
+from bert4keras3.backend import Layer, batch_gather, keras, ops, sequence_masking
+
+
+class SequenceTagging(Layer):
+    """Base: hands scores (batch, length, tags) on with −inf where they are masked; its methods are loss and metric.
+
+    compile(loss=layer.sparse_loss, metrics=[layer.sparse_accuracy]): sparse takes the tags as numbers, (batch,
+    length) or (batch, length, 1), dense as probabilities (batch, length, tags). Masked positions do not count.
+    `lr_multiplier`: the weights are stored so many times smaller, and thereby learn so many times faster.
+    """
+
+    def __init__(self, lr_multiplier=1, **kwargs):
+        super(SequenceTagging, self).__init__(**kwargs)
+        self.lr_multiplier = lr_multiplier
+
+    def add_scaled_weight(self, name, shape):
+        initializer = keras.initializers.get("glorot_uniform")
+
+        def scaled(shape, dtype=None, **kwargs):
+            return initializer(shape, dtype=dtype) / self.lr_multiplier
+
+        return self.add_weight(name=name, shape=shape, initializer=scaled)
+
+    def scale(self, weight):
+        return weight if self.lr_multiplier == 1 else weight * self.lr_multiplier
+
+    def call(self, inputs, mask=None):
+        return sequence_masking(inputs, mask, float("-inf"), 1)
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def find_mask(self, y_pred):
+        """True where the scores are not masked: (batch, length)."""
+        return ops.all(ops.not_equal(y_pred, float("-inf")), axis=2)
+
+    def to_tags(self, y_true, y_pred):
+        """Numbers of the tags, (batch, length)."""
+        return ops.cast(ops.reshape(y_true, ops.shape(y_pred)[:2]), "int32")
+
+    def masked_mean(self, x, mask):
+        mask = ops.cast(mask, x.dtype)
+        return ops.sum(x * mask) / ops.maximum(ops.sum(mask), 1)
+
+    def tag_accuracy(self, y_true, scores, mask):
+        """Share of the unmasked positions where the tag with the highest score is the right one."""
+        right = ops.equal(y_true, ops.cast(ops.argmax(scores, axis=2), "int32"))
+        return self.masked_mean(ops.cast(right, scores.dtype), mask)
+
+    def dense_accuracy(self, y_true, y_pred):
+        return self.sparse_accuracy(ops.argmax(y_true, axis=2), y_pred)
+
+    def get_config(self):
+        config = super(SequenceTagging, self).get_config()
+        config.update(lr_multiplier=self.lr_multiplier)
+        return config
+
+
+class ConditionalRandomField(SequenceTagging):
+    """Linear-chain CRF: −log p(tags) with p ∝ exp(Σ scores + Σ trans[tag, next tag]).
+
+    https://en.wikipedia.org/wiki/Conditional_random_field ; losses are (batch,). Accuracy is that of each position
+    alone. `trans`: (tags, tags), for a Viterbi decoder.
+    """
+
+    def build(self, input_shape):
+        tags = input_shape[-1]
+        self._trans = self.add_scaled_weight("trans", (tags, tags))
+        self.built = True
+
+    @property
+    def trans(self):
+        return self.scale(self._trans)
+
+    def target_score(self, y_true, y_pred):
+        """Sum of the scores along the true path: (batch,). y_true: (batch, length, tags)."""
+        points = ops.einsum("bni,bni->b", y_true, y_pred)
+        steps = ops.einsum("bni,ij,bnj->b", y_true[:, :-1], ops.convert_to_tensor(self.trans), y_true[:, 1:])
+        return points + steps
+
+    def log_norm(self, y_pred, mask):
+        """Logarithm of the sum over all paths: (batch,). Scores 0 where masked; mask: (batch, length, 1) of 0 and 1."""
+        trans = ops.expand_dims(self.trans, 0)  # (1, tag, next tag)
+
+        def step(carry, x):
+            score, reached = carry  # of the paths that end in a tag; of those that go on to it
+            y, keep = x
+            score = keep * (reached + y) + (1 - keep) * score
+            reached = ops.logsumexp(ops.expand_dims(score, 2) + trans, axis=1)
+            return [score, reached], [score, reached]
+
+        start = ops.zeros_like(y_pred[:, 0])  # (batch, tags)
+        steps = [ops.transpose(y_pred, (1, 0, 2)), ops.transpose(mask, (1, 0, 2))]
+        (score, _), _ = ops.scan(step, [start, start], steps)
+        return ops.logsumexp(score, axis=1)
+
+    def dense_loss(self, y_true, y_pred):
+        mask = ops.expand_dims(self.find_mask(y_pred), 2)  # (batch, length, 1)
+        y_true = ops.where(mask, ops.cast(y_true, y_pred.dtype), 0.0)
+        y_pred = ops.where(mask, y_pred, 0.0)
+        return self.log_norm(y_pred, ops.cast(mask, y_pred.dtype)) - self.target_score(y_true, y_pred)
+
+    def sparse_loss(self, y_true, y_pred):
+        return self.dense_loss(ops.one_hot(self.to_tags(y_true, y_pred), y_pred.shape[-1]), y_pred)
+
+    def sparse_accuracy(self, y_true, y_pred):
+        return self.tag_accuracy(self.to_tags(y_true, y_pred), y_pred, self.find_mask(y_pred))
+
+
+class MaximumEntropyMarkovModel(SequenceTagging):
+    """Mean of a left-to-right and a right-to-left model of each tag given the one before: https://kexue.fm/archives/7213
+
+    Like a CRF, but without a recursion; losses are scalars. `hidden_dim`: the transitions are the product of two
+    matrices of this rank, `l_trans` and `r_trans`, instead of `trans`.
+    """
+
+    def __init__(self, lr_multiplier=1, hidden_dim=None, **kwargs):
+        super(MaximumEntropyMarkovModel, self).__init__(lr_multiplier, **kwargs)
+        self.hidden_dim = hidden_dim
+
+    def build(self, input_shape):
+        tags = input_shape[-1]
+        if self.hidden_dim is None:
+            self._trans = self.add_scaled_weight("trans", (tags, tags))
+        else:
+            self._l_trans = self.add_scaled_weight("l_trans", (tags, self.hidden_dim))
+            self._r_trans = self.add_scaled_weight("r_trans", (tags, self.hidden_dim))
+        self.built = True
+
+    @property
+    def trans(self):
+        return self.scale(self._trans)
+
+    @property
+    def l_trans(self):
+        return self.scale(self._l_trans)
+
+    @property
+    def r_trans(self):
+        return self.scale(self._r_trans)
+
+    def reverse_sequence(self, inputs, mask=None):
+        """Tensors (batch, length, …) with as many first positions turned round as the mask has ones."""
+        if mask is None:
+            return [x[:, ::-1] for x in inputs]
+        count = ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True)  # (batch, 1)
+        places = ops.expand_dims(ops.arange(0, ops.shape(inputs[0])[1], dtype="int32"), 0)
+        places = ops.where(ops.less(places, count), count - 1 - places, places)  # (batch, length)
+        return [batch_gather(x, places) for x in inputs]
+
+    def predict_tags(self, y_true, y_pred, go_backwards):
+        """Tags, scores given the true tag before, and the mask, all in the order of reading."""
+        mask = self.find_mask(y_pred)
+        y_true = self.to_tags(y_true, y_pred)
+        if go_backwards:
+            y_true, y_pred = self.reverse_sequence([y_true, y_pred], mask)
+        if self.hidden_dim is None:
+            trans = ops.transpose(self.trans) if go_backwards else self.trans
+            history = ops.take(trans, y_true, axis=0)  # (batch, length, tags)
+        else:
+            left, right = self.l_trans, self.r_trans
+            if go_backwards:
+                left, right = right, left
+            history = ops.matmul(ops.take(left, y_true, axis=0), ops.transpose(right))
+        history = ops.concatenate([y_pred[:, :1], history[:, :-1]], axis=1)
+        return y_true, (y_pred + history) / 2, mask
+
+    def basic_loss(self, y_true, y_pred, go_backwards=False):
+        """Mean cross entropy in one direction; tags as numbers."""
+        y_true, scores, mask = self.predict_tags(y_true, y_pred, go_backwards)
+        scores = ops.where(ops.expand_dims(mask, 2), scores, 0.0)
+        true = batch_gather(scores, ops.expand_dims(y_true, 2))[..., 0]
+        return self.masked_mean(ops.logsumexp(scores, axis=2) - true, mask)
+
+    def basic_accuracy(self, y_true, y_pred, go_backwards=False):
+        """Accuracy in one direction; tags as numbers."""
+        return self.tag_accuracy(*self.predict_tags(y_true, y_pred, go_backwards))
+
+    def sparse_loss(self, y_true, y_pred):
+        return (self.basic_loss(y_true, y_pred, False) + self.basic_loss(y_true, y_pred, True)) / 2
+
+    def dense_loss(self, y_true, y_pred):
+        return self.sparse_loss(ops.argmax(y_true, axis=2), y_pred)
+
+    def sparse_accuracy(self, y_true, y_pred):
+        return (self.basic_accuracy(y_true, y_pred, False) + self.basic_accuracy(y_true, y_pred, True)) / 2
+
+    def get_config(self):
+        config = super(MaximumEntropyMarkovModel, self).get_config()
+        config.update(hidden_dim=self.hidden_dim)
+        return config
