@@ -32,6 +32,7 @@ from bert4keras3.backend.selected import (
     Layer,
     Model,
     build_child,
+    device_scope,
     dtype_name,
     framework,
     get_available_gpus,
@@ -42,6 +43,7 @@ from bert4keras3.backend.selected import (
     ops,
     serializable,
     set_values,
+    spread_batches,
     weight_shape,
 )
 from bert4keras3.backend.sequences import batch_gather, divisible_temporal_padding, pool1d
@@ -59,6 +61,7 @@ __all__ = [
     "build_child",
     "divisible_temporal_padding",
     "do_recompute",
+    "device_scope",
     "dtype",
     "dtype_name",
     "flatten",
@@ -86,6 +89,7 @@ __all__ = [
     "set_values",
     "sinusoidal_embeddings",
     "sparse_multilabel_categorical_crossentropy",
+    "spread_batches",
     "swish",
     "symbolic",
     "weight_shape",

@@ -86,6 +86,14 @@ def get_available_gpus():
     return [device.name for device in tf.config.experimental.list_logical_devices("GPU")]
 
 
+device_scope = tf.device
+
+
+def spread_batches(model, devices):
+    """None: here a layer has to spread the batches, see parallel.py."""
+    return None
+
+
 def remat(call, layer, inputs):
     """call(layer, inputs), computed a second time for the gradient instead of kept.
 

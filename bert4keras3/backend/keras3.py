@@ -95,6 +95,29 @@ def get_available_gpus():
         return []
 
 
+device_scope = keras.device
+
+
+def spread_batches(model, devices):
+    """The model, with its weights on all devices and each batch spread over them; None where a layer has to do it.
+
+    On JAX this is keras.distribution, for the whole process. PyTorch needs a process for each device.
+    """
+    if framework == "tensorflow":
+        return None
+    if framework == "torch":
+        raise NotImplementedError(
+            "data_parallel: Keras on PyTorch trains on several devices with DistributedDataParallel, one process a "
+            "device: https://keras.io/guides/distributed_training_with_torch/"
+        )
+    distribution = keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
+    keras.distribution.set_distribution(distribution)
+    for variable in model.variables:
+        layout = distribution.get_variable_layout(variable)
+        variable.assign(keras.distribution.distribute_tensor(variable.value, layout))
+    return model
+
+
 def remat(call, layer, inputs):
     """call(layer, inputs), computed a second time for the gradient instead of kept.
 

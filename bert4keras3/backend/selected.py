@@ -28,4 +28,6 @@ get_values = flavour.get_values
 set_values = flavour.set_values
 get_available_gpus = flavour.get_available_gpus
 remat = flavour.remat
+device_scope = flavour.device_scope
+spread_batches = flavour.spread_batches
 serializable = flavour.serializable

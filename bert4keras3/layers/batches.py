@@ -39,7 +39,9 @@ class BatchSplit(Layer):
     def compute_mask(self, inputs, mask=None):
         many = isinstance(inputs, (list, tuple))
         masks = (mask or [None] * len(inputs)) if many else [mask]
-        return [part for one in masks for part in (self.call(one) if one is not None else [None] * self.count)]
+        return [
+            part for one in masks for part in (self.call(one) if one is not None else [None] * self.count)
+        ]
 
     def compute_output_shape(self, input_shape):
         shapes = input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]

@@ -14,6 +14,7 @@ from bert4keras3.models.gpt import GPT, GPT2, GPT2_ML
 from bert4keras3.models.nezha import NEZHA
 from bert4keras3.models.roformer import RoFormer, RoFormerV2
 from bert4keras3.models.t5 import T5, T5_Base, T5_Decoder, T5_Encoder
+from bert4keras3.parallel import data_parallel
 from bert4keras3.transformers import LM_Mask, Transformer, UniLM_Mask
 
 # Users write `from bert4keras3.models import *` for layers too.
@@ -40,6 +41,7 @@ __all__ = layers.__all__ + [
     "Transformer",
     "UniLM_Mask",
     "build_transformer_model",
+    "data_parallel",
     "extend_with_language_model",
     "extend_with_unified_language_model",
     "keras",

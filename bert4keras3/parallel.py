@@ -1,0 +1,65 @@
+"""One model on several devices, each with a part of the batch."""
+
+from typing import Any, Optional, Sequence, Union
+
+from bert4keras3.backend import Layer, Model, device_scope, get_available_gpus, spread_batches
+from bert4keras3.layers import BatchConcat, BatchSplit
+
+
+class Replicas(Layer):
+    """Batch → its parts → the model on each device → joined outputs. All devices use the same weights."""
+
+    def __init__(self, model, devices, parts, **kwargs):
+        super(Replicas, self).__init__(**kwargs)
+        self.model = model
+        self.devices = devices
+        self.split = BatchSplit(parts)
+        self.join = BatchConcat()
+
+    def build(self, input_shape):
+        self.built = True
+
+    def call(self, inputs):
+        inputs = self.split(inputs)
+        outputs = []
+        for i, device in enumerate(self.devices):
+            with device_scope(device):
+                part = inputs[i :: len(self.devices)]
+                part = self.model(part if len(part) > 1 else part[0])
+                outputs.append(part if isinstance(part, (list, tuple)) else [part])
+        joined = [self.join(list(parts)) for parts in zip(*outputs)]
+        return joined if len(joined) > 1 else joined[0]
+
+    def compute_output_shape(self, input_shape):
+        shapes = [tuple(output.shape) for output in self.model.outputs]
+        return shapes if len(shapes) > 1 else shapes[0]
+
+    def compute_mask(self, inputs, mask=None):
+        return [None] * len(self.model.outputs) if len(self.model.outputs) > 1 else None
+
+
+def data_parallel(
+    model: Any, devices: Union[None, int, Sequence[str]] = None, parts: Optional[Sequence[float]] = None
+) -> Any:
+    """A model that spreads each batch over devices; its weights are those of the model given.
+
+    devices: their names, or how many GPUs; all GPUs where None. parts: what each takes of the batch, such as
+    [3, 1]; equal parts where None. On JAX the parts are always equal, and the batch has to be divisible.
+    Raises ValueError where there is no device or the two differ in length, NotImplementedError on PyTorch.
+    """
+    if devices is None or isinstance(devices, int):
+        devices = get_available_gpus()[:devices]
+    if not devices:
+        raise ValueError("data_parallel: expected the names of devices, found no GPU on this machine")
+    if parts is not None and len(parts) != len(devices):
+        raise ValueError(
+            "data_parallel: expected a part for each of %d devices, got %r" % (len(devices), parts)
+        )
+    spread = spread_batches(model, list(devices))
+    if spread is not None:
+        if parts is not None and len(set(parts)) > 1:
+            raise ValueError("data_parallel: this backend spreads a batch in equal parts, got %r" % (parts,))
+        return spread
+    inputs = list(model.inputs)
+    outputs = Replicas(model, list(devices), len(devices) if parts is None else list(parts))(inputs)
+    return Model(inputs, outputs)
