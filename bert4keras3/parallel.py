@@ -48,18 +48,19 @@ def data_parallel(
     Raises ValueError where there is no device or the two differ in length, NotImplementedError on PyTorch.
     """
     if devices is None or isinstance(devices, int):
-        devices = get_available_gpus()[:devices]
-    if not devices:
+        names = get_available_gpus()[:devices]
+    else:
+        names = list(devices)
+    if not names:
         raise ValueError("data_parallel: expected the names of devices, found no GPU on this machine")
-    if parts is not None and len(parts) != len(devices):
+    if parts is not None and len(parts) != len(names):
         raise ValueError(
-            "data_parallel: expected a part for each of %d devices, got %r" % (len(devices), parts)
+            "data_parallel: expected a part for each of %d devices, got %r" % (len(names), parts)
         )
-    spread = spread_batches(model, list(devices))
+    spread = spread_batches(model, names)
     if spread is not None:
         if parts is not None and len(set(parts)) > 1:
             raise ValueError("data_parallel: this backend spreads a batch in equal parts, got %r" % (parts,))
         return spread
-    inputs = list(model.inputs)
-    outputs = Replicas(model, list(devices), len(devices) if parts is None else list(parts))(inputs)
-    return Model(inputs, outputs)
+    outputs = Replicas(model, names, len(names) if parts is None else list(parts))(list(model.inputs))
+    return Model(list(model.inputs), outputs)

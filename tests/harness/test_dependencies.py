@@ -17,6 +17,7 @@ LIBRARY_ORDER = [
     "backend",
     "ops",
     "layers",
+    "parallel",
     "advice",
     "weights",
     "blocks",

@@ -18,6 +18,7 @@ def sessions():
         "tests",
         "lint",
         "golden",
+        "nightly",
         "table",
     }
 
