@@ -1,5 +1,6 @@
 """The only place that knows which Keras and which framework are installed."""
 
+from bert4keras3.backend.dataset import batched_dataset
 from bert4keras3.backend.flavour import FLAVOUR
 from bert4keras3.backend.functions import (
     Sinusoidal,
@@ -21,6 +22,7 @@ from bert4keras3.backend.selected import (
     K,
     Layer,
     Model,
+    batch_structure,
     build_child,
     dtype_name,
     framework,
@@ -42,6 +44,8 @@ __all__ = [
     "align",
     "apply_rotary_position_embeddings",
     "attention_normalize",
+    "batch_structure",
+    "batched_dataset",
     "build_child",
     "dtype_name",
     "flatten",

@@ -14,6 +14,7 @@ framework = "tensorflow"
 ops = ops_tf
 get_values = keras.backend.batch_get_value
 set_values = keras.backend.batch_set_value
+batch_structure = tuple if FLAVOUR == "tf_keras" else list
 
 
 def integer_shape(shape):

@@ -1,7 +1,8 @@
 """The names of the Keras that this process uses.
 
 `keras2` and `keras3` define what differs: `keras`, `framework`, `ops` (keras.ops or our functions of the same
-names), `Layer`, `build_child`, `dtype_name`, `weight_shape`, `get_values` and `set_values`.
+names), `Layer`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`
+and `batch_structure`, the type in which a generator hands over several arrays.
 """
 
 from importlib import import_module
@@ -19,6 +20,7 @@ Model = keras.models.Model
 get_custom_objects = keras.utils.get_custom_objects
 
 ops = flavour.ops
+batch_structure = flavour.batch_structure
 Layer = flavour.Layer
 build_child = flavour.build_child
 dtype_name = flavour.dtype_name

@@ -8,7 +8,7 @@ from bert4keras3.layers.gated_attention import GatedAttentionUnit
 from bert4keras3.layers.masks import CausalMask, UniLMMask
 from bert4keras3.layers.merging import Add, Concatenate1D
 from bert4keras3.layers.normalization import LayerNormalization, ScaleOffset
-from bert4keras3.layers.pooling import FirstToken, GlobalAveragePooling1D, GlobalMaxPooling1D
+from bert4keras3.layers.pooling import FirstToken, GlobalAveragePooling1D, GlobalMaxPooling1D, LastToken
 from bert4keras3.layers.positions import (
     PositionEmbedding,
     RelativePositionEmbedding,
@@ -26,6 +26,7 @@ __all__ = [
     "GatedAttentionUnit",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
+    "LastToken",
     "LayerNormalization",
     "MultiHeadAttention",
     "PositionEmbedding",
