@@ -18,7 +18,9 @@ class DataGenerator:
     """
 
     def __init__(self, data: Any, batch_size: int = 32, buffer_size: int | None = None):
-        """`data`: an iterable of samples, a sequence if it has a length; else it is shuffled in a buffer of `buffer_size` (1000 batches)."""
+        """`data`: a sequence of samples, or an iterable without a length, which is shuffled in a buffer of
+        `buffer_size` samples (None: 1000 batches).
+        """
         self.data, self.batch_size = data, batch_size
         self.steps = -(-len(data) // batch_size) if hasattr(data, "__len__") else None
         self.buffer_size = buffer_size or batch_size * 1000
