@@ -11,6 +11,7 @@ import itertools
 import numpy as np
 
 from parity.files import release_paths
+from parity.releases import BY_NAME
 
 
 def table_decoder(snippets, rtype, vocab_size=7, seed=0, use_states=False, **arguments):
@@ -66,7 +67,7 @@ def random_sample(snippets):
 def generation(snippets):
     """Texts that a small UniLM continues, as published scripts let it."""
     models = importlib.import_module(snippets.__name__.replace("snippets", "models"))
-    config_path, checkpoint_path = map(str, release_paths("google_bert"))
+    config_path, checkpoint_path = map(str, release_paths(BY_NAME["google_bert"]))
     model = models.build_transformer_model(config_path, checkpoint_path, application="unilm")
 
     class Continuation(snippets.AutoRegressiveDecoder):
