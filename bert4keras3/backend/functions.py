@@ -182,7 +182,9 @@ def attention_normalize(
         return ops.square(ops.relu(a)) / ops.maximum(keys, 1)
     if method == "softmax_plus":
         # short sequences keep the scale of 16 keys
-        return ops.softmax(a * (ops.log(ops.maximum(keys, 16)) / np.log(512)), axis=axis)
+        a = a * (ops.log(ops.maximum(keys, 16)) / np.log(512))
+        # Masked again: a product of large numbers and the same, compiled into one rounding, need not be equal.
+        return ops.softmax(sequence_masking(a, value=masked, bias=keep), axis=axis)
     raise ValueError(
         "attention_normalize: expected softmax, squared_relu or softmax_plus as the method, got %r"
         % (method,)

@@ -1,9 +1,11 @@
 """Keras 3 on TensorFlow, JAX or PyTorch."""
 
+import functools
 from types import SimpleNamespace
 
-import keras
 import numpy as np
+
+from bert4keras3.backend.keras3_saving import keras_with_our_model as keras
 
 framework = keras.config.backend()
 ops = keras.ops
@@ -54,6 +56,35 @@ def serializable(item):
     Names have the package before them, since some are those of Keras's own layers.
     """
     return keras.saving.register_keras_serializable("bert4keras3")(item)
+
+
+def operation(function):
+    """Decorator of a function of tensors that is called on the symbolic tensors of a model, as for its masks.
+
+    Tensors go by position, constants by keyword. There it becomes one node, which loads again in every file format; nodes of keras.ops do not load from HDF5.
+    """
+
+    class Node(keras.Operation):
+        def __init__(self, name=None, **constants):
+            super().__init__(name=name)
+            self.constants = constants
+
+        def call(self, *tensors):
+            return function(*tensors, **self.constants)
+
+        def get_config(self):
+            return dict(self.constants, name=self.name)
+
+    Node.__name__ = Node.__qualname__ = function.__name__.title().replace("_", "")
+    Node.__module__ = function.__module__
+    serializable(Node)
+
+    @functools.wraps(function)
+    def wrapped(*tensors, **constants):
+        symbolic = any(isinstance(tensor, keras.KerasTensor) for tensor in tensors)
+        return Node(**constants)(*tensors) if symbolic else function(*tensors, **constants)
+
+    return wrapped
 
 
 def build_child(layer, input_shape):

@@ -2,7 +2,7 @@
 
 `keras2` and `keras3` define what differs: `keras`, `framework`, `ops` (keras.ops or our functions of the same
 names), `Layer`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`, `serializable`,
-`get_available_gpus` and `remat`.
+`operation`, `get_available_gpus` and `remat`.
 """
 
 from importlib import import_module
@@ -27,5 +27,6 @@ weight_shape = flavour.weight_shape
 get_values = flavour.get_values
 set_values = flavour.set_values
 get_available_gpus = flavour.get_available_gpus
+operation = flavour.operation
 remat = flavour.remat
 serializable = flavour.serializable
