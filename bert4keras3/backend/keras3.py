@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from bert4keras3.backend.keras3_saving import keras_with_our_model as keras
+from bert4keras3.backend.keras3_model import add_metric
+from bert4keras3.backend.keras3_model import keras_with_our_model as keras
 
 framework = keras.config.backend()
 ops = keras.ops
@@ -23,21 +24,21 @@ class Layer(keras.layers.Layer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.supports_masking = True
-        self.added_metrics = SimpleNamespace()  # a dict would be closed for new ones once the layer is built
+        self.own_metrics = SimpleNamespace()  # a dict would be closed for new ones once the layer is built
 
     def add_loss(self, loss, inputs=None):
         """Add to the model's loss; inputs: what it is computed from, which matters on Keras 2."""
         super().add_loss(loss)
 
     def add_metric(self, value, name=None, aggregation="mean"):
-        """Show the mean of a tensor over the batches of an epoch."""
-        if not hasattr(self.added_metrics, name):
-            setattr(self.added_metrics, name, keras.metrics.Mean(name=name))
-        getattr(self.added_metrics, name).update_state(value)
+        """Show the mean of a tensor over the batches of an epoch; on JAX in models that are `backend.Model`."""
+        if not hasattr(self.own_metrics, name):
+            setattr(self.own_metrics, name, keras.metrics.Mean(name=name))
+        add_metric(getattr(self.own_metrics, name), value)
 
     @property
     def metrics(self):
-        return super().metrics + list(vars(self.added_metrics).values())
+        return super().metrics + list(vars(self.own_metrics).values())
 
     def compute_output_spec(self, inputs, **kwargs):
         if self.traced:

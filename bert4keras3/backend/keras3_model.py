@@ -1,4 +1,5 @@
-"""Saving on Keras 3 under any file name, as users of Keras 2 do: `model.save_weights("best_model.weights")`.
+"""keras.Model with what users of Keras 2 know: files of any name, `model.save_weights("best_model.weights")`, and
+layers that call `add_metric`.
 
 Keras 3 tells the format of a file by its name alone and refuses names that it does not know. Here a name that
 Keras knows goes to Keras as it is; any other file is written in Keras's own format and then renamed, and on
@@ -9,7 +10,7 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import h5py
 import keras
@@ -18,8 +19,60 @@ WEIGHTS_NAMES = (".weights.h5", ".weights.json", ".keras")
 MODEL_NAMES = (".keras", ".h5", ".hdf5")
 
 
-class Model(keras.Model):
-    """keras.Model whose files may have any name."""
+# The step that is being traced on JAX, if any: the values of its weights, the metrics that calls added.
+steps: list = []
+
+
+class JaxModel(keras.Model):
+    """Lets metrics be added in calls and use weights. Keras on JAX hands a step all numbers as arguments, but its
+    calls no metrics and its metrics no weights.
+    """
+
+    def train_step(self, state, data):
+        with self.traced(state):
+            return super().train_step(state, data)
+
+    def test_step(self, state, data):
+        with self.traced(state):
+            return super().test_step(state, data)
+
+    @contextmanager
+    def traced(self, state):
+        variables = list(zip(self.trainable_variables, state[0]))
+        variables += zip(self.non_trainable_variables, state[1])
+        steps.append(SimpleNamespace(variables=variables, added_metrics=[]))
+        try:
+            yield
+        finally:
+            steps.pop()
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        for step in steps[-1:]:
+            for metric, value in step.added_metrics:
+                metric.update_state(value)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        if not steps:
+            return super().compute_metrics(x, y, y_pred, sample_weight)
+        known = steps[-1].variables + [(variable, variable.value) for variable in self.metrics_variables]
+        with keras.StatelessScope(state_mapping=known) as scope:
+            results = super().compute_metrics(x, y, y_pred, sample_weight)
+        for variable in self.metrics_variables:
+            variable.assign(scope.get_current_value(variable))
+        return results
+
+
+def add_metric(metric, value):
+    """Update a metric in the call of a layer."""
+    if keras.config.backend() != "jax":
+        metric.update_state(value)
+    elif steps:
+        steps[-1].added_metrics.append((metric, value))
+
+
+class Model(JaxModel if keras.config.backend() == "jax" else keras.Model):  # type: ignore[misc]
+    """keras.Model whose files may have any name, and whose layers may call `add_metric`."""
 
     def save(self, filepath, overwrite=True, **kwargs):
         """Save the whole model: HDF5 under names that end in .h5 or .hdf5, else Keras's own format."""
