@@ -192,8 +192,8 @@ for _name, _model, _arguments in (
         )
 
 
-def draw_inputs() -> Dict[str, np.ndarray]:
-    random = np.random.RandomState(20)
+def draw_inputs(draw: int) -> Dict[str, np.ndarray]:
+    random = np.random.RandomState(20 + draw)
 
     def normal(*shape):
         return random.normal(size=shape).astype("float32")

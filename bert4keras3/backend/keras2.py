@@ -98,7 +98,8 @@ def remat(call, layer, inputs):
     """
     if getattr(layer, "dropout", None) is not None:
         return call(layer, inputs)
-    tensors = tf.nest.flatten(inputs)
+    # copies, as the gradient of a tensor that is an input twice would be counted twice
+    tensors = [tf.identity(tensor) for tensor in tf.nest.flatten(inputs)]
 
     @tf.custom_gradient
     def forward(*tensors):

@@ -35,19 +35,27 @@ LIBRARY = Library(
 )
 
 
-def numbered(prefix):
-    """Arrays prefix/0, prefix/1 …"""
-    found = []
-    while "%s/%d" % (prefix, len(found)) in ARRAYS:
-        found.append(ARRAYS["%s/%d" % (prefix, len(found))])
+def split(kind):
+    """{case: its arrays}, from one array that holds all end to end."""
+    found, place = {}, 0
+    for name in sorted(STORY["shapes"]):
+        found[name] = []
+        for shape in STORY["shapes"][name][kind]:
+            size = int(np.prod(shape))
+            found[name].append(ARRAYS[kind][place : place + size].reshape(shape))
+            place += size
+    assert place == len(ARRAYS[kind])
     return found
+
+
+WEIGHTS, OUTPUTS = split("weights"), split("outputs")
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_layer_computes_what_the_reference_does(name):
     case = STORY["cases"][name]
-    outputs = compute(LIBRARY, case, INPUTS, numbered(name + "/weight"))
-    goldens = numbered(name + "/output")
+    outputs = compute(LIBRARY, case, INPUTS, WEIGHTS[name])
+    goldens = OUTPUTS[name]
     assert len(outputs) == len(goldens) > 0
     for number, (output, golden, noise) in enumerate(zip(outputs, goldens, STORY["noise"][name])):
         assert output.shape == golden.shape
