@@ -78,7 +78,12 @@ def main():
         kept, drawn = doubles[name, 0]
         shapes[name] = {"outputs": [one.shape for one in kept], "weights": [one.shape for one in drawn]}
         noises[name] = [
-            rms([relative_noise(singles[name, draw][0][i], doubles[name, draw][0][i]) for draw in range(DRAWS)])
+            rms(
+                [
+                    relative_noise(singles[name, draw][0][i], doubles[name, draw][0][i])
+                    for draw in range(DRAWS)
+                ]
+            )
             * finite_rms(one, one)
             for i, one in enumerate(kept)
         ]
@@ -107,7 +112,9 @@ def finite_rms(values, golden):
 def relative_noise(single, double):
     """rms(float32 − float64) ÷ rms(float64)"""
     with np.errstate(invalid="ignore"):
-        return finite_rms(np.asarray(single, "float64") - double, double) / max(finite_rms(double, double), 1e-30)
+        return finite_rms(np.asarray(single, "float64") - double, double) / max(
+            finite_rms(double, double), 1e-30
+        )
 
 
 def describe_environment():

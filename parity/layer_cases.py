@@ -11,7 +11,9 @@ BATCH = LENGTH = 5  # equal, so that a (query, key, size) bias can come in as an
 SIZE, HEADS, TAGS, VARIANTS = 6, 2, 4, 8
 
 # all padding; length 1; left padding; token 0 in the middle; right padding
-MASK = np.array([[0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [0, 0, 1, 1, 1], [1, 1, 0, 1, 1], [1, 1, 1, 0, 0]], "float32")
+MASK = np.array(
+    [[0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [0, 0, 1, 1, 1], [1, 1, 0, 1, 1], [1, 1, 1, 0, 0]], "float32"
+)
 
 
 class Library(NamedTuple):
@@ -243,7 +245,8 @@ def compute(library: Library, case: Dict[str, Any], arrays: Dict[str, np.ndarray
     ]
     mask = library.keras.layers.Input(shape=(None,))
     given = [
-        mask_layer(library)([x, mask]) if name in case["masked"] else x for x, name in zip(inputs, case["inputs"])
+        mask_layer(library)([x, mask]) if name in case["masked"] else x
+        for x, name in zip(inputs, case["inputs"])
     ]
     outputs = made(given if len(given) > 1 else given[0], **case["call"])
     set_weights(made, weights)

@@ -12,7 +12,7 @@ framework = keras.config.backend()
 ops = keras.ops
 
 
-class Layer(keras.layers.Layer):
+class Layer(keras.layers.Layer):  # type: ignore[name-defined]
     """Base of our layers: passes masks on; `output_dtype` names the dtype of outputs that are not floats.
 
     `traced`: calls run once without numbers when a model is built, so that the metrics that they add are known.
@@ -62,7 +62,8 @@ def serializable(item):
 def operation(function):
     """Decorator of a function of tensors that is called on the symbolic tensors of a model, as for its masks.
 
-    Tensors go by position, constants by keyword. There it becomes one node, which loads again in every file format; nodes of keras.ops do not load from HDF5.
+    Tensors go by position, constants by keyword. There it becomes one node, which loads again in every file
+    format; nodes of keras.ops do not load from HDF5.
     """
 
     class Node(keras.Operation):

@@ -13,7 +13,9 @@ def batch_parts(x, parts):
     size = ops.shape(x)[0]
     if np.ndim(parts):
         # whole numbers, as the size may be symbolic
-        shares = [Fraction(sum(parts[:i]) / sum(parts)).limit_denominator(10000) for i in range(1, len(parts))]
+        shares = [
+            Fraction(sum(parts[:i]) / sum(parts)).limit_denominator(10000) for i in range(1, len(parts))
+        ]
         ends = [size * share.numerator // share.denominator for share in shares]
     else:
         ends = [-(-size // parts) * i for i in range(1, parts)]

@@ -100,6 +100,8 @@ class EfficientGlobalPointer(GlobalPointer):
         x = self.p_dense(inputs)
         q, k = self.rotate(x[..., ::2], x[..., 1::2])
         scores = ops.einsum("bjd,bkd->bjk", q, k) / self.head_size**0.5
-        bias = ops.transpose(self.q_dense(x), (0, 2, 1)) / 2  # (batch, 2 · heads, length), end and start by turns
+        bias = (
+            ops.transpose(self.q_dense(x), (0, 2, 1)) / 2
+        )  # (batch, 2 · heads, length), end and start by turns
         scores = ops.expand_dims(scores, 1) + ops.expand_dims(bias[:, ::2], 2)
         return self.mask_spans(scores + ops.expand_dims(bias[:, 1::2], 3), mask)

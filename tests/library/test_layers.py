@@ -63,7 +63,12 @@ ROWS = [
     ("CausalMask", dict(), [IDS], (5, 5)),
     ("UniLMMask", dict(), [IDS], (2, 5, 5)),
     ("GlobalPointer", dict(heads=3, head_size=4, tril_mask=False), [X], (2, 3, 5, 5)),
-    ("GlobalPointer", dict(heads=3, head_size=4, RoPE=False, use_bias=False, tril_mask=False), [X], (2, 3, 5, 5)),
+    (
+        "GlobalPointer",
+        dict(heads=3, head_size=4, RoPE=False, use_bias=False, tril_mask=False),
+        [X],
+        (2, 3, 5, 5),
+    ),
     ("EfficientGlobalPointer", dict(heads=3, head_size=4, tril_mask=False), [X], (2, 3, 5, 5)),
     ("ConditionalRandomField", dict(lr_multiplier=10), [X], (2, 5, 8)),
     ("MaximumEntropyMarkovModel", dict(), [X], (2, 5, 8)),

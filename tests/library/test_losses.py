@@ -188,7 +188,7 @@ def test_a_batch_is_split_and_joined_again():
     x = layers.Embedding(9, 3, mask_zero=True)(ids)
     parts = layers.BatchSplit([1, 2])(x)
     pooled = [layers.GlobalAveragePooling1D()(part) for part in parts]
-    whole, joined = Model(ids, [layers.GlobalAveragePooling1D()(x), layers.BatchConcat()(pooled)]).predict_on_batch(
-        IDS
-    )
+    whole, joined = Model(
+        ids, [layers.GlobalAveragePooling1D()(x), layers.BatchConcat()(pooled)]
+    ).predict_on_batch(IDS)
     np.testing.assert_array_equal(whole, joined)

@@ -111,7 +111,9 @@ def test_a_model_of_the_users_own_saves_under_any_name(tmp_path):
 
 def test_a_model_with_a_head_of_ours_loads(tmp_path):
     bert = build("roformer_v2")
-    model = keras.models.Model(bert.inputs, GlobalPointer(2, 4, tril_mask=False, RoPE=True)(bert.layers[-1].output))
+    model = keras.models.Model(
+        bert.inputs, GlobalPointer(2, 4, tril_mask=False, RoPE=True)(bert.layers[-1].output)
+    )
     path = str(tmp_path / "saved.h5")
     model.save(path)
     loaded = keras.models.load_model(path)
