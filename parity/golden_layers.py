@@ -76,7 +76,7 @@ def main():
     shapes, noises, outputs, weights = {}, {}, [], []
     for name in sorted(CASES):
         kept, drawn = doubles[name, 0]
-        shapes[name] = {"outputs": [one.shape for one in kept], "weights": [one.shape for one in drawn]}
+        shapes[name] = {"outputs": describe_shapes(kept), "weights": describe_shapes(drawn)}
         noises[name] = [
             rms(
                 [
@@ -101,6 +101,11 @@ def main():
             "sha256": sha256(GOLDENS / "layers.npz"),
         },
     )
+
+
+def describe_shapes(arrays):
+    """Shapes in short: "5 5 6"."""
+    return [" ".join(str(size) for size in one.shape) for one in arrays]
 
 
 def finite_rms(values, golden):

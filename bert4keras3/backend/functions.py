@@ -42,6 +42,8 @@ def root_mean_square(x, axis=None, keepdims=False):
 
 def get_activation(identifier: Union[None, str, dict, Callable]) -> Callable:
     """Activation function of a name: ours and the user's custom objects first, so that `set_gelu` holds."""
+    if isinstance(identifier, dict) and isinstance(identifier.get("config"), str):
+        identifier = identifier["config"]  # a function in a configuration since TensorFlow 2.13
     if isinstance(identifier, str) and identifier in get_custom_objects():
         return get_custom_objects()[identifier]
     return keras.activations.get(identifier)

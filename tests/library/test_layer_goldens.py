@@ -41,6 +41,7 @@ def split(kind):
     for name in sorted(STORY["shapes"]):
         found[name] = []
         for shape in STORY["shapes"][name][kind]:
+            shape = [int(size) for size in shape.split()]
             size = int(np.prod(shape))
             found[name].append(ARRAYS[kind][place : place + size].reshape(shape))
             place += size

@@ -36,6 +36,8 @@ def train(layer, count):
 def test_recomputed_layers_train_the_same(monkeypatch, name):
     monkeypatch.setattr(recompute, "do_recompute", True)
     base, arguments, count = LAYERS[name]
+    if "dropout" in name and keras.__name__ != "keras" and not hasattr(keras.utils, "set_random_seed"):
+        pytest.skip("this tf.keras has no call that fixes all random numbers")
     recomputed = type("Recomputed", (base,), {"call": recompute_grad(base.call)})
     weights = []
     for kind in (base, recomputed):
