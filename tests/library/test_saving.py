@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bert4keras3.backend import get_values, keras, ops
+from bert4keras3.backend.flavour import installed_version
 from bert4keras3.layers import Dense, GlobalPointer, Input
 from bert4keras3.models import build_transformer_model
 
@@ -39,9 +40,13 @@ MODELS = {
     "t5-tied": dict(model="t5"),
     "gau_alpha": dict(model="gau_alpha", hidden_act="swish", attention_key_size=4),
 }
-FILES = [(name, ".h5") for name in sorted(MODELS)]
+# tf.keras 2.13 to 2.15 cannot read from HDF5 what its own Dense writes of an activation that is not its own
+ENDINGS = (
+    [".h5", ".keras"] if IS_KERAS_3 else [".keras"] if installed_version("keras") >= (2, 13) else [".h5"]
+)
+FILES = [(name, ending) for ending in ENDINGS for name in sorted(MODELS)]
 if IS_KERAS_3:
-    FILES += [(name, ".keras") for name in sorted(MODELS)] + [("bert", ".model")]
+    FILES.append(("bert", ".model"))
 
 
 def build(name):
@@ -114,7 +119,7 @@ def test_a_model_with_a_head_of_ours_loads(tmp_path):
     model = keras.models.Model(
         bert.inputs, GlobalPointer(2, 4, tril_mask=False, RoPE=True)(bert.layers[-1].output)
     )
-    path = str(tmp_path / "saved.h5")
+    path = str(tmp_path / ("saved" + ENDINGS[-1]))
     model.save(path)
     loaded = keras.models.load_model(path)
     np.testing.assert_array_equal(outputs_of(model)[0], outputs_of(loaded)[0])
