@@ -2,8 +2,8 @@
 
 `keras2` and `keras3` define what differs: `keras`, `framework`, `ops` (keras.ops or our functions of the same
 names), `Layer`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`, `serializable`,
-`get_available_gpus`, `remat`, `device_scope`, `spread_batches` and `batch_structure`, the type in which a generator
-hands over several arrays.
+`operation`, `get_available_gpus`, `remat`, `device_scope`, `spread_batches` and `batch_structure`, the type in which
+a generator hands over several arrays.
 """
 
 from importlib import import_module
@@ -29,6 +29,7 @@ weight_shape = flavour.weight_shape
 get_values = flavour.get_values
 set_values = flavour.set_values
 get_available_gpus = flavour.get_available_gpus
+operation = flavour.operation
 remat = flavour.remat
 device_scope = flavour.device_scope
 spread_batches = flavour.spread_batches
