@@ -228,4 +228,5 @@ def golden(session: nox.Session) -> None:
         harness(session, python, f"parity.golden_{oracle.name}", *session.posargs, **oracle.variables)
     if not session.posargs:
         python = pairing_environment(session, "reference")
-        harness(session, python, "parity.golden_tokenizers", **BY_NAME["reference"].variables)
+        for golden in ("tokenizers", "layers", "hdf5"):
+            harness(session, python, f"parity.golden_{golden}", **BY_NAME["reference"].variables)
