@@ -50,7 +50,33 @@ class TokenPositions(Layer):
         return config
 
 
-class PositionEmbedding(TokenPositions):
+class PositionTable(Layer):
+    """Base of layers that look positions up in weights: `embeddings`, (input_dim, output_dim)."""
+
+    def __init__(self, input_dim, embeddings_initializer, **kwargs):
+        super(PositionTable, self).__init__(**kwargs)
+        self.input_dim = input_dim
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+
+    def build(self, input_shape):
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.input_dim, self.output_dim),
+            initializer=self.embeddings_initializer,
+        )
+        self.built = True
+
+    def get_config(self):
+        config = super(PositionTable, self).get_config()
+        config.update(
+            input_dim=self.input_dim,
+            output_dim=self.output_dim,
+            embeddings_initializer=keras.initializers.serialize(self.embeddings_initializer),
+        )
+        return config
+
+
+class PositionEmbedding(PositionTable, TokenPositions):
     """Trained position embeddings, of `input_dim` positions.
 
     `hierarchical`: True (alpha 0.4) or alpha, lets the table of n rows serve n² positions:
@@ -67,18 +93,15 @@ class PositionEmbedding(TokenPositions):
         custom_position_ids=False,
         **kwargs,
     ):
-        super(PositionEmbedding, self).__init__(output_dim, merge_mode, custom_position_ids, **kwargs)
-        self.input_dim = input_dim
-        self.hierarchical = hierarchical
-        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
-
-    def build(self, input_shape):
-        self.embeddings = self.add_weight(
-            name="embeddings",
-            shape=(self.input_dim, self.output_dim),
-            initializer=self.embeddings_initializer,
+        super(PositionEmbedding, self).__init__(
+            input_dim,
+            embeddings_initializer,
+            output_dim=output_dim,
+            merge_mode=merge_mode,
+            custom_position_ids=custom_position_ids,
+            **kwargs,
         )
-        self.built = True
+        self.hierarchical = hierarchical
 
     def call(self, inputs, mask=None):
         if self.custom_position_ids:
@@ -105,11 +128,7 @@ class PositionEmbedding(TokenPositions):
 
     def get_config(self):
         config = super(PositionEmbedding, self).get_config()
-        config.update(
-            input_dim=self.input_dim,
-            hierarchical=self.hierarchical,
-            embeddings_initializer=keras.initializers.serialize(self.embeddings_initializer),
-        )
+        config.update(hierarchical=self.hierarchical)
         return config
 
 
@@ -127,25 +146,15 @@ class SinusoidalPositionEmbedding(TokenPositions):
         return merge_positions(x, sinusoidal_embeddings(position_ids, self.output_dim), self.merge_mode)
 
 
-class RelativePositionEmbedding(Layer):
+class RelativePositionEmbedding(PositionTable):
     """A vector for each distance from query to key, cut at both ends: https://arxiv.org/abs/1803.02155
 
     Inputs: [query, key], of which only the lengths count. Output: (query, key, output_dim).
     """
 
     def __init__(self, input_dim, output_dim, embeddings_initializer="zeros", **kwargs):
-        super(RelativePositionEmbedding, self).__init__(**kwargs)
-        self.input_dim = input_dim
+        super(RelativePositionEmbedding, self).__init__(input_dim, embeddings_initializer, **kwargs)
         self.output_dim = output_dim
-        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
-
-    def build(self, input_shape):
-        self.embeddings = self.add_weight(
-            name="embeddings",
-            shape=(self.input_dim, self.output_dim),
-            initializer=self.embeddings_initializer,
-        )
-        self.built = True
 
     def call(self, inputs, mask=None):
         return ops.take(self.embeddings, self.compute_position_ids(inputs), axis=0)
@@ -167,15 +176,6 @@ class RelativePositionEmbedding(Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0][1], input_shape[1][1], self.output_dim)
-
-    def get_config(self):
-        config = super(RelativePositionEmbedding, self).get_config()
-        config.update(
-            input_dim=self.input_dim,
-            output_dim=self.output_dim,
-            embeddings_initializer=keras.initializers.serialize(self.embeddings_initializer),
-        )
-        return config
 
 
 class RelativePositionEmbeddingT5(RelativePositionEmbedding):
