@@ -4,6 +4,9 @@ import numpy as np
 
 LAYER_SAMPLE = 96
 GRADIENT_SAMPLE = 32
+# Errors in gradients of real weights are heavy-tailed: 32 of 147456 numbers showed a ratio of 4.0 where all of them
+# have 1.4; 512 show 1.5.
+LARGE_GRADIENT, LARGE_GRADIENT_SAMPLE = 16384, 512
 OUTPUT_SAMPLE = 2048
 
 
@@ -17,12 +20,15 @@ def sample(array, limit):
 
 def sample_arrays(arrays):
     """A record or golden with its layers and gradients sampled; outputs stay whole."""
-    limits = {"layer": LAYER_SAMPLE, "gradient": GRADIENT_SAMPLE}
-    sampled = {}
-    for name, value in arrays.items():
-        kind = name.split("/")[1] if "/" in name else ""
-        sampled[name] = sample(value, limits[kind]) if kind in limits else value
-    return sampled
+
+    def limit(name, value):
+        kind = name.split("/")[1]
+        if kind == "gradient":
+            return GRADIENT_SAMPLE if value.size <= LARGE_GRADIENT else LARGE_GRADIENT_SAMPLE
+        return LAYER_SAMPLE if kind == "layer" else None
+
+    limits = {name: limit(name, value) for name, value in arrays.items()}
+    return {name: sample(value, limits[name]) if limits[name] else value for name, value in arrays.items()}
 
 
 def sample_output(array, tokens):
