@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import re
 import string
+import sys
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 from bert4keras3.snippets import (
@@ -221,6 +223,11 @@ class Tokenizer(TokenizerBase):
         vocabulary: Any = (
             load_vocab(token_dict) if isinstance(token_dict, (str, os.PathLike)) else token_dict
         )  # {token: id}
+        if not isinstance(vocabulary, dict):
+            raise TypeError(
+                f"token_dict expected {{token: id}} or the path of a vocabulary, got {type(vocabulary).__name__}; "
+                "load_vocab(…, simplified=True) gives two things, the first of them"
+            )
         self._do_lower_case, self._word_maxlen = do_lower_case, word_maxlen
         self._token_dict = vocabulary
         self._token_dict_inv = {i: token for token, i in vocabulary.items()}
@@ -228,6 +235,7 @@ class Tokenizer(TokenizerBase):
         self._ignored = Memo(self._is_ignored)
         self._kinds = Memo(self._classify)
         self._spacing = Memo(self._space_out)
+        self._spacing_without_marks = Memo(self._space_out_but_marks)
         self._longest_token = Memo(self._measure_tokens)
         for name in ("pad", "unk", "mask", "start", "end"):
             token = getattr(self, "_token_" + name)
@@ -242,6 +250,15 @@ class Tokenizer(TokenizerBase):
         if token_id is None:
             raise ValueError(f"token {token!r} is not in the vocabulary, which has no {self._token_unk}")
         return token_id
+
+    def tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
+        """The id of each token, as `token_to_id` gives it."""
+        tokens = list(tokens)
+        unknown = getattr(self, "_token_unk_id", None)
+        ids: list[Any] = list(map(self._token_dict.get, tokens, repeat(unknown)))
+        if type(self).token_to_id is not Tokenizer.token_to_id or (unknown is None and None in ids):
+            return super().tokens_to_ids(tokens)
+        return ids
 
     def id_to_token(self, i: int) -> str:
         """The token of an id; KeyError for an id that no token has."""
@@ -312,23 +329,38 @@ class Tokenizer(TokenizerBase):
 
     def _tokenize(self, text: str, pre_tokenize: bool = True) -> list[str]:
         """Text → tokens. Words from the user's `pre_tokenize` that are in the vocabulary are left whole."""
-        if self._do_lower_case:
-            text = lowercase_and_normalize(text)
-        cuts: Iterable[list[str]]
+        tokens: list[str] = []
         if pre_tokenize and self._pre_tokenize is not None:
-            words = self._pre_tokenize(text)
-            cuts = ([word] if word in self._token_dict else self._tokenize(word, False) for word in words)
-        else:
-            cuts = map(self._word_piece_tokenize, text.translate(self._spacing).split())
-        return [token for tokens in cuts for token in tokens]
+            for word in self._pre_tokenize(lowercase_and_normalize(text) if self._do_lower_case else text):
+                tokens += [word] if word in self._token_dict else self._tokenize(word, False)
+            return tokens
+
+        spacing = self._spacing
+        if self._do_lower_case:  # as in lowercase_and_normalize, but with one pass less over the text
+            text, spacing = text.lower(), self._spacing_without_marks
+            if not text.isascii():
+                text = unicodedata.normalize("NFD", text)
+        # Most words need no cutting: one character, or a token as they are. An override is asked about all.
+        asked = type(self)._word_piece_tokenize is not Tokenizer._word_piece_tokenize
+        whole_words: Any = () if asked else self._token_dict
+        cut: dict[str, list[str]] = {}  # of this text alone, as the vocabulary may change before the next
+        for word in text.translate(spacing).split():
+            if word in whole_words or len(word) == 1 and not asked:
+                tokens.append(word)
+            else:
+                if word not in cut:
+                    cut[word] = self._word_piece_tokenize(word)
+                tokens += cut[word]
+        return tokens
 
     def _word_piece_tokenize(self, word: str) -> list[str]:
         """The longest token that the word begins with, then the longest ##token, …; stuck: [word]."""
         vocabulary = self._token_dict
-        if len(word) == 1 or word in vocabulary or len(word) > self._word_maxlen:
+        if word in vocabulary or len(word) > self._word_maxlen:
             return [word]
 
-        longest = self._longest_token[len(vocabulary)]
+        last = next(reversed(vocabulary), None) if sys.version_info >= (3, 8) else None
+        longest = self._longest_token[len(vocabulary), last]
         tokens, prefix, start = [], "", 0
         while start < len(word):
             for end in range(min(len(word), start + longest), start, -1):
@@ -341,8 +373,10 @@ class Tokenizer(TokenizerBase):
             prefix, start = "##", end
         return tokens
 
-    def _measure_tokens(self, vocab_size: int) -> int:
-        """Characters of the longest token; asked anew for each size, as users add tokens to `_token_dict`."""
+    def _measure_tokens(self, state: Any) -> int:
+        """Characters of the longest token; asked anew for each number of tokens and each last one, as users add
+        tokens to `_token_dict`, or put some in the place of others.
+        """
         return max(map(len, self._token_dict), default=0)
 
     def _classify(self, ch: str) -> str:
@@ -366,6 +400,10 @@ class Tokenizer(TokenizerBase):
             return f" {ch} "
         return {"space": " ", "ignored": None, "letter": code}[kind]
 
+    def _space_out_but_marks(self, code: int) -> str | int | None:
+        """As `_space_out`, but nothing for a non-spacing mark."""
+        return None if unicodedata.category(chr(code)) == "Mn" else self._spacing[code]
+
     @staticmethod
     def stem(token: str) -> str:
         """A token without the ## of a piece that continues a word."""
@@ -377,7 +415,7 @@ class Tokenizer(TokenizerBase):
 
     @staticmethod
     def _is_punctuation(ch: str) -> bool:
-        """True for a token that no text is cut into: several characters, CJK or punctuation in them."""
+        """True for the punctuation of any script, and for every symbol of ASCII."""
         return ch in PUNCTUATION or unicodedata.category(ch)[0] == "P"
 
     @staticmethod

@@ -1,7 +1,8 @@
 """What bert4keras 0.11.5 computes with its tokenizers and snippets, for the library's tests in every pairing.
 
 In the environment of the reference, by `nox -s golden`: `python -m parity.golden_tokenizers`. It writes
-`goldens/tokenizers.json` and `goldens/snippets.json`, which hold the cases too: the tests need nothing else.
+`goldens/tokenizers.json` and `goldens/snippets.json`, which hold the cases too: the tests need nothing else;
+and `goldens/snippet_scenarios.json`, what the programs of `snippet_scenarios` give.
 `goldens/vocab.txt` has 576 entries of Google's uncased BERT vocabulary (Apache-2.0), in its order, most of
 them pieces of the texts below, and four Chinese words as WoBERT has them. All characters here have had
 their Unicode category since Unicode 11, the data of Python 3.7.
@@ -15,6 +16,8 @@ import unicodedata
 from pathlib import Path
 
 import numpy as np
+
+from parity.snippet_scenarios import SCENARIOS
 
 GOLDENS = Path(__file__).resolve().parent / "goldens"
 
@@ -225,6 +228,7 @@ def main():
     provenance = describe_environment()
     write_golden("tokenizers.json", provenance, compute_tokenizer_cases())
     write_golden("snippets.json", provenance, compute_snippet_cases())
+    write_golden("snippet_scenarios.json", provenance, compute_snippet_scenarios())
 
 
 def describe_environment():
@@ -284,6 +288,14 @@ def compute_snippet_cases():
             if name == "truncate_sequences":
                 case["left"] = arguments[2:]
             yield case
+
+
+def compute_snippet_scenarios():
+    """Dicts with the `scenario` and what it `returned`."""
+    import bert4keras.snippets
+
+    for name, scenario in SCENARIOS.items():
+        yield {"scenario": name, "returned": scenario(bert4keras.snippets)}
 
 
 def outcome(function, *arguments, **keywords):

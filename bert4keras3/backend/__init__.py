@@ -1,5 +1,6 @@
 """The only place that knows which Keras and which framework are installed."""
 
+from bert4keras3.backend.dataset import batched_dataset
 from bert4keras3.backend.flavour import FLAVOUR
 from bert4keras3.backend.functions import (
     Sinusoidal,
@@ -31,6 +32,7 @@ from bert4keras3.backend.selected import (
     K,
     Layer,
     Model,
+    batch_structure,
     build_child,
     device_scope,
     dtype_name,
@@ -58,6 +60,8 @@ __all__ = [
     "apply_rotary_position_embeddings",
     "attention_normalize",
     "batch_gather",
+    "batch_structure",
+    "batched_dataset",
     "build_child",
     "divisible_temporal_padding",
     "do_recompute",

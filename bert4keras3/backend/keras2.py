@@ -15,6 +15,7 @@ ops = ops_tf
 get_custom_objects = keras.utils.get_custom_objects
 get_values = keras.backend.batch_get_value
 set_values = keras.backend.batch_set_value
+batch_structure = tuple if FLAVOUR == "tf_keras" else list
 
 
 def integer_shape(shape):

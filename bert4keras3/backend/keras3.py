@@ -7,6 +7,7 @@ import numpy as np
 
 framework = keras.config.backend()
 ops = keras.ops
+batch_structure = tuple
 
 
 class Layer(keras.layers.Layer):

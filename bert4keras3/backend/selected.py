@@ -2,7 +2,7 @@
 
 `keras2` and `keras3` define what differs: `keras`, `framework`, `ops` (keras.ops or our functions of the same
 names), `Layer`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`, `serializable`,
-`get_available_gpus` and `remat`.
+`get_available_gpus`, `remat` and `batch_structure`, the type in which a generator hands over several arrays.
 """
 
 from importlib import import_module
@@ -20,6 +20,7 @@ Model = keras.models.Model
 get_custom_objects = keras.utils.get_custom_objects
 
 ops = flavour.ops
+batch_structure = flavour.batch_structure
 Layer = flavour.Layer
 build_child = flavour.build_child
 dtype_name = flavour.dtype_name

@@ -11,7 +11,7 @@ from bert4keras3.layers.masks import CausalMask, UniLMMask
 from bert4keras3.layers.merging import Add, Concatenate1D
 from bert4keras3.layers.normalization import LayerNormalization, ScaleOffset
 from bert4keras3.layers.pointers import EfficientGlobalPointer, GlobalPointer
-from bert4keras3.layers.pooling import FirstToken, GlobalAveragePooling1D, GlobalMaxPooling1D
+from bert4keras3.layers.pooling import FirstToken, GlobalAveragePooling1D, GlobalMaxPooling1D, LastToken
 from bert4keras3.layers.positions import (
     PositionEmbedding,
     RelativePositionEmbedding,
@@ -35,6 +35,7 @@ __all__ = [
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
     "GlobalPointer",
+    "LastToken",
     "LayerNormalization",
     "Loss",
     "MaximumEntropyMarkovModel",

@@ -16,6 +16,13 @@ class FirstToken(Layer):
         return (input_shape[0],) + tuple(input_shape[2:])
 
 
+class LastToken(FirstToken):
+    """The vector of the last token, padding or not: (batch, length, size) → (batch, size)."""
+
+    def call(self, inputs, mask=None):
+        return inputs[:, -1]
+
+
 class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):
     """Mean over the tokens that are not masked."""
 

@@ -3,10 +3,12 @@
 import copy
 import json
 import pickle
+import random
 import re
 import subprocess
 import sys
 import types
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -148,6 +150,77 @@ def test_unknown_token_without_unk_raises():
         tokenizer.encode("a c")
 
 
+@pytest.mark.parametrize("token_dict", [({"a": 0}, [0]), ["a", "b"], None])
+def test_vocabulary_of_another_type_is_refused(token_dict):
+    with pytest.raises(TypeError, match=type(token_dict).__name__ + ".*simplified"):
+        Tokenizer(token_dict)
+
+
+def test_missing_vocabulary_is_named():
+    with pytest.raises(FileNotFoundError, match="nowhere.txt"):
+        Tokenizer("nowhere.txt")
+
+
+# Any text, against the rules written out one character at a time
+
+SPANS = [(0x20, 0x7F), (0, 0x250), (0x300, 0x600), (0x4E00, 0xA000), (0x2000, 0x3100), (0xD7F0, 0x110000)]
+
+
+def random_text(source):
+    spans = source.choices(SPANS, k=source.randrange(60))
+    return "".join(chr(source.randrange(*span)) for span in spans)
+
+
+def cut_by_the_rules(tokenizer, text):
+    """Words, each character by itself, then the longest token at each place."""
+    if tokenizer._do_lower_case:
+        text = unicodedata.normalize("NFD", text.lower())
+        text = "".join(ch for ch in text if unicodedata.category(ch) != "Mn")
+    words = [""]
+    for ch in text:
+        if tokenizer._is_cjk_character(ch) or tokenizer._is_punctuation(ch):
+            words += [ch, ""]
+        elif tokenizer._is_space(ch):
+            words.append("")
+        elif ch not in "\0\ufffd" and not tokenizer._is_control(ch):
+            words[-1] += ch
+    words = " ".join(words).split()  # str knows more kinds of space
+    return [token for word in words for token in pieces_by_the_rules(tokenizer, word)]
+
+
+def pieces_by_the_rules(tokenizer, word):
+    tokens = []
+    while sum(len(tokenizer.stem(token)) for token in tokens) < len(word):
+        rest = word[sum(len(tokenizer.stem(token)) for token in tokens) :]
+        rest = "##" + rest if tokens else rest
+        known = [
+            token for token in tokenizer._token_dict if rest.startswith(token) and token not in ("", "##")
+        ]
+        if not known or tokens and not max(known, key=len).startswith("##"):
+            return [word]
+        tokens.append(max(known, key=len))
+    return tokens
+
+
+@pytest.mark.parametrize("do_lower_case", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_random_text_is_cut_by_the_rules(do_lower_case, seed):
+    letters = "abcdefghij\u0430\u0431\u0432\u00e9\u4e2d\u56fd,."
+    words = (
+        ["[UNK]"]
+        + list(letters)
+        + ["##" + ch for ch in letters]
+        + ["ab", "##cd", "abc", "##fgh", "\u4e2d\u56fd"]
+    )
+    tokenizer = Tokenizer(numbered(words), do_lower_case=do_lower_case, token_start=None, token_end=None)
+    source = random.Random(seed)
+    for _ in range(20):
+        text = random_text(source) + "".join(source.choices(letters + " ", k=20))
+        tokens = cut_by_the_rules(tokenizer, text)
+        assert tokenizer.tokenize(text) == tokens, ascii(text)
+        assert tokenizer.encode(text)[0] == [tokenizer.token_to_id(token) for token in tokens]
+
+
 # What users touch and override
 
 
@@ -249,6 +322,28 @@ def test_token_added_later_is_found():
     assert tokenizer.tokenize("abcdefghi") == ["abcdefghi"]
     words["##bcdefghi"] = 3
     assert tokenizer.tokenize("abcdefghi") == ["a", "##bcdefghi"]
+
+
+def test_longer_token_in_the_place_of_another_is_found():
+    words = numbered(["[UNK]", "a", "##b", "[unused1]"])
+    tokenizer = Tokenizer(words, token_start=None, token_end=None)
+    assert tokenizer.tokenize("abcdefghijklmnop") == ["abcdefghijklmnop"]
+    words["##bcdefghijklmnop"] = words.pop("[unused1]")
+    if sys.version_info >= (3, 8):
+        assert tokenizer.tokenize("abcdefghijklmnop") == ["a", "##bcdefghijklmnop"]
+
+
+def test_overridden_methods_are_asked_about_every_word():
+    class Shouting(Tokenizer):
+        def _word_piece_tokenize(self, word):
+            return [word.upper()]
+
+        def token_to_id(self, token):
+            return len(token)
+
+    tokenizer = Shouting(numbered(["[UNK]", "ab", "c", "AB"]), token_start=None, token_end=None)
+    assert tokenizer.tokenize("ab c d") == ["AB", "C", "D"]
+    assert tokenizer.encode("ab c d")[0] == [2, 1, 1]
 
 
 def test_pre_tokenize_sees_lower_case_and_keeps_words_of_the_vocabulary():

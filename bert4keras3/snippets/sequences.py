@@ -1,39 +1,11 @@
-"""Helpers that users' scripts import: text, padding, truncation, common parts of sequences.
-
-NumPy and the standard library only, no framework. Results are those of bert4keras 0.11.5; where it crashes or
-is wrong, the docstring says what happens here.
-"""
+"""Sequences: padding, truncation, what two of them have in common."""
 
 from __future__ import annotations
 
-import functools
-import re
-import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-
-# Full-width forms of the printable ASCII characters, and the ideographic space.
-HALF_WIDTH = dict(zip(range(0xFF01, 0xFF5F), range(0x21, 0x7F)))
-HALF_WIDTH[0x3000] = 0x20
-
-
-class Memo(dict):
-    """A dict that computes a missing value once, from its key; `str.translate` takes one as its table."""
-
-    def __init__(self, compute: Callable[[Any], Any]):
-        super().__init__()
-        self.compute = compute
-
-    def __missing__(self, key: Any) -> Any:
-        value = self[key] = self.compute(key)
-        return value
-
-
-def is_string(s: Any) -> bool:
-    """True for a `str`; bytes are not one."""
-    return isinstance(s, str)
 
 
 def is_one_of(x: Any, ys: Iterable[Any]) -> bool:
@@ -45,62 +17,6 @@ def to_array(*args: Any) -> np.ndarray | list[np.ndarray]:
     """One argument → its array; several (or none) → the list of their arrays."""
     arrays = [np.array(argument) for argument in args]
     return arrays[0] if len(arrays) == 1 else arrays
-
-
-def convert_to_unicode(text: str | bytes, encoding: str = "utf-8", errors: str = "ignore") -> str:
-    """Bytes decoded; anything else as it is."""
-    return text.decode(encoding, errors) if isinstance(text, bytes) else text
-
-
-# Two names since Python 2, where they went opposite ways.
-convert_to_str = convert_to_unicode
-
-
-def strQ2B(ustring: str) -> str:
-    """Full-width characters → their half-width forms (the reference raises NameError on Python 3)."""
-    return ustring.translate(HALF_WIDTH)
-
-
-def string_matching(s: str, keywords: Iterable[str]) -> bool:
-    """True if at least one of `keywords`, regular expressions, is found in `s`."""
-    return any(re.search(keyword, s) for keyword in keywords)
-
-
-def _unless_nonspacing(code: int) -> Any:
-    return None if unicodedata.category(chr(code)) == "Mn" else code
-
-
-_WITHOUT_MARKS = Memo(_unless_nonspacing)
-
-
-def lowercase_and_normalize(text: str) -> str:
-    """Lower case → canonical decomposition (NFD) → without non-spacing marks: 'É' → 'e'."""
-    text = text.lower()
-    if text.isascii():
-        return text
-    return unicodedata.normalize("NFD", text).translate(_WITHOUT_MARKS)
-
-
-def text_segmentate(
-    text: str, maxlen: int, seps: Sequence[str] = "\n", strips: str | None = None
-) -> list[str]:
-    """Cut `text` into pieces of about `maxlen` characters, at the first of `seps`, then at finer ones.
-
-    Each piece is stripped of white space, then of the characters `strips`. A piece in which no separator is
-    left may be longer.
-    """
-    text = text.strip().strip(strips)
-    if not seps or len(text) <= maxlen:
-        return [text]
-
-    separator, finer = seps[0], seps[1:]
-    chunks = [""]
-    for piece in text.split(separator):
-        if chunks[-1] and piece and len(chunks[-1]) + len(piece) >= maxlen:
-            chunks.append("")
-        chunks[-1] += piece + separator
-    chunks[-1] = chunks[-1][: -len(separator)]
-    return [short for chunk in chunks if chunk for short in text_segmentate(chunk, maxlen, finer, strips)]
 
 
 def sequence_padding(
@@ -182,44 +98,6 @@ def truncate_sequences(maxlen: int, indices: int | Sequence[int], *sequences: li
     return [sequence for sequence, _ in pairs]
 
 
-def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
-    """exp(x) ÷ its sum along `axis`, finite for large scores; same shape as `x`."""
-    x = np.asarray(x)
-    x = np.exp(x - x.max(axis=axis, keepdims=True))
-    return x / x.sum(axis=axis, keepdims=True)
-
-
-def insert_arguments(**arguments: Any) -> Callable:
-    """Decorate `__init__`: these keyword arguments, or defaults, become attributes and do not reach it."""
-
-    def decorate(method: Callable) -> Callable:
-        @functools.wraps(method)
-        def wrapper(self, *args, **kwargs):
-            for name, default in arguments.items():
-                setattr(self, name, kwargs.pop(name, default))
-            return method(self, *args, **kwargs)
-
-        return wrapper
-
-    return decorate
-
-
-def delete_arguments(*arguments: str) -> Callable:
-    """Decorate `__init__`: these keyword arguments are unknown to it; a call with one raises TypeError."""
-
-    def decorate(method: Callable) -> Callable:
-        @functools.wraps(method)
-        def wrapper(self, *args, **kwargs):
-            for name in arguments:
-                if name in kwargs:
-                    raise TypeError(f"{type(self).__name__} got an unexpected keyword argument {name!r}")
-            return method(self, *args, **kwargs)
-
-        return wrapper
-
-    return decorate
-
-
 def longest_common_substring(
     source: Sequence[Any], target: Sequence[Any]
 ) -> tuple[int, tuple[int, int, int, int]]:
@@ -264,29 +142,3 @@ def longest_common_subsequence(
         else:
             i -= 1
     return len(pairs), pairs[::-1]
-
-
-def orthogonally_resize(a: np.ndarray, new_shape: Sequence[int], window: int = 2) -> np.ndarray:
-    """Resize weights to `new_shape`, keeping their norm: an axis is cut, or grows by repeating its rows.
-
-    A growing axis repeats each group of `window` rows ⌈new ÷ old⌉ times, then is cut. An array that is all 0
-    stays so (NaN in the reference). Raises ValueError if the numbers of axes differ, or a growing axis is not
-    a multiple of `window`.
-    """
-    a = np.asarray(a)
-    if a.ndim != len(new_shape):
-        raise ValueError(f"orthogonally_resize: expected {a.ndim} axes in new_shape, got {new_shape!r}")
-    rows = []
-    for old, new in zip(a.shape, new_shape):
-        index = np.arange(new)
-        if new > old:
-            if old == 0 or old % window:
-                raise ValueError(
-                    f"orthogonally_resize: to grow, an axis is expected in groups of {window}, got {old}"
-                )
-            repeats = -(-new // old)
-            index = index // (window * repeats) * window + index % window
-        rows.append(index)
-    resized = a[np.ix_(*rows)]
-    norm = np.linalg.norm(resized)
-    return resized / norm * np.linalg.norm(a) if norm else resized / 1

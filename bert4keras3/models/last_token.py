@@ -1,0 +1,25 @@
+"""The model that a decoder asks at each step: the outputs of another one, at the last token."""
+
+import numpy as np
+
+from bert4keras3.backend import Model
+from bert4keras3.layers import LastToken
+
+
+class LastTokenModel(Model):
+    """A model for many small predictions: rows that fit into one batch go without Keras's loop over batches."""
+
+    def predict(self, x, batch_size=None, verbose=0, **kwargs):
+        """As in Keras, but silent by default."""
+        first = x[0] if isinstance(x, (list, tuple)) and x else x
+        if not kwargs and isinstance(first, np.ndarray) and len(first) <= (batch_size or 32):
+            return self.predict_on_batch(x)
+        return super(LastTokenModel, self).predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+
+
+def last_token_model(model):
+    """Outputs (batch, length, …) of `model` → a model with the same weights and outputs (batch, …)."""
+    inputs, outputs = list(model.inputs), [LastToken()(output) for output in model.outputs]
+    return LastTokenModel(
+        inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0]
+    )

@@ -1,0 +1,66 @@
+"""Helpers that users' scripts import: text, padding, batches, decoding, parallel work.
+
+NumPy and the standard library only; Keras is imported by the few functions that need it, when they run. Results
+are those of bert4keras 0.11.5; where it crashes or is wrong, the docstring says what happens here.
+"""
+
+from bert4keras3.snippets.arguments import delete_arguments, insert_arguments
+from bert4keras3.snippets.arrays import orthogonally_resize, softmax
+from bert4keras3.snippets.data_generator import DataGenerator
+from bert4keras3.snippets.decoding import AutoRegressiveDecoder
+from bert4keras3.snippets.files import open
+from bert4keras3.snippets.memo import Memo
+from bert4keras3.snippets.parallel import parallel_apply, parallel_apply_generator
+from bert4keras3.snippets.sequences import (
+    is_one_of,
+    longest_common_subsequence,
+    longest_common_substring,
+    sequence_padding,
+    to_array,
+    truncate_sequences,
+)
+from bert4keras3.snippets.text import (
+    convert_to_str,
+    convert_to_unicode,
+    is_string,
+    lowercase_and_normalize,
+    string_matching,
+    strQ2B,
+    text_segmentate,
+)
+from bert4keras3.snippets.viterbi import ViterbiDecoder
+from bert4keras3.snippets.web_serving import WebServing
+
+# On Python 2, importing it made lists print their Chinese; scripts still do, and here they print it anyway.
+uniout = None
+is_py2 = False
+
+__all__ = [
+    "AutoRegressiveDecoder",
+    "DataGenerator",
+    "Memo",
+    "ViterbiDecoder",
+    "WebServing",
+    "convert_to_str",
+    "convert_to_unicode",
+    "delete_arguments",
+    "insert_arguments",
+    "is_one_of",
+    "is_py2",
+    "is_string",
+    "longest_common_subsequence",
+    "longest_common_substring",
+    "lowercase_and_normalize",
+    "open",
+    "orthogonally_resize",
+    "parallel_apply",
+    "parallel_apply_generator",
+    "sequence_padding",
+    "softmax",
+    "strQ2B",
+    "string_matching",
+    "text_segmentate",
+    "to_array",
+    "truncate_sequences",
+    "uniout",
+]

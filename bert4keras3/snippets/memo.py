@@ -1,0 +1,18 @@
+"""A dict that fills itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Memo(dict):
+    """A dict that computes a missing value once, from its key; `str.translate` takes one as its table."""
+
+    def __init__(self, compute: Callable[[Any], Any]):
+        super().__init__()
+        self.compute = compute
+
+    def __missing__(self, key: Any) -> Any:
+        value = self[key] = self.compute(key)
+        return value

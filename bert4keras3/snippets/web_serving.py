@@ -1,0 +1,152 @@
+"""Functions as a small JSON service: https://www.starlette.io on uvicorn, which FastAPI is made of."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+MAX_BODY_BYTES = 1 << 20
+
+logger = logging.getLogger(__name__)
+
+
+class BadRequest(Exception):
+    """What is wrong with a request: HTTP status and a sentence."""
+
+    def __init__(self, status: int, description: str):
+        super().__init__(description)
+        self.status, self.description = status, description
+
+
+class WebServing:
+    """Functions as addresses that answer in JSON; needs `pip install bert4keras3[serving]`.
+
+        web = WebServing(port=8864)
+        web.route('/synonyms', synonyms, {'text': (None, True), 'n': (int, False)})
+        web.start()  # then http://127.0.0.1:8864/synonyms?text=你好&n=3
+
+    An answer is {"code": …, "desc": …, "data": …} with code 0; 1 for a request that does not fit (HTTP status
+    400, 404, 405, 413 or 415); 2 if the function raises (500, its message in desc, its traceback in the log).
+
+    Requests are answered one after another in the thread that calls `start`: a model runs in the thread that
+    made it, which TensorFlow 1 needs. There is no access control: other hosts than 127.0.0.1 at your own risk.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        server: str = "uvicorn",
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ):
+        """`host`: '0.0.0.0' to be reached from other machines (the reference's default). `server`: uvicorn."""
+        try:
+            import starlette.applications
+            import uvicorn
+        except ImportError as error:
+            raise ImportError(
+                f"WebServing needs starlette and uvicorn ({error}): pip install bert4keras3[serving]"
+            ) from error
+        if server != "uvicorn":
+            warnings.warn(f"WebServing: uvicorn serves in place of {server!r}", stacklevel=2)
+        self.host, self.port, self.max_body_bytes = host, port, max_body_bytes
+        self.app = starlette.applications.Starlette(exception_handlers={404: self._refuse, 405: self._refuse})
+        self.server = uvicorn.Server(uvicorn.Config(self.app, host=host, port=port, log_level="warning"))
+
+    def wraps(
+        self,
+        func: Callable[..., Any],
+        arguments: Mapping[str, tuple[Callable[[Any], Any] | None, bool]],
+        method: str = "GET",
+    ) -> Callable:
+        """Make an endpoint of Starlette from a function whose result can be written as JSON.
+
+        `arguments`: name → (conversion, None for a string as it is; whether it is needed). They are read from
+        the address of a GET request, from the body of another: a form, or a JSON object, whose values reach
+        the conversion as they are.
+        """
+
+        async def endpoint(request: Any) -> Any:
+            try:
+                given = await self._read_arguments(request, method)
+                keywords = _convert_arguments(given, arguments)
+            except BadRequest as error:
+                return _answer(error.status, 1, error.description)
+            try:
+                return _answer(200, 0, "succeeded", func(**keywords))
+            except Exception as error:  # whatever it is, the service goes on
+                logger.exception("%s failed", request.url.path)
+                return _answer(500, 2, str(error) or type(error).__name__)
+
+        return endpoint
+
+    def route(
+        self,
+        path: str,
+        func: Callable[..., Any],
+        arguments: Mapping[str, tuple[Callable[[Any], Any] | None, bool]],
+        method: str = "GET",
+    ) -> None:
+        """Let `func` answer `method` requests to `path`, as `wraps` describes."""
+        self.app.router.add_route(path, self.wraps(func, arguments, method), methods=[method])
+
+    def start(self) -> None:
+        """Serve until the process is interrupted, or `web.server.should_exit` is set."""
+        self.server.run()
+
+    async def _read_arguments(self, request: Any, method: str) -> dict[str, Any]:
+        if method.upper() == "GET":
+            return dict(request.query_params)
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > self.max_body_bytes:
+                raise BadRequest(413, f"body of more than {self.max_body_bytes} bytes")
+        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        try:
+            if kind == "application/json":
+                given = json.loads(body.decode("utf-8"))
+                if not isinstance(given, dict):
+                    raise BadRequest(400, f"expected a JSON object, got {type(given).__name__}")
+                return given
+            if not body or kind == "application/x-www-form-urlencoded":
+                return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict"))
+        except (ValueError, RecursionError) as error:
+            raise BadRequest(400, f"body that cannot be read: {error}")
+        raise BadRequest(415, f"expected a form or application/json, got content type {kind!r}")
+
+    async def _refuse(self, request: Any, error: Any) -> Any:
+        return _answer(error.status_code, 1, f"{request.method} {request.url.path}: {error.detail}")
+
+
+def _convert_arguments(
+    given: Mapping[str, Any], arguments: Mapping[str, tuple[Callable[[Any], Any] | None, bool]]
+) -> dict[str, Any]:
+    """The arguments of the function, converted; others are left out. Raises BadRequest."""
+    keywords = {}
+    for name, (convert, needed) in arguments.items():
+        value = given.get(name)
+        if value is None:
+            if needed:
+                raise BadRequest(400, f'lack of "{name}" argument')
+            continue
+        if convert is None and not isinstance(value, str):
+            raise BadRequest(400, f'argument "{name}": expected a string, got {type(value).__name__}')
+        try:
+            keywords[name] = value if convert is None else convert(value)
+        except Exception as error:  # of a conversion that the user wrote
+            raise BadRequest(400, f'argument "{name}": {str(error) or type(error).__name__}')
+    return keywords
+
+
+def _answer(status: int, code: int, description: str, data: Any = None) -> Any:
+    """Raises TypeError or ValueError for data that JSON cannot hold, like arrays or NaN."""
+    from starlette.responses import Response
+
+    content = {"code": code, "desc": description, "data": {} if data is None and code else data}
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    return Response(text.encode("utf-8", "replace"), status, media_type="application/json")
