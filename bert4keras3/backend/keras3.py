@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 
+from bert4keras3.backend import keras3_backend as K  # noqa: F401
+
 framework = keras.config.backend()
 ops = keras.ops
 batch_structure = tuple

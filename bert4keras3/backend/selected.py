@@ -1,6 +1,6 @@
 """The names of the Keras that this process uses.
 
-`keras2` and `keras3` define what differs: `keras`, `framework`, `ops` (keras.ops or our functions of the same
+`keras2` and `keras3` define what differs: `keras`, `K`, `framework`, `ops` (keras.ops or our functions of the same
 names), `Layer`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`, `serializable`,
 `get_available_gpus`, `remat` and `batch_structure`, the type in which a generator hands over several arrays.
 """
@@ -15,7 +15,7 @@ framework = flavour.framework
 is_tf_keras = FLAVOUR == "tf_keras"
 
 keras = flavour.keras
-K = keras.backend
+K = flavour.K
 Model = keras.models.Model
 get_custom_objects = keras.utils.get_custom_objects
 
