@@ -57,7 +57,7 @@ def sizes_of(shape):
     if ops.is_tensor(shape):
         return shape
     sizes = [-1 if size is None else size for size in shape]
-    return tuple(size if ops.is_tensor(size) else int(size) for size in sizes)
+    return tuple(int(size) if isinstance(size, np.integer) else size for size in sizes)
 
 
 def are_numbers(items):
@@ -125,7 +125,10 @@ def shape(x):
     sizes = ops.shape(x)
     if builtins.any(size is None for size in sizes):
         return sizes
-    return np.array(sizes, "int32") if are_numbers(sizes) else ops.convert_to_tensor(sizes, dtype="int32")
+    if not are_numbers(sizes):
+        return ops.convert_to_tensor(sizes, dtype="int32")
+    known = builtins.all(isinstance(size, int) for size in sizes)
+    return np.array(sizes, "int32" if known else object)  # JAX has symbols for sizes while a model is built
 
 
 def int_shape(x):
@@ -319,7 +322,7 @@ def concatenate(tensors, axis=-1):
     """Joined along an axis. Known numbers, as parts of shapes, stay numbers."""
     if are_numbers(tensors):
         return np.concatenate(tensors, axis)
-    return ops.concatenate(tensors, axis)
+    return ops.concatenate([ops.convert_to_tensor(x) if isinstance(x, list) else x for x in tensors], axis)
 
 
 def stack(x, axis=0):

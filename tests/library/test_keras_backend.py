@@ -258,6 +258,21 @@ def test_shape_is_used_in_shapes(compute, expected):
     np.testing.assert_allclose(K.eval(compute(K.constant(X))), expected)
 
 
+@pytest.mark.parametrize(
+    "compute, expected",
+    [
+        (lambda x: K.reshape(x, (K.shape(x)[0], -1, 2)), X.reshape(2, 6, 2)),
+        (lambda x: K.reshape(x, K.concatenate([K.shape(x)[:2], [2, 2]], 0)), X.reshape(2, 3, 2, 2)),
+        (lambda x: x * K.cast(K.shape(x)[1], "float32"), 3 * X),
+        (lambda x: x + K.zeros((K.shape(x)[0], 1, 4)), X),
+    ],
+)
+def test_shape_of_unknown_length_is_used_in_a_lambda(compute, expected):
+    x = keras.layers.Input((None, 4))
+    model = keras.models.Model(x, keras.layers.Lambda(compute)(x))
+    np.testing.assert_allclose(model.predict(X, verbose=0), expected, rtol=1e-6)
+
+
 # Random numbers
 
 
