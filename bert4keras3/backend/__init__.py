@@ -43,9 +43,12 @@ from bert4keras3.backend.selected import (
     is_tf_keras,
     keras,
     ops,
+    penalize_gradients,
+    perturb_training,
     serializable,
     set_values,
     spread_batches,
+    value_gradients,
     weight_shape,
 )
 from bert4keras3.backend.sequences import batch_gather, divisible_temporal_padding, pool1d
@@ -81,6 +84,8 @@ __all__ = [
     "leaky_relu",
     "multilabel_categorical_crossentropy",
     "ops",
+    "penalize_gradients",
+    "perturb_training",
     "piecewise_linear",
     "pool1d",
     "recompute_grad",
@@ -96,6 +101,7 @@ __all__ = [
     "spread_batches",
     "swish",
     "symbolic",
+    "value_gradients",
     "weight_shape",
     "where",
 ]

@@ -9,7 +9,9 @@ from importlib import import_module
 
 from bert4keras3.backend.flavour import FLAVOUR
 
-flavour = import_module("bert4keras3.backend." + ("keras3" if FLAVOUR == "keras3" else "keras2"))
+generation = "keras3" if FLAVOUR == "keras3" else "keras2"
+flavour = import_module("bert4keras3.backend." + generation)
+flavour_gradients = import_module("bert4keras3.backend." + generation + "_gradients")
 
 framework = flavour.framework
 is_tf_keras = FLAVOUR == "tf_keras"
@@ -32,3 +34,7 @@ remat = flavour.remat
 device_scope = flavour.device_scope
 spread_batches = flavour.spread_batches
 serializable = flavour.serializable
+
+penalize_gradients = flavour_gradients.penalize_gradients
+perturb_training = flavour_gradients.perturb_training
+value_gradients = flavour_gradients.value_gradients
