@@ -208,7 +208,7 @@ def nightly(session: nox.Session) -> None:
     """Everything, hours of it: all tests and all cases, at full size too, in all pairings."""
     for pairing in PAIRINGS:
         session.notify(f"tests-{pairing.name}", ["-m", "slow or not slow"])
-        session.notify(f"parity-{pairing.name}", ["--full-size"])
+        session.notify(f"parity-{pairing.name}", ["--everything"])
 
 
 @nox.session

@@ -36,9 +36,7 @@ output = Dense(3)(bert.output)
 CRF = ConditionalRandomField(lr_multiplier=10)
 output = CRF(output)
 model = keras.models.Model(bert.inputs, output)
-model.compile(
-    loss=CRF.sparse_loss, optimizer=keras.optimizers.Adam(3e-3), metrics=[CRF.sparse_accuracy]
-)
+model.compile(loss=CRF.sparse_loss, optimizer=keras.optimizers.Adam(3e-3), metrics=[CRF.sparse_accuracy])
 recognizer = ViterbiDecoder(trans=np.zeros((3, 3)), starts=[0], ends=[0])
 
 

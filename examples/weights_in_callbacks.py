@@ -42,6 +42,8 @@ mean = MeanOfWeights()
 model.fit([token_ids, 0 * token_ids], labels, batch_size=32, epochs=1, callbacks=[mean], verbose=0)
 last = model.predict([token_ids, 0 * token_ids], verbose=0)
 assert len(mean.seen) == STEPS
-assert all(np.abs(now - before).max() > 0 for before, now in zip(mean.seen, mean.seen[1:])), "each batch counts"
+assert all(np.abs(now - before).max() > 0 for before, now in zip(mean.seen, mean.seen[1:])), (
+    "each batch counts"
+)
 assert np.isfinite(mean.sum).all() and np.abs(mean.predicted - last).max() > 0
 print("weights after each of %d batches, largest: %.4f" % (STEPS, np.abs(mean.seen[-1]).max()))

@@ -12,10 +12,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pairings import BY_NAME
-from parity import record
 from parity.cases import add_case_arguments, chosen_cases
 from parity.files import read_arrays, record_folder, write_arrays
-from parity.sampling import sample_layers
+from parity.library import (
+    build_case,
+    case_weights,
+    evaluate,
+    layer_nodes,
+    listed,
+    load_case,
+    make_inputs,
+    open_library,
+    output_name,
+)
+from parity.sampling import sample_arrays
 
 
 @contextmanager
@@ -54,8 +64,8 @@ def reference_outputs(library, arrays):
         if depth[0] or isinstance(layer, FromReference):
             return outputs
         replaced = []
-        for i, output in enumerate(record.listed(outputs)):
-            name = record.output_name(layer, calls[layer.name], i)
+        for i, output in enumerate(listed(outputs)):
+            name = output_name(layer, calls[layer.name], i)
             replaced.append(FromReference(arrays[name])(output) if name in arrays else output)
         calls[layer.name] += 1
         return replaced if isinstance(outputs, (list, tuple)) else replaced[0]
@@ -74,12 +84,12 @@ def run_alone(library, case, whole):
         start = "%d/layer/" % length
         given = {name[len(start) :]: value for name, value in whole.items() if name.startswith(start)}
         with reference_outputs(library, given):
-            transformer, model = record.build_case(library, case)
-        record.load_case(transformer, case, record.case_weights(case))
-        nodes = [node for node in record.layer_nodes(library, model) if node[0] in given]
+            transformer, model = build_case(library, case)
+        load_case(transformer, case, case_weights(case))
+        nodes = [node for node in layer_nodes(library, model) if node[0] in given]
         probe = library.keras.models.Model(model.input, [tensor for _, tensor in nodes])
-        values = record.make_inputs(library, case, length, transformer, model)
-        outputs = record.evaluate(library, probe, values if len(values) > 1 else values[0])
+        values = make_inputs(library, case, length, transformer, model)
+        outputs = evaluate(library, probe, values if len(values) > 1 else values[0])
         arrays.update((start + name, output) for (name, _), output in zip(nodes, outputs))
         library.K.clear_session()
     return arrays
@@ -91,11 +101,11 @@ def main():
     parser.add_argument("--whole", required=True, type=Path, help="folder of the reference's whole records")
     add_case_arguments(parser)
     options = parser.parse_args()
-    library = record.open_library(BY_NAME[options.pairing].library)
+    library = open_library(BY_NAME[options.pairing].library)
     for case in chosen_cases(options):
         whole = read_arrays(options.whole / (case.name + ".float64.npz"))
         arrays = run_alone(library, case, whole)
-        write_arrays(record_folder(case, options.pairing) / (case.name + ".alone.npz"), sample_layers(arrays))
+        write_arrays(record_folder(case, options.pairing) / (case.name + ".alone.npz"), sample_arrays(arrays))
         print("%s %s: layers run alone" % (options.pairing, case.name), flush=True)
 
 

@@ -38,6 +38,11 @@ class Case(NamedTuple):
     def slow(self) -> bool:
         return self.checkpoint.full_size
 
+    @property
+    def trained(self) -> bool:
+        """Whether there are gradients and some steps of training to compare with."""
+        return self.oracle == "reference" and not (self.slow or self.found)
+
 
 NORMS = ("MultiHeadSelfAttention-Norm", "FeedForward-Norm")
 CONDITIONAL = {"Transformer-%d-%s" % (i, norm): 2 for i in (0, 1) for norm in NORMS}
@@ -174,6 +179,7 @@ CASES = (
 )
 
 CASES_BY_NAME = {case.name: case for case in CASES}
+FIRST_OF_SYSTEM = {case.system: case.name for case in reversed(CASES)}
 
 
 def write_found_cases(cases):
@@ -191,7 +197,9 @@ def add_case_arguments(parser):
     systems = sorted({case.system for case in CASES})
     parser.add_argument("--case", action="append", help="only this case; repeatable")
     parser.add_argument("--system", action="append", choices=systems, help="only its cases; repeatable")
-    parser.add_argument("--full-size", action="store_true", help="also the slow cases, with real sizes")
+    parser.add_argument(
+        "--everything", action="store_true", help="also the cases at full size, and train all cases"
+    )
     parser.add_argument(
         "--weights", metavar="DIR", help="the released files in a folder, instead of our cases"
     )
@@ -212,6 +220,16 @@ def chosen_cases(options):
     return [
         case
         for case in cases
-        if (case.name in options.case if options.case else options.full_size or not case.slow)
+        if (case.name in options.case if options.case else options.everything or not case.slow)
         and (not options.system or case.system in options.system)
+    ]
+
+
+def trained_cases(options):
+    """Those of the chosen cases that are trained too: one a system, unless it is asked for more."""
+    more = options.everything or options.case or options.system
+    return [
+        case
+        for case in chosen_cases(options)
+        if case.trained and (more or case.name == FIRST_OF_SYSTEM[case.system])
     ]

@@ -16,6 +16,8 @@ from parity.sampling import judged, rms, sample_output
 BOUND = 3.0
 # The least error that is granted: half a unit in the last place of float32, that of storing the number.
 FLOOR = 2.0**-24
+GRADIENT = "training/gradient/"
+LOSSES = "training/losses"
 
 
 class Cell(NamedTuple):
@@ -30,6 +32,9 @@ class Cell(NamedTuple):
     worst_layer_ratio: Optional[float] = None
     first_wrong_layer: Optional[str] = None
     first_wrong_alone: Optional[str] = None
+    gradient_ratio: Optional[float] = None
+    worst_gradient: Optional[str] = None
+    losses_ratio: Optional[float] = None
     load_seconds: Optional[float] = None
     latency_seconds: Optional[float] = None
     peak_memory_bytes: Optional[int] = None
@@ -49,6 +54,8 @@ def compare_case(case: Case, pairing: str, goldens=None, records=None) -> Cell:
         cell = cell._replace(
             **{name: facts.get(name) for name in ("load_seconds", "latency_seconds", "peak_memory_bytes")}
         )
+        if not facts["trained"]:
+            golden = {name: value for name, value in golden.items() if not name.startswith("training/")}
         return judge(cell, golden, story, record, read_alone(case, records))
     except Red as reason:
         return cell._replace(red=str(reason))
@@ -125,9 +132,41 @@ def judge(
             worst_layer_ratio=ratios[worst],
             first_wrong_layer=first_wrong(ratios),
         )
+    cell = judge_training(cell, golden, record)
     if not ratio <= BOUND:
         cell = explain(cell, ratio, layer_ratios(golden, story, alone or {}))
     return cell
+
+
+def judge_training(cell: Cell, golden: Dict[str, np.ndarray], record: Dict[str, np.ndarray]) -> Cell:
+    """The verdict on gradients, variable by variable, and on the losses of some steps."""
+    sizes: Dict[str, float] = {}
+    gradients = [name for name in golden if name.startswith(GRADIENT) and "@" not in name]
+    for name in gradients:
+        layer = name.rsplit("/", 1)[0]
+        sizes[layer] = max(sizes.get(layer, 0.0), rms([golden[name]]))
+    # What is zero but for rounding, as the gradient of a key's bias, is rounded like the rest of its layer.
+    ratios = {
+        name[len(GRADIENT) :]: training_ratio(golden, record, name, sizes[name.rsplit("/", 1)[0]])
+        for name in gradients
+    }
+    if not ratios:
+        return cell
+    worst = max(ratios, key=lambda name: rank(ratios[name]))
+    losses = training_ratio(golden, record, LOSSES, rms([golden[LOSSES]]))
+    cell = cell._replace(gradient_ratio=ratios[worst], worst_gradient=worst, losses_ratio=losses)
+    if not ratios[worst] <= BOUND:
+        return cell._replace(red="gradient of %s: error ratio %.3g" % (worst, ratios[worst]))
+    if not losses <= BOUND:
+        return cell._replace(red="losses while training: error ratio %.3g" % losses)
+    return cell
+
+
+def training_ratio(golden, record, name, size):
+    if record[name].shape != golden[name].shape:
+        return np.nan
+    error = rms([record[name] - golden[name]])
+    return error / max(rms([golden[name + "@noise"]]), FLOOR * size, np.finfo("float32").tiny)
 
 
 def layer_ratios(golden, story, arrays):

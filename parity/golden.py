@@ -3,21 +3,22 @@
 import numpy as np
 
 from parity.files import checkpoint_folder, golden_folder, sha256, write_arrays, write_json
-from parity.sampling import is_distribution, judged, rms, sample_layers, sample_output, unpadded
+from parity.sampling import is_distribution, judged, rms, sample_arrays, sample_output, unpadded
 
 
 def write_golden(case, single, double, facts, provenance):
     """One golden from what an oracle computed in float32 and float64: `<case>.npz` and its story in JSON.
 
     Arrays: "<length>/input/<i>"; "<length>/output/<i>" and "<length>/layer/<name>" in float64, sampled; with
-    "@noise" the oracle's own float32 error over the whole array, with "@float32" its float32 output.
+    "@noise" the oracle's own float32 error over the whole array, with "@float32" its float32 output. The arrays of
+    training.py likewise, gradients sampled.
     """
     arrays, distributions = {}, []
     for name, value in double.items():
         if "/input/" in name:
             arrays[name] = value
             continue
-        is_probability = is_distribution(value)
+        is_probability = "training/" not in name and is_distribution(value)
         if is_probability:
             distributions.append(name)
         pair = [value, single[name]]
@@ -31,7 +32,7 @@ def write_golden(case, single, double, facts, provenance):
         noise = judged(pair[1], is_probability) - judged(pair[0], is_probability)
         arrays[name + "@noise"] = np.array(rms([noise]))
     path = golden_folder(case) / (case.name + ".npz")
-    write_arrays(path, sample_layers(arrays))
+    write_arrays(path, sample_arrays(arrays))
     story = {
         "case": case.name,
         "oracle": case.oracle,

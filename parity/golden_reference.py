@@ -17,8 +17,10 @@ from parity import record
 from parity.cases import add_case_arguments, case_words, chosen_cases
 from parity.files import CHECKPOINTS, golden_folder, read_arrays, read_json, write_arrays, write_json
 from parity.golden import checkpoint_checksums, write_golden
+from parity.library import case_weights, open_library
 from parity.releases import FULL_SIZE, RELEASES
 from parity.seeded import random_value
+from parity.training import record_training
 from parity.variables import release_variables
 
 PRECISIONS = ("float32", "float64")
@@ -73,7 +75,7 @@ def reference_weights(case, floatx):
     """What the reference loads: TensorFlow's file itself, or all of it in float64, or random weights."""
     import tensorflow as tf
 
-    weights = record.case_weights(case)
+    weights = case_weights(case)
     if case.slow:
         return ReferenceWeights(weights, floatx)
     if floatx == "float32":
@@ -86,11 +88,14 @@ def reference_weights(case, floatx):
 
 def record_precision(cases, floatx, folder):
     """Record the cases with the reference at one precision; runs in a process of its own."""
-    library = record.open_library("bert4keras")
+    library = open_library("bert4keras")
     library.K.set_floatx(floatx)
     for case in cases:
         try:
-            arrays, facts = record.record_case(library, case, reference_weights(case, floatx))
+            weights = reference_weights(case, floatx)
+            arrays, facts = record.record_case(library, case, weights)
+            if case.trained:
+                arrays.update(record_training(library, case, weights))
         except Exception as error:
             if not case.found:
                 raise

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from pairings import BY_NAME
-from parity import record
 from parity.cases import add_case_arguments, chosen_cases
 from parity.files import FOUND, read_json, release_paths, write_json
+from parity.library import open_library
 from parity.sampling import rms
 
 BOUND = 1e-5
@@ -118,7 +118,7 @@ def main():
     parser.add_argument("--pairing", required=True)
     add_case_arguments(parser)
     options = parser.parse_args()
-    library = record.open_library(BY_NAME[options.pairing].library)
+    library = open_library(BY_NAME[options.pairing].library)
     results = []
     for case in chosen_cases(options):
         for row in entries_for(case):

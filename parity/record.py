@@ -17,47 +17,29 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
 from pairings import BY_NAME
-from parity import builders, inputs, seeded
-from parity.cases import add_case_arguments, case_words, chosen_cases
-from parity.files import (
-    checkpoint_folder,
-    golden_folder,
-    read_json,
-    record_folder,
-    release_paths,
-    sha256,
-    write_arrays,
-    write_json,
+from parity import seeded
+from parity.cases import add_case_arguments, case_words, chosen_cases, trained_cases
+from parity.files import golden_folder, read_json, record_folder, sha256, write_arrays, write_json
+from parity.library import (
+    build_case,
+    case_weights,
+    evaluate,
+    layer_nodes,
+    listed,
+    load_case,
+    make_inputs,
+    open_library,
+    token_input,
 )
-from parity.sampling import sample_layers
+from parity.sampling import sample_arrays
+from parity.training import record_training
 
 SECONDS_A_CASE = 300
 LATENCY_RUNS = 10
-IDENTITY_LAYERS = ("InputLayer", "Dropout")
-
-
-def open_library(name):
-    """The modules of a library under test, bert4keras or bert4keras3."""
-    modules = {
-        part: importlib.import_module("%s.%s" % (name, part)) for part in ("backend", "layers", "models")
-    }
-    tokenizers = importlib.import_module(name + ".tokenizers")
-    return SimpleNamespace(
-        name=name,
-        keras=modules["backend"].keras,
-        K=modules["backend"].K,
-        backend=modules["backend"],
-        set_gelu=modules["backend"].set_gelu,
-        layers=modules["layers"],
-        build_transformer_model=modules["models"].build_transformer_model,
-        Tokenizer=tokenizers.Tokenizer,
-        load_vocab=tokenizers.load_vocab,
-    )
 
 
 def record_case(library, case, weights=None):
@@ -87,101 +69,9 @@ def record_case(library, case, weights=None):
     facts["latency_seconds"] = latency(model, feed)
     facts["peak_memory_bytes"] = peak_memory()
     facts["layers"] = [layer for layer, _ in nodes]
-    facts["token_input"] = max(i for i, x in enumerate(model.inputs) if input_name(x).endswith("Token"))
+    facts["token_input"] = token_input(model)
     facts["model_layers"] = [layer.name for layer in model.layers]
     return arrays, facts
-
-
-def build_case(library, case):
-    """(transformer, Keras model) of a case, with the weights that its layers began with."""
-    config_path, _ = release_paths(case.checkpoint)
-    library.set_gelu(case.gelu)
-    return getattr(builders, case.build)(library, str(config_path), case)
-
-
-def case_weights(case):
-    """Prefix of the case's checkpoint, or its random weights."""
-    return seeded.seeded_weights(case.checkpoint) if case.slow else str(release_paths(case.checkpoint)[1])
-
-
-def load_case(transformer, case, weights):
-    """Set the weights of a case; returns the seconds that the checkpoint took."""
-    start = time.perf_counter()
-    transformer.load_weights_from_checkpoint(weights)
-    seconds = time.perf_counter() - start
-    fill_weights(transformer, case)
-    return seconds
-
-
-def make_inputs(library, case, length, transformer, model):
-    if case.release == "minilm":
-        vocabulary = checkpoint_folder(case.checkpoint) / "vocab.txt"
-        return inputs.real_sentences(library.Tokenizer(str(vocabulary), do_lower_case=True).encode, length)
-    positions = 40 if case.arguments.get("hierarchical_position") else 12
-    return [
-        inputs.random_input(input_name(x), length, transformer.vocab_size, known_shape(x), positions)
-        for x in model.inputs
-    ]
-
-
-def input_name(tensor):
-    return tensor._keras_history[0].name
-
-
-def known_shape(tensor):
-    """Shape as a tuple of int or None; TensorFlow 1 has Dimension objects."""
-    return tuple(getattr(size, "value", size) for size in tensor.shape)
-
-
-def fill_weights(transformer, case):
-    """Give weights that no checkpoint has the same random numbers on both sides."""
-    for name, first in case.fill.items():
-        layer = transformer.layers.get(transformer.prefixed(name))
-        if layer is None:
-            continue
-        random = np.random.RandomState(len(name))
-        values = layer.get_weights()
-        filled = [random.normal(scale=0.3, size=value.shape).astype(value.dtype) for value in values[first:]]
-        layer.set_weights(values[:first] + filled)
-
-
-def layer_nodes(library, model):
-    """[(name, tensor)] of every call of a layer that computes something, in the order of computation."""
-
-    def inputs_known(node):
-        # Keras 3 lists masks too, which no layer made.
-        tensors = [
-            x
-            for x in listed(node.input_tensors)
-            if isinstance(x._keras_history[0], library.keras.layers.Layer)
-        ]
-        return all(id(x) in known for x in tensors)
-
-    known = {id(tensor) for tensor in listed(model.inputs)}
-    found, before = [], -1
-    while len(found) != before:
-        before = len(found)
-        for layer in model.layers:
-            for i, node in enumerate(layer._inbound_nodes):
-                outputs = listed(node.output_tensors)
-                if id(outputs[0]) in known or not inputs_known(node):
-                    continue
-                known.update(id(tensor) for tensor in outputs)
-                for j, tensor in enumerate(outputs):
-                    found.append((output_name(layer, i, j), tensor, layer))
-    return [(name, tensor) for name, tensor, layer in found if type(layer).__name__ not in IDENTITY_LAYERS]
-
-
-def output_name(layer, call, output):
-    """Name of an output of a layer's call: `layer#<call>.<output>`, zeros left out."""
-    return layer.name + ("#%d" % call if call else "") + (".%d" % output if output else "")
-
-
-def evaluate(library, model, values):
-    """Outputs as arrays. Keras 3 runs the model operation by operation: to compile each probe would take longer."""
-    if not hasattr(library.keras, "ops"):
-        return listed(model.predict_on_batch(values))
-    return [library.keras.ops.convert_to_numpy(x) for x in listed(model(values, training=False))]
 
 
 def latency(model, values):
@@ -213,12 +103,6 @@ def peak_memory():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def listed(value):
-    if not isinstance(value, (list, tuple)):
-        return [value]
-    return [item for items in value for item in listed(items)]
-
-
 def provenance(library_name):
     """Versions and machine of this process."""
     names = (library_name, "keras", "tensorflow", "jax", "torch", "transformers", "numpy")
@@ -247,8 +131,8 @@ def golden_checksum(case):
     return sha256(golden) if golden.exists() else None
 
 
-def work(pairing, cases):
-    """Record the cases one after the other in this process."""
+def work(pairing, cases, trained):
+    """Record the cases one after the other in this process, and train some of them."""
     library_name = BY_NAME[pairing].library
     library = None
     for case in cases:
@@ -257,8 +141,12 @@ def work(pairing, cases):
         try:
             library = library or open_library(library_name)
             arrays, measured = record_case(library, case)
-            facts.update(measured, status="recorded", provenance=provenance(library_name))
-            write_arrays(folder / (case.name + ".npz"), sample_layers(arrays))
+            if case in trained:
+                arrays.update(record_training(library, case, case_weights(case)))
+            facts.update(
+                measured, status="recorded", trained=case in trained, provenance=provenance(library_name)
+            )
+            write_arrays(folder / (case.name + ".npz"), sample_arrays(arrays))
         except Exception as error:
             facts.update(status="failed", reason="%s: %s" % (type(error).__name__, error))
             facts["traceback"] = traceback.format_exc()
@@ -268,18 +156,20 @@ def work(pairing, cases):
         print("%s %s: %s" % (pairing, case.name, facts.get("reason", "recorded")), flush=True)
 
 
-def worker_command(pairing, cases):
-    return [sys.executable, "-m", "parity.record", "--worker", "--pairing", pairing] + case_words(cases)
+def worker_command(pairing, cases, trained):
+    words = [word for case in trained for word in ("--train", case.name)]
+    command = [sys.executable, "-m", "parity.record", "--worker", "--pairing", pairing]
+    return command + words + case_words(cases)
 
 
-def supervise(pairing, cases):
+def supervise(pairing, cases, trained=()):
     """Keep workers going until every case has its record, or a reason why it has none."""
 
     def unrecorded():
         return [case for case in cases if not (record_folder(case, pairing) / (case.name + ".json")).exists()]
 
     while unrecorded():
-        worker = subprocess.Popen(worker_command(pairing, unrecorded()))
+        worker = subprocess.Popen(worker_command(pairing, unrecorded(), trained))
         reason = watch(worker, unrecorded)
         if unrecorded():
             give_up(pairing, unrecorded()[0], reason)
@@ -287,15 +177,16 @@ def supervise(pairing, cases):
 
 def watch(worker, unrecorded):
     """Wait for the worker to end, or end it when it stays with one case too long; returns how it ended."""
-    current, deadline = None, 0.0
+    current, seconds, deadline = None, 0, 0.0
     while worker.poll() is None:
         waiting = unrecorded()[:1]
         if waiting != current:
-            current, deadline = waiting, time.monotonic() + SECONDS_A_CASE
+            seconds = SECONDS_A_CASE * (4 if any(case.slow for case in waiting) else 1)
+            current, deadline = waiting, time.monotonic() + seconds
         if time.monotonic() > deadline:
             worker.kill()
             worker.wait()
-            return "no result after %d s" % SECONDS_A_CASE
+            return "no result after %d s" % seconds
         time.sleep(0.2)
     return "the process ended with %s" % describe_exit(worker.returncode)
 
@@ -310,12 +201,13 @@ def give_up(pairing, case, reason):
     print("%s %s: %s" % (pairing, case.name, reason), flush=True)
 
 
-def fingerprint(cases):
+def fingerprint(cases, trained):
     """What decides whether an unfinished run may go on: the installed library, the goldens and the cases."""
     package = Path(importlib.util.find_spec("bert4keras3").origin).parent
     return {
         "library": [sha256(path) for path in sorted(package.rglob("*.py"))],
         "cases": [case.name for case in cases],
+        "trained": [case.name for case in trained],
         "goldens": [golden_checksum(case) for case in cases],
     }
 
@@ -334,12 +226,14 @@ def main():
     parser.add_argument("--pairing", required=True)
     add_case_arguments(parser)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--train", action="append", default=[], help=argparse.SUPPRESS)
     options = parser.parse_args()
     cases = chosen_cases(options)
     if options.worker:
-        return work(options.pairing, cases)
-    unfinished = start_or_resume(record_folder(cases[0], options.pairing), fingerprint(cases))
-    supervise(options.pairing, cases)
+        return work(options.pairing, cases, [case for case in cases if case.name in options.train])
+    trained = trained_cases(options)
+    unfinished = start_or_resume(record_folder(cases[0], options.pairing), fingerprint(cases, trained))
+    supervise(options.pairing, cases, trained)
     unfinished.unlink()
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 LAYER_SAMPLE = 96
+GRADIENT_SAMPLE = 32
 OUTPUT_SAMPLE = 2048
 
 
@@ -14,11 +15,14 @@ def sample(array, limit):
     return array[np.random.RandomState(array.size % 2**31).randint(0, array.size, limit)]
 
 
-def sample_layers(arrays):
-    """A record or golden with its layers sampled: {"<length>/layer/<name>": …}; the rest stays whole."""
-    return {
-        name: sample(value, LAYER_SAMPLE) if "/layer/" in name else value for name, value in arrays.items()
-    }
+def sample_arrays(arrays):
+    """A record or golden with its layers and gradients sampled; outputs stay whole."""
+    limits = {"layer": LAYER_SAMPLE, "gradient": GRADIENT_SAMPLE}
+    sampled = {}
+    for name, value in arrays.items():
+        kind = name.split("/")[1] if "/" in name else ""
+        sampled[name] = sample(value, limits[kind]) if kind in limits else value
+    return sampled
 
 
 def sample_output(array, tokens):
@@ -30,11 +34,22 @@ def sample_output(array, tokens):
 
 
 def unpadded(array, tokens):
-    if array.shape[:2] != tokens.shape:
-        return array
+    return array[seen(tokens)] if array.shape[:2] == tokens.shape else array
+
+
+def unpadded_places(shape, tokens):
+    """Ones where an output of this shape counts, zeros at padding."""
+    places = np.ones(shape)
+    if shape[:2] == tokens.shape:
+        places[~seen(tokens)] = 0
+    return places
+
+
+def seen(tokens):
+    """True for tokens that are no padding, (batch, length); the first is never masked."""
     kept = tokens != 0
-    kept[:, 0] = True  # the first token is never masked
-    return array[kept]
+    kept[:, 0] = True
+    return kept
 
 
 def is_distribution(array):

@@ -5,9 +5,13 @@ of candidates within the top k, of results from workers), a scenario does not lo
 """
 
 import functools
+import importlib
 import itertools
 
 import numpy as np
+
+from parity.files import release_paths
+from parity.releases import BY_NAME
 
 
 def table_decoder(snippets, rtype, vocab_size=7, seed=0, use_states=False, **arguments):
@@ -57,6 +61,30 @@ def random_sample(snippets):
         np.random.seed(kind)
         samples = table_decoder(snippets, **arguments).random_sample([[kind]], 4, **options)
         found.append([sample.tolist() for sample in samples])
+    return found
+
+
+def generation(snippets):
+    """Texts that a small UniLM continues, as published scripts let it."""
+    models = importlib.import_module(snippets.__name__.replace("snippets", "models"))
+    config_path, checkpoint_path = map(str, release_paths(BY_NAME["google_bert"]))
+    model = models.build_transformer_model(config_path, checkpoint_path, application="unilm")
+
+    class Continuation(snippets.AutoRegressiveDecoder):
+        @snippets.AutoRegressiveDecoder.wraps(default_rtype="probas")
+        def predict(self, inputs, output_ids, states):
+            token_ids, segment_ids = inputs
+            token_ids = np.concatenate([token_ids, output_ids], 1)
+            segment_ids = np.concatenate([segment_ids, np.ones_like(output_ids)], 1)
+            return self.last_token(model).predict([token_ids, segment_ids])
+
+    decoder = Continuation(start_id=None, end_id=3, maxlen=2)  # JAX compiles for each length
+    found = []
+    for tokens in ([5, 60, 7, 3], [90, 41, 60, 3]):
+        inputs = [tokens, [0] * len(tokens)]
+        np.random.seed(tokens[0])
+        found.append([decoder.beam_search(inputs, topk=2).tolist()])
+        found.append([ids.tolist() for ids in decoder.random_sample(inputs, 2, topp=0.5)])
     return found
 
 
@@ -150,5 +178,13 @@ def parallel_apply(snippets):
 
 SCENARIOS = {
     scenario.__name__: scenario
-    for scenario in (beam_search, random_sample, predictions, viterbi, data_generator, parallel_apply)
+    for scenario in (
+        beam_search,
+        random_sample,
+        generation,
+        predictions,
+        viterbi,
+        data_generator,
+        parallel_apply,
+    )
 }

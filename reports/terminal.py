@@ -19,14 +19,18 @@ from parity.files import FOUND, read_json
 def parity_table(pairing: str, cells: list[Cell]) -> Table:
     table = Table(title=f"{pairing}: {BY_NAME[pairing].summary}", title_justify="left", header_style="bold")
     table.add_column("case", no_wrap=True)
-    for column in ("error ratio", "worst layer", "its ratio", "load ms", "latency ms", "peak MB"):
-        table.add_column(column, justify="left" if column == "worst layer" else "right", overflow="fold")
+    table.add_column("error ratio", justify="right")
+    table.add_column("worst layer", overflow="fold")
+    for column in ("its ratio", "gradients", "losses", "load ms", "latency ms", "peak MB"):
+        table.add_column(column, justify="right")
     for cell in cells:
         table.add_row(
             cell.case,
             number(cell.error_ratio, "%.2f"),
             cell.worst_layer or "",
             number(cell.worst_layer_ratio, "%.2f"),
+            number(cell.gradient_ratio, "%.2f"),
+            number(cell.losses_ratio, "%.2f"),
             number(cell.load_seconds, "%.0f", 1e3),
             number(cell.latency_seconds, "%.1f", 1e3),
             number(cell.peak_memory_bytes, "%.0f", 1e-6),

@@ -42,6 +42,8 @@ def root_mean_square(x, axis=None, keepdims=False):
 
 def get_activation(identifier: Union[None, str, dict, Callable]) -> Callable:
     """Activation function of a name: ours and the user's custom objects first, so that `set_gelu` holds."""
+    if isinstance(identifier, dict) and isinstance(identifier.get("config"), str):
+        identifier = identifier["config"]  # a function in a configuration since TensorFlow 2.13
     if isinstance(identifier, str) and identifier in get_custom_objects():
         return get_custom_objects()[identifier]
     return keras.activations.get(identifier)
@@ -182,7 +184,9 @@ def attention_normalize(
         return ops.square(ops.relu(a)) / ops.maximum(keys, 1)
     if method == "softmax_plus":
         # short sequences keep the scale of 16 keys
-        return ops.softmax(a * (ops.log(ops.maximum(keys, 16)) / np.log(512)), axis=axis)
+        a = a * (ops.log(ops.maximum(keys, 16)) / np.log(512))
+        # Masked again: a product of large numbers and the same, compiled into one rounding, need not be equal.
+        return ops.softmax(sequence_masking(a, value=masked, bias=keep), axis=axis)
     raise ValueError(
         "attention_normalize: expected softmax, squared_relu or softmax_plus as the method, got %r"
         % (method,)

@@ -67,6 +67,11 @@ def serializable(item):
     return item
 
 
+def operation(function):
+    """Decorator of a function of tensors that is called on those of a model; matters on Keras 3."""
+    return function
+
+
 def build_child(layer, input_shape):
     """Make the weights of a layer inside a layer now, so that their order is the order of these calls."""
     with tf.name_scope(layer.name):  # or weights of one layer would share a name, which HDF5 refuses
@@ -103,7 +108,8 @@ def remat(call, layer, inputs):
     """
     if getattr(layer, "dropout", None) is not None:
         return call(layer, inputs)
-    tensors = tf.nest.flatten(inputs)
+    # copies, as the gradient of a tensor that is an input twice would be counted twice
+    tensors = [tf.identity(tensor) for tensor in tf.nest.flatten(inputs)]
 
     @tf.custom_gradient
     def forward(*tensors):

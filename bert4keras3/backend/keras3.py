@@ -1,18 +1,20 @@
 """Keras 3 on TensorFlow, JAX or PyTorch."""
 
+import functools
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 
 from bert4keras3.backend import keras3_backend as K  # noqa: F401
+from bert4keras3.backend.keras3_model import add_metric
+from bert4keras3.backend.keras3_model import keras_with_our_model as keras
 
 framework = keras.config.backend()
 ops = keras.ops
 batch_structure = tuple
 
 
-class Layer(keras.layers.Layer):
+class Layer(keras.layers.Layer):  # type: ignore[name-defined]
     """Base of our layers: passes masks on; `output_dtype` names the dtype of outputs that are not floats.
 
     `traced`: calls run once without numbers when a model is built, so that the metrics that they add are known.
@@ -24,21 +26,33 @@ class Layer(keras.layers.Layer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.supports_masking = True
-        self.added_metrics = SimpleNamespace()  # a dict would be closed for new ones once the layer is built
+        self.own_metrics = SimpleNamespace()  # a dict would be closed for new ones once the layer is built
+
+    def add_weight(self, *args, **kwargs):
+        """As in Keras; arguments by position are those of Keras 2, `add_weight("scale", (8,))`."""
+        if args and isinstance(args[0], str):
+            kwargs.update(zip(("name", "shape", "dtype", "initializer"), args))
+            args = ()
+        return super().add_weight(*args, **kwargs)
+
+    def get_output_at(self, node_index):
+        """Output of the call of this number, -1 for the last."""
+        outputs = self._inbound_nodes[node_index].output_tensors
+        return outputs if len(outputs) > 1 else outputs[0]
 
     def add_loss(self, loss, inputs=None):
         """Add to the model's loss; inputs: what it is computed from, which matters on Keras 2."""
         super().add_loss(loss)
 
     def add_metric(self, value, name=None, aggregation="mean"):
-        """Show the mean of a tensor over the batches of an epoch."""
-        if not hasattr(self.added_metrics, name):
-            setattr(self.added_metrics, name, keras.metrics.Mean(name=name))
-        getattr(self.added_metrics, name).update_state(value)
+        """Show the mean of a tensor over the batches of an epoch; on JAX in models that are `backend.Model`."""
+        if not hasattr(self.own_metrics, name):
+            setattr(self.own_metrics, name, keras.metrics.Mean(name=name))
+        add_metric(getattr(self.own_metrics, name), value)
 
     @property
     def metrics(self):
-        return super().metrics + list(vars(self.added_metrics).values())
+        return super().metrics + list(vars(self.own_metrics).values())
 
     def compute_output_spec(self, inputs, **kwargs):
         if self.traced:
@@ -57,6 +71,36 @@ def serializable(item):
     Names have the package before them, since some are those of Keras's own layers.
     """
     return keras.saving.register_keras_serializable("bert4keras3")(item)
+
+
+def operation(function):
+    """Decorator of a function of tensors that is called on the symbolic tensors of a model, as for its masks.
+
+    Tensors go by position, constants by keyword. There it becomes one node, which loads again in every file
+    format; nodes of keras.ops do not load from HDF5.
+    """
+
+    class Node(keras.Operation):
+        def __init__(self, name=None, **constants):
+            super().__init__(name=name)
+            self.constants = constants
+
+        def call(self, *tensors):
+            return function(*tensors, **self.constants)
+
+        def get_config(self):
+            return dict(self.constants, name=self.name)
+
+    Node.__name__ = Node.__qualname__ = function.__name__.title().replace("_", "")
+    Node.__module__ = function.__module__
+    serializable(Node)
+
+    @functools.wraps(function)
+    def wrapped(*tensors, **constants):
+        symbolic = any(isinstance(tensor, keras.KerasTensor) for tensor in tensors)
+        return Node(**constants)(*tensors) if symbolic else function(*tensors, **constants)
+
+    return wrapped
 
 
 def build_child(layer, input_shape):

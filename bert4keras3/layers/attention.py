@@ -73,7 +73,7 @@ class MultiHeadAttention(Layer):
         self.built = True
 
     @recompute_grad
-    def call(self, inputs, mask=None, a_bias=None, p_bias=None, **kwargs):
+    def call(self, inputs, mask=None, a_bias=None, p_bias=None, training=None, **kwargs):
         # the biases are named here: Keras 3 forgets all masks where keyword arguments hold nothing but None
         q, k, v = inputs[:3]
         qw = self.split_heads(self.q_dense(q), self.key_size)
@@ -81,7 +81,7 @@ class MultiHeadAttention(Layer):
         vw = self.split_heads(self.v_dense(v), self.head_size)
         masks = [None, None] if mask is None else [mask[0], mask[2]]
         o, a = self.pay_attention_to(
-            [qw, kw, vw] + list(inputs[3:]), masks, a_bias=a_bias, p_bias=p_bias, **kwargs
+            [qw, kw, vw] + list(inputs[3:]), masks, a_bias=a_bias, p_bias=p_bias, training=training, **kwargs
         )
         o = self.o_dense(flatten(o, 2))  # (batch, query, out_dim)
         return [o, a] if self.return_attention_scores else o
@@ -110,7 +110,7 @@ class MultiHeadAttention(Layer):
             a_bias = align(a_bias, [0, -2, -1], 4)
         weights = attention_normalize(a, mask[1], -1, self.normalization, a_bias)
         if self.attention_dropout:
-            weights = self.dropout(weights)
+            weights = self.dropout(weights, training=kwargs.get("training"))
         o = ops.einsum("bhjk,bkhd->bjhd", weights, vw)
         if p_bias == "typical_relative":
             o = o + ops.einsum("bhjk,jkd->bjhd", weights, extra[0])

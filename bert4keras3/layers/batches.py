@@ -1,8 +1,30 @@
 """Batches in parts, for data parallelism by hand."""
 
+from fractions import Fraction
+
 import numpy as np
 
-from bert4keras3.backend import Layer, ops
+from bert4keras3.backend import Layer, operation, ops
+
+
+@operation
+def batch_parts(x, parts):
+    """List of the parts of the first axis."""
+    size = ops.shape(x)[0]
+    if np.ndim(parts):
+        # whole numbers, as the size may be symbolic
+        shares = [
+            Fraction(sum(parts[:i]) / sum(parts)).limit_denominator(10000) for i in range(1, len(parts))
+        ]
+        ends = [size * share.numerator // share.denominator for share in shares]
+    else:
+        ends = [-(-size // parts) * i for i in range(1, parts)]
+    return [x[start:end] for start, end in zip([0] + ends, ends + [None])]
+
+
+@operation
+def batch_of_masks(*masks):
+    return ops.concatenate(masks, axis=0)
 
 
 class BatchSplit(Layer):
@@ -19,28 +41,17 @@ class BatchSplit(Layer):
     def count(self):
         return len(self.parts) if np.ndim(self.parts) else self.parts
 
-    def ends(self, size):
-        """Where each part but the last ends in a batch of this size, an int or a tensor."""
-        if not np.ndim(self.parts):
-            stride = -(-size // self.parts)
-            return [stride * i for i in range(1, self.parts)]
-        shares = np.cumsum(self.parts)[:-1].astype("float64")
-        if isinstance(size, int):
-            return [int(share * size / sum(self.parts)) for share in shares]
-        size = ops.cast(size, "float64")
-        return [ops.cast(share * size / sum(self.parts), "int32") for share in shares]
-
     def call(self, inputs, mask=None):
-        if isinstance(inputs, (list, tuple)):
-            return [part for one in inputs for part in self.call(one)]
-        ends = self.ends(ops.shape(inputs)[0])
-        return [inputs[start:end] for start, end in zip([0] + ends, ends + [None])]
+        tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        return [part for x in tensors for part in batch_parts(x, parts=self.parts)]
 
     def compute_mask(self, inputs, mask=None):
-        many = isinstance(inputs, (list, tuple))
-        masks = (mask or [None] * len(inputs)) if many else [mask]
+        count = len(inputs) if isinstance(inputs, (list, tuple)) else 1
+        masks = mask if isinstance(mask, (list, tuple)) else [mask] * count
         return [
-            part for one in masks for part in (self.call(one) if one is not None else [None] * self.count)
+            part
+            for one in masks
+            for part in ([None] * self.count if one is None else batch_parts(one, parts=self.parts))
         ]
 
     def compute_output_shape(self, input_shape):
@@ -62,7 +73,7 @@ class BatchConcat(Layer):
     def compute_mask(self, inputs, mask=None):
         if mask is None or any(one is None for one in mask):
             return None
-        return ops.concatenate(mask, axis=0)
+        return batch_of_masks(*mask)
 
     def compute_output_shape(self, input_shape):
         return (None,) + tuple(input_shape[0][1:])

@@ -1,6 +1,13 @@
 """Token embeddings, also used the other way round as the output projection."""
 
-from bert4keras3.backend import Layer, keras, ops
+from bert4keras3.backend import Layer, keras, operation, ops
+
+
+@operation
+def padding_mask(ids):
+    """False where a token other than the first is 0."""
+    first = ops.ones_like(ids[:, :1], dtype="bool")
+    return ops.concatenate([first, ops.not_equal(ids[:, 1:], 0)], axis=1)
 
 
 class Embedding(Layer, keras.layers.Embedding):
@@ -24,10 +31,7 @@ class Embedding(Layer, keras.layers.Embedding):
     def compute_mask(self, inputs, mask=None):
         if len(inputs.shape) != 2:
             return mask
-        if not self.mask_zero:
-            return None
-        first = ops.ones_like(inputs[:, :1], dtype="bool")
-        return ops.concatenate([first, ops.not_equal(inputs[:, 1:], 0)], axis=1)
+        return padding_mask(inputs) if self.mask_zero else None
 
     def compute_output_shape(self, input_shape):
         """Keras asks for shapes without saying the mode, so the number of axes tells it."""

@@ -68,7 +68,7 @@ class GatedAttentionUnit(Layer):
         self.built = True
 
     @recompute_grad
-    def call(self, inputs, mask=None, a_bias=None, p_bias=None):
+    def call(self, inputs, mask=None, a_bias=None, p_bias=None, training=None):
         inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         if isinstance(mask, (list, tuple)):
             mask = mask[0] if self.self_attention else mask[2]
@@ -89,7 +89,7 @@ class GatedAttentionUnit(Layer):
             a = a / self.key_size**0.5
         weights = attention_normalize(a, mask, -1, self.normalization, bias)
         if self.attention_dropout:
-            weights = self.dropout(weights)
+            weights = self.dropout(weights, training=training)
         return self.o_dense(u * ops.einsum("bjk,bkd->bjd", weights, v))  # (batch, query, size)
 
     def compute_mask(self, inputs, mask=None):

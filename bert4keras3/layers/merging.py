@@ -1,6 +1,22 @@
 """Layers that join several tensors and their masks."""
 
-from bert4keras3.backend import Layer, keras, ops
+from bert4keras3.backend import Layer, keras, operation, ops
+
+
+@operation
+def mask_of_both(one, other):
+    return ops.logical_and(one, other)
+
+
+@operation
+def mask_of_all(x):
+    """True for every token of (batch, length, …)."""
+    return ops.ones_like(x[..., 0], dtype="bool")
+
+
+@operation
+def joined_mask(*masks):
+    return ops.concatenate(masks, axis=1)
 
 
 class Add(keras.layers.Add):
@@ -10,7 +26,7 @@ class Add(keras.layers.Add):
         joined = None
         for one in mask or []:
             if one is not None:
-                joined = one if joined is None else ops.logical_and(joined, one)
+                joined = one if joined is None else mask_of_both(joined, one)
         return joined
 
 
@@ -23,10 +39,7 @@ class Concatenate1D(Layer):
     def compute_mask(self, inputs, mask=None):
         if mask is None or all(one is None for one in mask):
             return None
-        masks = [
-            ops.ones_like(x[..., 0], dtype="bool") if one is None else one for x, one in zip(inputs, mask)
-        ]
-        return ops.concatenate(masks, axis=1)
+        return joined_mask(*[mask_of_all(x) if one is None else one for x, one in zip(inputs, mask)])
 
     def compute_output_shape(self, input_shape):
         lengths = [shape[1] for shape in input_shape]

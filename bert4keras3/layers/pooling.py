@@ -31,7 +31,7 @@ class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):
         if mask is None:
             return ops.mean(inputs, axis=axis)
         weights = ops.expand_dims(ops.cast(mask, inputs.dtype), 2 if axis == 1 else 1)
-        return ops.sum(inputs * weights, axis=axis) / ops.sum(weights, axis=axis)
+        return ops.sum(inputs * weights, axis=axis) / ops.maximum(ops.sum(weights, axis=axis), 1)
 
     def compute_mask(self, inputs, mask=None):
         return None

@@ -27,7 +27,8 @@ class TokenPositions(Layer):
     def __init__(self, output_dim, merge_mode="add", custom_position_ids=False, **kwargs):
         super(TokenPositions, self).__init__(**kwargs)
         self.output_dim = output_dim
-        self.merge_mode = merge_mode
+        # from an HDF5 file Keras 3 gives its function `add` for the string
+        self.merge_mode = getattr(merge_mode, "__name__", merge_mode)
         self.custom_position_ids = custom_position_ids
 
     def compute_mask(self, inputs, mask=None):

@@ -158,7 +158,7 @@ class MaximumEntropyMarkovModel(SequenceTagging):
         mask = self.find_mask(y_pred)
         y_true = self.to_tags(y_true, y_pred)
         if go_backwards:
-            y_true, y_pred = self.reverse_sequence([y_true, y_pred], mask)
+            y_true, y_pred, mask = self.reverse_sequence([y_true, y_pred, mask], mask)
         if self.hidden_dim is None:
             trans = ops.transpose(self.trans) if go_backwards else self.trans
             history = ops.take(trans, y_true, axis=0)  # (batch, length, tags)

@@ -1,5 +1,9 @@
 """The model that a decoder asks at each step: the outputs of another one, at the last token."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from bert4keras3.backend import Model
@@ -9,7 +13,7 @@ from bert4keras3.layers import LastToken
 class LastTokenModel(Model):
     """A model for many small predictions: rows that fit into one batch go without Keras's loop over batches."""
 
-    def predict(self, x, batch_size=None, verbose=0, **kwargs):
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = 0, **kwargs: Any) -> Any:
         """As in Keras, but silent by default."""
         first = x[0] if isinstance(x, (list, tuple)) and x else x
         if not kwargs and isinstance(first, np.ndarray) and len(first) <= (batch_size or 32):
@@ -17,7 +21,7 @@ class LastTokenModel(Model):
         return super(LastTokenModel, self).predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
 
 
-def last_token_model(model):
+def last_token_model(model: Any) -> LastTokenModel:
     """Outputs (batch, length, …) of `model` → a model with the same weights and outputs (batch, …)."""
     inputs, outputs = list(model.inputs), [LastToken()(output) for output in model.outputs]
     return LastTokenModel(

@@ -1,6 +1,6 @@
 """RoFormer, https://arxiv.org/abs/2104.09864 , and RoFormerV2, https://kexue.fm/archives/8998"""
 
-from bert4keras3.backend import K, keras
+from bert4keras3.backend import K, keras, serializable
 from bert4keras3.layers import Activation, Embedding, SinusoidalPositionEmbedding
 from bert4keras3.models.nezha import NEZHA
 from bert4keras3.weights import expand_braces
@@ -24,6 +24,7 @@ class RoFormer(NEZHA):
         return self.position_bias
 
 
+@serializable
 class ScaledNormal(keras.initializers.Initializer):
     """Truncated normal whose size falls with the width and the number of layers."""
 

@@ -99,7 +99,8 @@ class AutoRegressiveDecoder:
         """A model with the weights of `model` that gives its outputs at the last token only, (batch, …).
 
         The token is taken inside, so that one row of the vocabulary leaves the device, not one for each token;
-        and its `predict` is quick for a few rows, and silent. Made once for each model.
+        and its `predict` is quick for a few rows, and silent. Made once for each model. JAX compiles it for
+        each length that is new.
         """
         if model not in self.models:
             from bert4keras3.models.last_token import last_token_model

@@ -26,7 +26,7 @@ def files(tmp_path):
     arrays = {name: value for name, value in golden.items() if "@" not in name}
     for name, shape in story["shapes"].items():
         arrays[name] = whole_output(golden, name, shape)
-    facts = {"status": "recorded", "golden": story["sha256"], "load_seconds": 0.1}
+    facts = {"status": "recorded", "trained": True, "golden": story["sha256"], "load_seconds": 0.1}
     write_arrays(records / "jax" / (CASE.name + ".npz"), arrays)
     write_json(records / "jax" / (CASE.name + ".json"), facts)
     return goldens, records
@@ -94,6 +94,18 @@ def test_the_first_wrong_layer_is_named(files):
     assert cell.worst_layer_ratio > BOUND
 
 
+@pytest.mark.parametrize("damage", [shifted, longer, np.zeros_like])
+def test_a_wrong_gradient_is_red_and_named(files, damage):
+    change(files, "training/gradient/Transformer-0-FeedForward/0", damage)
+    assert "gradient of Transformer-0-FeedForward/0" in verdict(files).red
+
+
+@pytest.mark.parametrize("damage", [slightly_off, longer])
+def test_wrong_losses_are_red(files, damage):
+    change(files, "training/losses", damage)
+    assert "losses while training" in verdict(files).red
+
+
 def run_alone(files, **changed):
     """Write what the layers computed from the reference's input: the golden's numbers, but for the changed."""
     golden = read_arrays(files[0] / (CASE.name + ".npz"))
@@ -116,7 +128,7 @@ def test_a_layer_that_is_right_alone_only_amplifies(files):
     assert "Transformer-0-FeedForward, which only amplifies what comes in" in verdict(files).red
 
 
-@pytest.mark.parametrize("lost", [OUTPUT, LAYER, "5/input/0"])
+@pytest.mark.parametrize("lost", [OUTPUT, LAYER, "5/input/0", "training/losses"])
 def test_a_record_that_lacks_an_array_is_red(files, lost):
     path = files[1] / "jax" / (CASE.name + ".npz")
     write_arrays(path, {name: value for name, value in read_arrays(path).items() if name != lost})

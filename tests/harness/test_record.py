@@ -33,7 +33,12 @@ def run(monkeypatch, tmp_path):
     monkeypatch.setattr(
         record,
         "worker_command",
-        lambda pairing, cases: [sys.executable, str(script), str(folder), *(case.name for case in cases)],
+        lambda pairing, cases, trained: [
+            sys.executable,
+            str(script),
+            str(folder),
+            *(case.name for case in cases),
+        ],
     )
     monkeypatch.setattr(record, "record_folder", lambda case, pairing: folder)
     monkeypatch.setattr(record, "SECONDS_A_CASE", 1)

@@ -16,7 +16,7 @@ GOLDEN = json.loads((GOLDENS / "snippet_scenarios.json").read_text(encoding="utf
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["scenario"])
-def test_scenario_gives_the_golden_result(case):
+def test_scenario_gives_the_golden_result(case, fresh_session):
     assert json.loads(json.dumps(SCENARIOS[case["scenario"]](snippets))) == case["returned"]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bert4keras3.backend import FLAVOUR, K, keras
+from bert4keras3.backend import FLAVOUR, K, Layer, keras
 
 RANDOM = np.random.RandomState(0)
 X = RANDOM.normal(size=(2, 3, 4)).astype("float32")
@@ -158,7 +158,8 @@ TESTED_ELSEWHERE = set(
     dtype eager epsilon eval floatx function get_uid get_value image_data_format int_shape is_keras_tensor is_sparse
     is_tensor is_variable learning_phase name_scope ndim normalize_data_format placeholder
     random_bernoulli random_binomial random_normal random_normal_variable random_uniform random_uniform_variable
-    set_epsilon set_floatx set_image_data_format set_value standardize_dtype symbolic to_dense truncated_normal
+    set_epsilon set_floatx set_image_data_format set_value standardize_dtype symbolic to_dense
+    is_float_dtype is_int_dtype result_type truncated_normal
     update update_add update_sub""".split()
 )
 HELPERS = {"are_numbers", "sizes_of", "value_of", "fresh_seed", "is_training"}
@@ -385,6 +386,41 @@ def test_compiled_call_draws_in_training():
 def test_seed_gives_a_row_of_different_numbers():
     first, second = [K.eval(K.random_uniform((4,), seed=3)) for _ in range(2)]
     assert (first != second).all()
+
+
+# What Keras 2 has beside K
+
+
+class Scale(Layer):
+    def build(self, input_shape):
+        self.scale = self.add_weight("scale", (input_shape[-1],), initializer="ones")
+        self.built = True
+
+    def call(self, inputs, mask=None):
+        return inputs * self.scale
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def test_layer_gives_the_output_of_each_call():
+    scale, inputs = Scale(), [keras.layers.Input((4,)) for _ in range(2)]
+    outputs = [scale(x) for x in inputs]
+    assert scale.get_output_at(0) is outputs[0] and scale.get_output_at(-1) is outputs[1]
+
+
+def test_model_predicts_from_nested_lists():
+    inputs = [keras.layers.Input((4,)) for _ in range(2)]
+    model = keras.models.Model(inputs, keras.layers.Add()(inputs))
+    if FLAVOUR == "tf_keras":
+        pytest.skip("tf.keras takes a list of lists for one array")
+    np.testing.assert_allclose(
+        model.predict([X[0].tolist(), Y[0].tolist()], verbose=0), X[0] + Y[0], rtol=1e-6
+    )
+
+
+def test_keras_has_this_backend():
+    assert keras.backend.sum is K.sum
 
 
 # What does not exist

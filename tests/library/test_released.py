@@ -5,9 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
-from parity import published, record, released
+from parity import published, released
 from parity.cases import CASES_BY_NAME
 from parity.files import checkpoint_folder
+from parity.library import open_library
 from parity.releases import BY_NAME, FULL_SIZE
 from parity.variables import release_variables
 
@@ -114,7 +115,7 @@ def stand_in(tmp_path):
     shutil.copytree(str(checkpoint_folder(BY_NAME["google_bert"])), str(folder))
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY), encoding="utf-8")
     (case,), _ = released.find(tmp_path)
-    library = record.open_library("bert4keras3")
+    library = open_library("bert4keras3")
     output = published.predict(library, case, {}, [3, 6, 7, 8, 9, 4])
     channels = [0, 1, 2, -3, -2, -1]
     expected = np.array([["%.8g" % number for number in row] for row in output[:, channels]], "float64")

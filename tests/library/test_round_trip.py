@@ -31,12 +31,13 @@ pytestmark = [
 REFERENCE = """
 import json, sys
 import numpy as np
-from parity import builders, record
+from parity import builders
 from parity.cases import CASES_BY_NAME
 from parity.files import release_paths
+from parity.library import listed, make_inputs, open_library
 
 folder, names = sys.argv[1], sys.argv[2:]
-library = record.open_library("bert4keras")
+library = open_library("bert4keras")
 results = {}
 for name in names:
     case = CASES_BY_NAME[name]
@@ -45,8 +46,8 @@ for name in names:
     outputs = []
     for checkpoint in (str(released), "%s/%s.ckpt" % (folder, name)):
         transformer.load_weights_from_checkpoint(checkpoint)
-        values = record.make_inputs(library, case, case.lengths[-1], transformer, model)
-        outputs.append(record.listed(model.predict(values)))
+        values = make_inputs(library, case, case.lengths[-1], transformer, model)
+        outputs.append(listed(model.predict(values)))
     results[name] = all(np.array_equal(a, b) for a, b in zip(*outputs))
     model.save_weights("%s/%s.h5" % (folder, name))
     library.K.clear_session()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bert4keras3 import ops
-from bert4keras3.backend import functions
+from bert4keras3.backend import K, functions, keras
 from bert4keras3.checkpoints import CheckpointError
 from bert4keras3.layers import (
     Embedding,
@@ -19,27 +19,32 @@ from bert4keras3.layers import (
 from bert4keras3.models import ALBERT, BERT, ELECTRA, GPT2_ML
 from parity import alone, record
 from parity.cases import CASES_BY_NAME
-from parity.compare import Cell, judge
+from parity.compare import BOUND, Cell, judge
 from parity.files import GOLDENS, read_arrays, read_json
-from parity.sampling import sample_layers
+from parity.library import case_weights, open_library
+from parity.sampling import sample_arrays
+from parity.training import record_training
 
+stop_gradient = keras.ops.stop_gradient if hasattr(keras, "ops") else K.stop_gradient
 pytestmark = pytest.mark.usefixtures("fresh_session")
 
 
 def recorded(name):
-    return record.record_case(record.open_library("bert4keras3"), CASES_BY_NAME[name])[0]
+    return record.record_case(open_library("bert4keras3"), CASES_BY_NAME[name])[0]
 
 
-def verdict(name, whole=None):
-    """whole: a record with the right layers, on which each layer is run alone."""
-    case = CASES_BY_NAME[name]
+def verdict(name, whole=None, trained=False):
+    """whole: a record with the right layers, on which each layer is run alone. trained: with the gradients."""
+    case, arrays = CASES_BY_NAME[name], recorded(name)
     golden = read_arrays(GOLDENS / (name + ".npz"))
+    if trained:
+        arrays.update(record_training(open_library("bert4keras3"), case, case_weights(case)))
+    else:
+        golden = {key: value for key, value in golden.items() if not key.startswith("training/")}
     story = read_json(GOLDENS / (name + ".json"))
     cell = Cell(name, case.system, "here")
-    layers = (
-        sample_layers(alone.run_alone(record.open_library("bert4keras3"), case, whole)) if whole else None
-    )
-    return judge(cell, golden, story, sample_layers(recorded(name)), layers)
+    layers = sample_arrays(alone.run_alone(open_library("bert4keras3"), case, whole)) if whole else None
+    return judge(cell, golden, story, sample_arrays(arrays), layers)
 
 
 def tanh_gelu(patch):
@@ -179,6 +184,26 @@ def generator_for_discriminator(patch):
         for layer, names in ELECTRA.weight_table.items()
     }
     patch.setattr(ELECTRA, "weight_table", table)
+
+
+def dead_scores(patch):
+    """Right numbers, but no gradient through the attention scores."""
+
+    def normalize(a, *arguments):
+        return functions.attention_normalize(stop_gradient(a), *arguments)
+
+    patch.setattr(attention, "attention_normalize", normalize)
+
+
+def test_gradients_are_right_without_a_bug():
+    assert verdict("bert", trained=True).red is None
+
+
+def test_a_lost_gradient_turns_the_run_red(monkeypatch):
+    dead_scores(monkeypatch)
+    cell = verdict("bert", trained=True)
+    assert cell.error_ratio <= BOUND
+    assert "gradient of Transformer-" in cell.red and "MultiHeadSelfAttention" in cell.red
 
 
 @pytest.mark.parametrize("case", ["bert", "t5", "roformer", "gau-alpha", "albert", "gpt2-ml", "electra"])

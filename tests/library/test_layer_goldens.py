@@ -1,0 +1,87 @@
+"""Single layers and backend functions against what bert4keras 0.11.5 computed, with its weights."""
+
+import numpy as np
+import pytest
+
+from bert4keras3 import backend, layers, ops
+from bert4keras3.backend import K, Layer, keras
+from parity.compare import BOUND, FLOOR
+from parity.files import GOLDENS, read_arrays, read_json, sha256
+from parity.layer_cases import CASES, Library, compute
+from parity.sampling import rms
+
+pytestmark = pytest.mark.usefixtures("fresh_session")
+STORY, ARRAYS = read_json(GOLDENS / "layers.json"), read_arrays(GOLDENS / "layers.npz")
+INPUTS = {name[len("input/") :]: value for name, value in ARRAYS.items() if name.startswith("input/")}
+
+
+def evaluate(tensors):
+    if hasattr(keras, "ops"):
+        return [keras.ops.convert_to_numpy(tensor) for tensor in tensors]
+    if hasattr(tensors[0], "numpy"):
+        return [tensor.numpy() for tensor in tensors]
+    return K.get_session().run(tensors)
+
+
+LIBRARY = Library(
+    keras=keras,
+    layers=layers,
+    backend=backend,
+    Layer=Layer,
+    to_tensor=ops.convert_to_tensor,
+    to_bool=lambda x: ops.cast(x, "bool"),
+    evaluate=evaluate,
+    floatx="float32",
+)
+
+
+def split(kind):
+    """{case: its arrays}, from one array that holds all end to end."""
+    found, place = {}, 0
+    for name in sorted(STORY["shapes"]):
+        found[name] = []
+        for shape in STORY["shapes"][name][kind]:
+            shape = [int(size) for size in shape.split()]
+            size = int(np.prod(shape))
+            found[name].append(ARRAYS[kind][place : place + size].reshape(shape))
+            place += size
+    assert place == len(ARRAYS[kind])
+    return found
+
+
+WEIGHTS, OUTPUTS = split("weights"), split("outputs")
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_layer_computes_what_the_reference_does(name):
+    case = STORY["cases"][name]
+    outputs = compute(LIBRARY, case, INPUTS, WEIGHTS[name])
+    goldens = OUTPUTS[name]
+    assert len(outputs) == len(goldens) > 0
+    for number, (output, golden, noise) in enumerate(zip(outputs, goldens, STORY["noise"][name])):
+        assert output.shape == golden.shape
+        assert not np.isnan(output).any()
+        infinite = np.isinf(golden)
+        np.testing.assert_array_equal(output[infinite], golden[infinite])
+        finite = np.isfinite(golden)
+        assert finite.any()
+        error = rms([output[finite].astype("float64") - golden[finite]])
+        ratio = error / max(noise, FLOOR * rms([golden[finite]]), np.finfo("float32").tiny)
+        assert ratio <= BOUND, "%s, output %d: error ratio %.3g, expected at most %g" % (
+            name,
+            number,
+            ratio,
+            BOUND,
+        )
+
+
+def test_golden_is_of_these_cases():
+    assert STORY["cases"] == CASES
+    assert STORY["sha256"] == sha256(GOLDENS / "layers.npz")
+
+
+def test_every_layer_of_ours_has_a_case():
+    """Those that bert4keras has too; a Loss has nothing to compute, and the masks are in its models."""
+    covered = {case["layer"] for case in CASES.values() if "layer" in case}
+    ours = {name for name in layers.__all__ if getattr(layers, name).__module__.startswith("bert4keras3")}
+    assert ours - covered == {"Add", "CausalMask", "FirstToken", "Loss", "UniLMMask"}
