@@ -13,7 +13,7 @@ np.random.seed(0)
 
 first_ids, segment_ids = tokenizer.encode("a b c d e f")
 token_ids = list(first_ids)
-for step in range(30):
+for _ in range(30):
     i = np.random.choice(len(token_ids) - 2) + 1  # not the first and the last token
     token_ids[i] = tokenizer._token_mask_id
     probas = model.predict(to_array([token_ids], [segment_ids]), verbose=0)[0, i].astype("float64")

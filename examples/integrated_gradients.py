@@ -19,12 +19,12 @@ bert = build_transformer_model(config_path)
 output = Dense(2, activation="softmax")(GlobalAveragePooling1D()(bert.output))
 model = keras.models.Model(bert.inputs, output)
 model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
-model.fit([token_ids, segment_ids], labels, epochs=10, batch_size=32, verbose=0)
+model.fit([token_ids, segment_ids], labels, epochs=6, batch_size=32, verbose=0)
 
 chosen = int(np.argmax(labels))  # a text with an x
 inputs = [K.constant(one[chosen : chosen + 1]) for one in (token_ids, segment_ids)]
 table = model.get_layer("Embedding-Token").trainable_weights[0]
-full, steps, total = K.get_value(table), 20, 0
+full, steps, total = K.get_value(table), 50, 0
 for step in range(steps):
     K.set_value(table, full * (step + 0.5) / steps)
     total = total + gradients(lambda: K.sum(model(inputs)[:, 1]), [table])[0]
