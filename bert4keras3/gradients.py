@@ -37,6 +37,7 @@ def adversarial_training(model: Any, embedding_name: str, epsilon: float = 1.0) 
 def gradient_penalty(model: Any, embedding_name: str, scale: float = 1.0) -> None:
     """Add scale / 2 · |g|² to the loss, g being its gradient by the embeddings: https://arxiv.org/abs/1704.08847
 
-    Call it once, after `compile`.
+    Call it once, after `compile`. TensorFlow 1 has no second derivative of sparse_categorical_crossentropy: use
+    categorical_crossentropy there.
     """
     penalize_gradients(model, embedding_table(model, embedding_name), scale)

@@ -1,4 +1,7 @@
-"""Small gradients by the embeddings: their square is part of the loss."""
+"""Small gradients by the embeddings: their square is part of the loss.
+
+Labels are one-hot, since TensorFlow 1 has no second derivative of the sparse cross entropy.
+"""
 
 import numpy as np
 from tiny import config_path, token_dict
@@ -12,13 +15,13 @@ from bert4keras3.tokenizers import Tokenizer
 np.random.seed(0)
 tokenizer = Tokenizer(token_dict, do_lower_case=True)
 texts = [" ".join(np.random.choice(list("abcdefgx"), 6)) for _ in range(320)]
-labels = np.array([int("x" in text) for text in texts])
+labels = keras.utils.to_categorical([int("x" in text) for text in texts], 2)
 token_ids, segment_ids = [np.array(one) for one in zip(*[tokenizer.encode(text) for text in texts])]
 
 bert = build_transformer_model(config_path)
 output = Dense(2, activation="softmax")(Lambda(lambda x: x[:, 0])(bert.output))
 model = keras.models.Model(bert.inputs, output)
-model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+model.compile(keras.optimizers.Adam(3e-3), "categorical_crossentropy", metrics=["accuracy"])
 gradient_penalty(model, "Embedding-Token", 0.1)
 model.fit([token_ids[:256], segment_ids[:256]], labels[:256], epochs=12, batch_size=32, verbose=0)
 
