@@ -44,9 +44,12 @@ from bert4keras3.backend.selected import (
     keras,
     operation,
     ops,
+    penalize_gradients,
+    perturb_training,
     serializable,
     set_values,
     spread_batches,
+    value_gradients,
     weight_shape,
 )
 from bert4keras3.backend.sequences import batch_gather, divisible_temporal_padding, pool1d
@@ -83,6 +86,8 @@ __all__ = [
     "multilabel_categorical_crossentropy",
     "operation",
     "ops",
+    "penalize_gradients",
+    "perturb_training",
     "piecewise_linear",
     "pool1d",
     "recompute_grad",
@@ -98,6 +103,7 @@ __all__ = [
     "spread_batches",
     "swish",
     "symbolic",
+    "value_gradients",
     "weight_shape",
     "where",
 ]

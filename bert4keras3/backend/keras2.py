@@ -10,6 +10,7 @@ if FLAVOUR == "tf_keras":
 else:
     import keras  # type: ignore[no-redef]
 
+K = keras.backend
 framework = "tensorflow"
 ops = ops_tf
 get_custom_objects = keras.utils.get_custom_objects

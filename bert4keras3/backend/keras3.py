@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from bert4keras3.backend import keras3_backend as K  # noqa: F401
 from bert4keras3.backend.keras3_model import add_metric
 from bert4keras3.backend.keras3_model import keras_with_our_model as keras
 
@@ -26,6 +27,18 @@ class Layer(keras.layers.Layer):  # type: ignore[name-defined]
         super().__init__(*args, **kwargs)
         self.supports_masking = True
         self.own_metrics = SimpleNamespace()  # a dict would be closed for new ones once the layer is built
+
+    def add_weight(self, *args, **kwargs):
+        """As in Keras; arguments by position are those of Keras 2, `add_weight("scale", (8,))`."""
+        if args and isinstance(args[0], str):
+            kwargs.update(zip(("name", "shape", "dtype", "initializer"), args))
+            args = ()
+        return super().add_weight(*args, **kwargs)
+
+    def get_output_at(self, node_index):
+        """Output of the call of this number, -1 for the last."""
+        outputs = self._inbound_nodes[node_index].output_tensors
+        return outputs if len(outputs) > 1 else outputs[0]
 
     def add_loss(self, loss, inputs=None):
         """Add to the model's loss; inputs: what it is computed from, which matters on Keras 2."""

@@ -14,6 +14,9 @@ from types import ModuleType, SimpleNamespace
 
 import h5py
 import keras
+import numpy as np
+
+from bert4keras3.backend import keras3_backend
 
 WEIGHTS_NAMES = (".weights.h5", ".weights.json", ".keras")
 MODEL_NAMES = (".keras", ".h5", ".hdf5")
@@ -48,7 +51,8 @@ class JaxModel(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         for step in steps[-1:]:
-            for metric, value in step.added_metrics:
+            added, step.added_metrics = step.added_metrics, []  # a step may compute its loss more than once
+            for metric, value in added:
                 metric.update_state(value)
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
@@ -94,6 +98,17 @@ class Model(JaxModel if keras.config.backend() == "jax" else keras.Model):  # ty
             return super().load_weights(filepath, *args, **kwargs)
         with linked(filepath, weights_ending(filepath)) as name:
             return super().load_weights(name, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """As in Keras; nested lists of numbers are arrays too: `predict([[token_ids], [segment_ids]])`."""
+        return super().predict(as_arrays(x), *args, **kwargs)
+
+
+def as_arrays(x):
+    """A list of nested lists of numbers as a list of arrays; anything else as it is."""
+    if not isinstance(x, list) or not x or not all(isinstance(one, list) for one in x):
+        return x
+    return [np.array(one) for one in x]
 
 
 keras.saving.register_keras_serializable("bert4keras3")(Model)
@@ -160,6 +175,7 @@ class Replacing(ModuleType):
 
 keras_with_our_model = Replacing(
     keras,
+    backend=keras3_backend,
     Model=Model,
     models=Replacing(keras.models, Model=Model, load_model=load_model),
 )

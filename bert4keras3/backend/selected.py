@@ -1,7 +1,7 @@
 """The names of the Keras that this process uses.
 
-`keras2` and `keras3` define what differs: `keras`, `framework`, `ops` (keras.ops or our functions of the same
-names), `Layer`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`, `serializable`,
+`keras2` and `keras3` define what differs: `keras`, `K`, `framework`, `ops` (keras.ops or our functions of the
+same names), `Layer`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`, `serializable`,
 `operation`, `get_available_gpus`, `remat`, `device_scope`, `spread_batches` and `batch_structure`, the type in which
 a generator hands over several arrays.
 """
@@ -10,13 +10,15 @@ from importlib import import_module
 
 from bert4keras3.backend.flavour import FLAVOUR
 
-flavour = import_module("bert4keras3.backend." + ("keras3" if FLAVOUR == "keras3" else "keras2"))
+generation = "keras3" if FLAVOUR == "keras3" else "keras2"
+flavour = import_module("bert4keras3.backend." + generation)
+flavour_gradients = import_module("bert4keras3.backend." + generation + "_gradients")
 
 framework = flavour.framework
 is_tf_keras = FLAVOUR == "tf_keras"
 
 keras = flavour.keras
-K = keras.backend
+K = flavour.K
 Model = keras.models.Model
 get_custom_objects = keras.utils.get_custom_objects
 
@@ -34,3 +36,7 @@ remat = flavour.remat
 device_scope = flavour.device_scope
 spread_batches = flavour.spread_batches
 serializable = flavour.serializable
+
+penalize_gradients = flavour_gradients.penalize_gradients
+perturb_training = flavour_gradients.perturb_training
+value_gradients = flavour_gradients.value_gradients

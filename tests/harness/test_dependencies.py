@@ -19,6 +19,7 @@ LIBRARY_ORDER = [
     "ops",
     "layers",
     "parallel",
+    "gradients",
     "advice",
     "weights",
     "blocks",

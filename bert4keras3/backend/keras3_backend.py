@@ -1,0 +1,626 @@
+"""`K` on Keras 3: the functions of Keras 2's backend under the same names, with the same arguments and defaults.
+
+Written on keras.ops, so they take tensors, arrays and the symbolic tensors of a model alike. Differences that
+stay: `zeros` and `ones` give tensors and not variables; `shape` is a NumPy array where all sizes are known, and
+numbers that only depend on it stay NumPy, since JAX wants shapes that are no tensors. What has no counterpart
+stands in MISSING with the modern way.
+"""
+
+import builtins
+
+import keras
+import numpy as np
+from keras import ops
+from keras.backend import (  # noqa: F401
+    backend,
+    clear_session,
+    epsilon,
+    floatx,
+    get_uid,
+    image_data_format,
+    is_float_dtype,
+    is_int_dtype,
+    is_keras_tensor,
+    result_type,
+    set_epsilon,
+    set_floatx,
+    set_image_data_format,
+    standardize_dtype,
+)
+
+from bert4keras3.backend.running import InTrainPhase, fresh_seed, is_training
+
+MISSING = {
+    "batch_normalization": "keras.ops.batch_normalization",
+    "control_dependencies": "operations run in the order in which they are written",
+    "ctc_batch_cost": "keras.ops.ctc_loss",
+    "ctc_decode": "keras.ops.ctc_decode",
+    "foldl": "keras.ops.scan",
+    "foldr": "keras.ops.scan",
+    "get_session": "there is no session: call the model, or K.function(inputs, outputs)",
+    "gradients": "bert4keras3.gradients (adversarial training, gradient penalty, integrated gradients) works on every "
+    "backend; or tf.GradientTape, jax.grad or torch.autograd in a `train_step` of a subclass of Model",
+    "manual_variable_initialization": "variables have their values as soon as they are made",
+    "moving_average_update": "x.assign(x * momentum + value * (1 - momentum))",
+    "print_tensor": "print, jax.debug.print or tf.print",
+    "resize_images": "keras.ops.image.resize",
+    "rnn": "keras.layers.RNN or keras.ops.scan",
+    "set_learning_phase": "call the model with training=True or training=False",
+    "set_session": "there is no session: KERAS_BACKEND chooses the framework, keras.device the device",
+}
+
+
+def __getattr__(name):
+    instead = "K.%s does not exist on Keras 3: %s" % (name, MISSING.get(name, "look for it in keras.ops"))
+    raise AttributeError(instead)
+
+
+def sizes_of(shape):
+    """A shape given as a tensor, or as a list of numbers and scalar tensors, in the form that keras.ops take."""
+    if ops.is_tensor(shape):
+        return shape
+    sizes = [-1 if size is None else size for size in shape]
+    return tuple(int(size) if isinstance(size, np.integer) else size for size in sizes)
+
+
+def are_numbers(items):
+    """Whether these are numbers, or arrays of numbers, that are known now."""
+    return not builtins.any(
+        isinstance(item, (keras.KerasTensor, keras.Variable)) or ops.is_tensor(item)
+        for one in items
+        for item in (one if isinstance(one, (list, tuple)) else [one])
+    )
+
+
+# Settings and types
+
+name_scope = keras.name_scope
+is_tensor = ops.is_tensor
+
+
+def symbolic(function):
+    """The function as it is."""
+    return function
+
+
+eager = symbolic
+
+
+def normalize_data_format(value):
+    value = (value or image_data_format()).lower()
+    if value not in ("channels_first", "channels_last"):
+        raise ValueError("data_format: expected channels_first or channels_last, got %r" % value)
+    return value
+
+
+def cast_to_floatx(x):
+    return cast(x, floatx()) if ops.is_tensor(x) else np.asarray(x, dtype=floatx())
+
+
+def cast(x, dtype):
+    return ops.cast(x, dtype)
+
+
+def dtype(x):
+    return standardize_dtype(x.dtype)
+
+
+def is_variable(x):
+    return isinstance(x, keras.Variable)
+
+
+def is_sparse(tensor):
+    return builtins.bool(getattr(tensor, "sparse", False)) or type(tensor).__name__ in (
+        "SparseTensor",
+        "BCOO",
+    )
+
+
+def to_dense(tensor):
+    return ops.convert_to_tensor(tensor, sparse=False)
+
+
+# Shapes
+
+
+def shape(x):
+    """Sizes of all axes: a NumPy array where they are known, else a tensor; a tuple for symbolic tensors."""
+    sizes = ops.shape(x)
+    if builtins.any(size is None for size in sizes):
+        return sizes
+    if not are_numbers(sizes):
+        return ops.convert_to_tensor(sizes, dtype="int32")
+    known = builtins.all(isinstance(size, int) for size in sizes)
+    return np.array(sizes, "int32" if known else object)  # JAX has symbols for sizes while a model is built
+
+
+def int_shape(x):
+    """Sizes of all axes as int or None, or None for what has no shape."""
+    return tuple(x.shape) if hasattr(x, "shape") else None
+
+
+def ndim(x):
+    return len(x.shape)
+
+
+def size(x, name=None):
+    return ops.size(x)
+
+
+def count_params(x):
+    return int(np.prod(x.shape))
+
+
+# Values and variables
+
+
+def variable(value, dtype=None, name=None, constraint=None):
+    made = keras.Variable(ops.convert_to_numpy(value), dtype=dtype or floatx(), name=name)
+    made.constraint = constraint
+    return made
+
+
+def constant(value, dtype=None, shape=None, name=None):
+    value = ops.convert_to_tensor(value, dtype=dtype or floatx())
+    return value if shape is None else ops.broadcast_to(value, sizes_of(shape))
+
+
+def placeholder(shape=None, ndim=None, dtype=None, sparse=False, name=None):
+    """An input of a model: K.function([K.placeholder((None, 3))], …)."""
+    return keras.Input(batch_shape=shape or (None,) * ndim, dtype=dtype, sparse=sparse, name=name)
+
+
+def random_uniform_variable(shape, low, high, dtype=None, name=None, seed=None):
+    return variable(random_uniform(shape, low, high, seed=seed), dtype, name)
+
+
+def random_normal_variable(shape, mean, scale, dtype=None, name=None, seed=None):
+    return variable(random_normal(shape, mean, scale, seed=seed), dtype, name)
+
+
+def eval(x):
+    """Its value as a NumPy array."""
+    if isinstance(x, keras.KerasTensor):
+        raise ValueError("K.eval: expected a tensor with a value, got %s of a model: use K.function" % x)
+    return ops.convert_to_numpy(x)
+
+
+get_value = eval
+
+
+def batch_get_value(tensors):
+    return [eval(x) for x in tensors]
+
+
+def set_value(x, value):
+    x.assign(value)
+
+
+def batch_set_value(tuples):
+    for x, value in tuples:
+        x.assign(value)
+
+
+def update(x, new_x):
+    return x.assign(new_x)
+
+
+def update_add(x, increment):
+    return x.assign_add(increment)
+
+
+def update_sub(x, decrement):
+    return x.assign_sub(decrement)
+
+
+def function(inputs, outputs, updates=None, **kwargs):
+    """Arrays for the symbolic `inputs` → arrays for the `outputs`, which depend on them: a list, or one.
+
+    K.learning_phase() as the last input stands for the phase, which is fed as 0 or 1.
+    """
+    if updates:
+        raise ValueError(
+            "K.function: updates do not exist on Keras 3; assign to variables in a layer or train_step"
+        )
+    symbolic_inputs = [x for x in inputs if isinstance(x, keras.KerasTensor)]
+    model = keras.models.Model(symbolic_inputs, outputs)
+
+    def run(values):
+        training = builtins.bool(values[-1]) if len(symbolic_inputs) < len(values) else False
+        tensors = [ops.convert_to_tensor(x) for x in values[: len(symbolic_inputs)]]
+        results = keras.tree.flatten(model(tensors, training=training))
+        arrays = [ops.convert_to_numpy(x) for x in results]
+        return arrays if isinstance(outputs, (list, tuple)) else arrays[0]
+
+    return run
+
+
+def stop_gradient(variables):
+    return keras.tree.map_structure(ops.stop_gradient, variables)
+
+
+# Making tensors
+
+
+def zeros(shape, dtype=None, name=None):
+    return ops.zeros(sizes_of(shape), dtype=dtype or floatx())
+
+
+def ones(shape, dtype=None, name=None):
+    return ops.ones(sizes_of(shape), dtype=dtype or floatx())
+
+
+def zeros_like(x, dtype=None, name=None):
+    return ops.zeros_like(x, dtype=dtype)
+
+
+def ones_like(x, dtype=None, name=None):
+    return ops.ones_like(x, dtype=dtype)
+
+
+def eye(size, dtype=None, name=None):
+    return ops.eye(size, dtype=dtype or floatx())
+
+
+def identity(x, name=None):
+    return ops.copy(x)
+
+
+def arange(start, stop=None, step=1, dtype="int32"):
+    return ops.arange(start, stop, step, dtype=dtype)
+
+
+def one_hot(indices, num_classes):
+    return ops.one_hot(ops.cast(indices, "int32"), num_classes)
+
+
+def random_uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
+    return keras.random.uniform(sizes_of(shape), minval, maxval, dtype, seed=fresh_seed(seed))
+
+
+def random_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+    return keras.random.normal(sizes_of(shape), mean, stddev, dtype, seed=fresh_seed(seed))
+
+
+def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+    return keras.random.truncated_normal(sizes_of(shape), mean, stddev, dtype, seed=fresh_seed(seed))
+
+
+def random_binomial(shape, p=0.0, dtype=None, seed=None):
+    """1 with probability p, else 0."""
+    return ops.cast(random_uniform(shape, seed=seed) < p, dtype or floatx())
+
+
+random_bernoulli = random_binomial
+
+
+def dropout(x, level, noise_shape=None, seed=None):
+    return keras.random.dropout(x, level, noise_shape, seed=fresh_seed(seed))
+
+
+# Changing shapes
+
+
+def reshape(x, shape):
+    return ops.reshape(x, sizes_of(shape))
+
+
+def permute_dimensions(x, pattern):
+    return ops.transpose(x, pattern)
+
+
+def transpose(x):
+    return ops.transpose(x)
+
+
+def expand_dims(x, axis=-1):
+    return ops.expand_dims(x, axis)
+
+
+def squeeze(x, axis):
+    return ops.squeeze(x, axis)
+
+
+def concatenate(tensors, axis=-1):
+    """Joined along an axis. Known numbers, as parts of shapes, stay numbers."""
+    if are_numbers(tensors):
+        return np.concatenate(tensors, axis)
+    return ops.concatenate([ops.convert_to_tensor(x) if isinstance(x, list) else x for x in tensors], axis)
+
+
+def stack(x, axis=0):
+    """Put side by side on a new axis. Known numbers, as sizes of shapes, stay numbers."""
+    return np.stack(x, axis) if are_numbers(x) else ops.stack(x, axis)
+
+
+def flatten(x):
+    return ops.reshape(x, (-1,))
+
+
+def batch_flatten(x):
+    """(batch, …) → (batch, all others)"""
+    known = [size for size in x.shape[1:] if isinstance(size, int)]
+    return ops.reshape(x, (-1, int(np.prod(known))) if len(known) == ndim(x) - 1 else (ops.shape(x)[0], -1))
+
+
+def repeat(x, n):
+    """(batch, size) → (batch, n, size)"""
+    return ops.repeat(ops.expand_dims(x, 1), n, axis=1)
+
+
+def repeat_elements(x, rep, axis):
+    return ops.repeat(x, rep, axis=axis)
+
+
+def tile(x, n):
+    """n: a number for each axis; one number for the last one."""
+    repeats = [n] if isinstance(n, int) else list(n)
+    return ops.tile(x, [1] * (len(x.shape) - len(repeats)) + repeats)
+
+
+def reverse(x, axes):
+    return ops.flip(x, axes)
+
+
+def slice(x, start, size):
+    ends = [None if n == -1 else first + n for first, n in zip(start, size)]
+    return x[tuple(builtins.slice(first, end) for first, end in zip(start, ends))]
+
+
+def gather(reference, indices):
+    return ops.take(reference, ops.cast(indices, "int32"), axis=0)
+
+
+def temporal_padding(x, padding=(1, 1)):
+    return ops.pad(x, [(0, 0), tuple(padding), (0, 0)])
+
+
+def spatial_2d_padding(x, padding=((1, 1), (1, 1)), data_format=None):
+    rows, columns = [tuple(one) for one in padding]
+    if normalize_data_format(data_format) == "channels_first":
+        return ops.pad(x, [(0, 0), (0, 0), rows, columns])
+    return ops.pad(x, [(0, 0), rows, columns, (0, 0)])
+
+
+# Reductions
+
+
+def sum(x, axis=None, keepdims=False):
+    return ops.sum(x, axis=axis, keepdims=keepdims)
+
+
+def mean(x, axis=None, keepdims=False):
+    return ops.mean(x, axis=axis, keepdims=keepdims)
+
+
+def max(x, axis=None, keepdims=False):
+    return ops.max(x, axis=axis, keepdims=keepdims)
+
+
+def min(x, axis=None, keepdims=False):
+    return ops.min(x, axis=axis, keepdims=keepdims)
+
+
+def prod(x, axis=None, keepdims=False):
+    """Product. Of known numbers, as sizes of shapes, a number."""
+    product = np if are_numbers([x]) else ops
+    return product.prod(x, axis=axis, keepdims=keepdims)
+
+
+def var(x, axis=None, keepdims=False):
+    return ops.var(x, axis=axis, keepdims=keepdims)
+
+
+def std(x, axis=None, keepdims=False):
+    return ops.std(x, axis=axis, keepdims=keepdims)
+
+
+def any(x, axis=None, keepdims=False):
+    return ops.any(ops.cast(x, "bool"), axis=axis, keepdims=keepdims)
+
+
+def all(x, axis=None, keepdims=False):
+    return ops.all(ops.cast(x, "bool"), axis=axis, keepdims=keepdims)
+
+
+def logsumexp(x, axis=None, keepdims=False):
+    return ops.logsumexp(x, axis=axis, keepdims=keepdims)
+
+
+def argmax(x, axis=-1):
+    return ops.argmax(x, axis=axis)
+
+
+def argmin(x, axis=-1):
+    return ops.argmin(x, axis=axis)
+
+
+def cumsum(x, axis=0):
+    return ops.cumsum(x, axis=axis)
+
+
+def cumprod(x, axis=0):
+    return ops.cumprod(x, axis=axis)
+
+
+# Arithmetic
+
+abs = ops.absolute
+cos = ops.cos
+equal = ops.equal
+exp = ops.exp
+greater = ops.greater
+greater_equal = ops.greater_equal
+less = ops.less
+less_equal = ops.less_equal
+log = ops.log
+maximum = ops.maximum
+minimum = ops.minimum
+not_equal = ops.not_equal
+round = ops.round
+sigmoid = ops.sigmoid
+sign = ops.sign
+sin = ops.sin
+softplus = ops.softplus
+softsign = ops.softsign
+square = ops.square
+tanh = ops.tanh
+
+
+def sqrt(x):
+    """Square root; 0 for numbers below 0."""
+    return ops.sqrt(ops.maximum(x, 0))
+
+
+def pow(x, a):
+    return ops.power(x, a)
+
+
+def clip(x, min_value, max_value):
+    return ops.clip(
+        x, -np.inf if min_value is None else min_value, np.inf if max_value is None else max_value
+    )
+
+
+def relu(x, alpha=0.0, max_value=None, threshold=0.0):
+    return keras.activations.relu(x, negative_slope=alpha, max_value=max_value, threshold=threshold)
+
+
+def elu(x, alpha=1.0):
+    return ops.elu(x, alpha)
+
+
+def hard_sigmoid(x):
+    """0.2 · x + 0.5 between 0 and 1; Keras 3's own has the slope 1/6."""
+    return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+
+
+def softmax(x, axis=-1):
+    return ops.softmax(x, axis=axis)
+
+
+def l2_normalize(x, axis=None):
+    return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=axis, keepdims=True), 1e-12))
+
+
+def dot(x, y):
+    """The last axis of x with the last but one of y; not keras.ops.dot, which differs on PyTorch."""
+    return ops.tensordot(x, y, axes=[[ndim(x) - 1], [builtins.max(ndim(y) - 2, 0)]])
+
+
+def batch_dot(x, y, axes=None):
+    """Sum over one axis of each, sample by sample: the other axes of x, then those of y.
+
+    axes: a number for both or a pair; the last of x and the last but one of y (the last of two) where None. Of two
+    vectors a sample the result is (batch, 1).
+    """
+    if axes is None:
+        axes = (-1, -1 if ndim(y) == 2 else -2)
+    x_axis, y_axis = [a % ndim(z) for a, z in zip([axes] * 2 if isinstance(axes, int) else axes, (x, y))]
+    x_letters = list("abcdefgh"[: ndim(x)])
+    y_letters = ["a"] + list("stuvwxyz"[: ndim(y) - 1])
+    y_letters[y_axis] = x_letters[x_axis]
+    kept = x_letters[:x_axis] + x_letters[x_axis + 1 :] + y_letters[1:y_axis] + y_letters[y_axis + 1 :]
+    result = ops.einsum("%s,%s->%s" % tuple(map("".join, (x_letters, y_letters, kept))), x, y)
+    return ops.expand_dims(result, 1) if len(kept) == 1 else result
+
+
+# Losses: the target comes first
+
+
+def categorical_crossentropy(target, output, from_logits=False, axis=-1):
+    return ops.categorical_crossentropy(target, output, from_logits=from_logits, axis=axis)
+
+
+def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
+    """target: class numbers, as many as the output has places, in any shape."""
+    if axis not in (-1, ndim(output) - 1):
+        output = ops.moveaxis(output, axis, -1)
+    target = ops.reshape(ops.cast(target, "int32"), ops.shape(output)[:-1])
+    return ops.sparse_categorical_crossentropy(target, output, from_logits=from_logits)
+
+
+def binary_crossentropy(target, output, from_logits=False):
+    return ops.binary_crossentropy(target, output, from_logits=from_logits)
+
+
+def in_top_k(predictions, targets, k):
+    return ops.in_top_k(targets, predictions, k)
+
+
+# Convolutions
+
+
+def conv1d(x, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
+    data_format = normalize_data_format(data_format)
+    if padding == "causal":
+        before = dilation_rate * (kernel.shape[0] - 1)
+        where = [(before, 0), (0, 0)] if data_format == "channels_last" else [(0, 0), (before, 0)]
+        x, padding = ops.pad(x, [(0, 0)] + where), "valid"
+    return ops.conv(x, kernel, strides, padding, data_format, dilation_rate)
+
+
+def conv2d(x, kernel, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1)):
+    return ops.conv(x, kernel, strides, padding, normalize_data_format(data_format), dilation_rate)
+
+
+def pool2d(x, pool_size, strides=(1, 1), padding="valid", data_format=None, pool_mode="max"):
+    pool = {"max": ops.max_pool, "avg": ops.average_pool}[pool_mode]
+    return pool(x, pool_size, strides, padding, normalize_data_format(data_format))
+
+
+def bias_add(x, bias, data_format=None):
+    """bias: (channels,), or that of all axes but the batch, channels last."""
+    if normalize_data_format(data_format) == "channels_first":
+        bias = ops.moveaxis(bias, -1, 0)
+        if ndim(bias) == 1:
+            bias = ops.reshape(bias, (-1,) + (1,) * (ndim(x) - 2))
+    return x + bias
+
+
+# Choices and loops
+
+
+def value_of(expression):
+    return expression() if callable(expression) else expression
+
+
+def learning_phase():
+    """1 where the running call is one for training, else 0."""
+    return int(is_training())
+
+
+def in_train_phase(x, alt, training=None):
+    """x while the model is trained, alt otherwise; tensors or functions that make them.
+
+    training: where None, that of the running call. Outside of calls the choice becomes a layer of the model.
+    """
+    if training is not None:
+        return switch(training, x, alt) if ops.is_tensor(training) else value_of(x if training else alt)
+    chosen = value_of(x if is_training() else alt)
+    if isinstance(chosen, keras.KerasTensor) or isinstance(x, keras.KerasTensor):
+        return InTrainPhase()([value_of(x), value_of(alt)])
+    return chosen
+
+
+def in_test_phase(x, alt, training=None):
+    return in_train_phase(alt, x, training)
+
+
+def switch(condition, then_expression, else_expression):
+    """then where the condition holds, else the other; tensors or functions that make them.
+
+    condition: a scalar, or the leading axes of both.
+    """
+    ranks = len(getattr(condition, "shape", ()))
+    if ranks == 0 and callable(then_expression) and callable(else_expression):
+        return ops.cond(ops.cast(condition, "bool"), then_expression, else_expression)
+    then_expression, else_expression = value_of(then_expression), value_of(else_expression)
+    condition = ops.cast(condition, "bool")
+    for _ in range(len(then_expression.shape) - ranks if ranks else 0):
+        condition = ops.expand_dims(condition, -1)
+    return ops.where(condition, then_expression, else_expression)
+
+
+def map_fn(fn, elems, name=None, dtype=None):
+    return ops.map(fn, elems)

@@ -1,0 +1,139 @@
+"""Gradients outside of an optimizer, on Keras 3, where each framework has its own way."""
+
+import keras
+from keras import ops
+
+framework = keras.config.backend()
+
+
+def value_gradients(function, variables):
+    """Gradients of the scalar `function()` by the variables, as NumPy arrays."""
+    if framework == "jax":
+        import jax
+
+        def compute(values):
+            with keras.StatelessScope(state_mapping=list(zip(variables, values))):
+                return function()
+
+        gradients = jax.grad(compute)([variable.value for variable in variables])
+    elif framework == "torch":
+        import torch
+
+        gradients = torch.autograd.grad(function(), [variable.value for variable in variables])
+    else:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            result = function()
+        found = tape.gradient(result, [variable.value for variable in variables])
+        gradients = [tf.convert_to_tensor(gradient) for gradient in found]
+    return [ops.convert_to_numpy(gradient) for gradient in gradients]
+
+
+def change_training(model, weight, on_jax, elsewhere):
+    """Hook into the training of this one model; it is compiled anew at its next `fit`."""
+    if framework == "jax":
+        hook_loss_of_weight(model, weight, on_jax)
+    else:
+        elsewhere()
+    model.train_function = None
+
+
+def hook_loss_of_weight(model, weight, change):
+    """Put `change(loss_of, value)` in place of the model's loss, where `loss_of(value)` is that loss."""
+    import jax
+
+    place = [variable is weight for variable in model.trainable_variables].index(True)
+    original = model.compute_loss_and_updates
+
+    def compute_loss_and_updates(trainable_variables, *arguments, training=False, **options):
+        def loss_of(value):
+            values = list(trainable_variables)
+            values[place] = value
+            return original(values, *arguments, training=training, **options)
+
+        value = trainable_variables[place]
+        if not training:
+            return loss_of(value)
+        return change(loss_of, value, jax.value_and_grad(loss_of, has_aux=True))
+
+    model.compute_loss_and_updates = compute_loss_and_updates
+
+
+def step_along(gradient, epsilon):
+    return epsilon * gradient / (ops.sqrt(ops.sum(ops.square(gradient))) + 1e-8)
+
+
+def perturb_training(model, weight, epsilon):
+    """Each step of training is made at weight + epsilon · gradient / |gradient|."""
+
+    def at_perturbed_value(loss_of, value, gradient_of):
+        _, gradient = gradient_of(value)
+        return loss_of(value + ops.stop_gradient(step_along(gradient, epsilon)))
+
+    def hook_train_step():
+        original = model.train_step
+
+        def train_step(data):
+            step = step_along(loss_gradient(model, data, weight), epsilon)
+            weight.assign_add(step)
+            logs = original(data)
+            weight.assign_sub(step)
+            return logs
+
+        model.train_step = train_step
+
+    change_training(model, weight, at_perturbed_value, hook_train_step)
+
+
+def loss_gradient(model, data, weight):
+    """Gradient of the loss on one batch, in training, by one weight."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+
+    def loss():
+        outputs = model(x, training=True)
+        return model.compute_loss(x, y, outputs, sample_weight, training=True)
+
+    if framework == "torch":
+        import torch
+
+        return torch.autograd.grad(loss(), [weight.value])[0].detach()
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        result = loss()
+    return tf.convert_to_tensor(tape.gradient(result, weight.value))
+
+
+def penalize_gradients(model, weight, scale):
+    """The loss becomes loss + scale / 2 · |gradient of the loss by the weight|²."""
+
+    def penalty(gradient):
+        return 0.5 * scale * ops.sum(ops.square(gradient))
+
+    def with_penalty(loss_of, value, gradient_of):
+        (loss, (unscaled_loss, *others)), gradient = gradient_of(value)
+        added = penalty(gradient)
+        return loss + added, (unscaled_loss + added, *others)
+
+    def hook_loss():
+        original = model.compute_loss
+
+        def compute_loss(x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            loss = original(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+            return loss + penalty(differentiable_gradient(loss, weight.value)) if training else loss
+
+        model.compute_loss = compute_loss
+
+    change_training(model, weight, with_penalty, hook_loss)
+
+
+def differentiable_gradient(loss, value):
+    """Gradient that can be differentiated once more."""
+    if framework == "torch":
+        import torch
+
+        return torch.autograd.grad(loss, [value], create_graph=True)[0]
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(tf.gradients(loss, value)[0])

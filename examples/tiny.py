@@ -1,0 +1,19 @@
+"""Where the examples find tiny models with random weights, 120 tokens and 12 positions, and words for their data."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+GOLDENS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "parity", "goldens")
+CHECKPOINTS = os.path.join(GOLDENS, "checkpoints")
+
+config_path = os.path.join(CHECKPOINTS, "google_bert", "bert_config.json")
+checkpoint_path = os.path.join(CHECKPOINTS, "google_bert", "bert_model.ckpt")
+
+with open(os.path.join(GOLDENS, "vocab.txt"), encoding="utf-8") as _file:
+    token_dict = {token: i for i, token in enumerate(_file.read().split("\n")[:120])}
+
+
+def checkpoint(folder, config, prefix):
+    """Paths of the configuration and the checkpoint of another family."""
+    return os.path.join(CHECKPOINTS, folder, config), os.path.join(CHECKPOINTS, folder, prefix)

@@ -1,0 +1,63 @@
+"""Each example runs where it should and nowhere else, in a process of its own; old ways fail as the table says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bert4keras3
+from bert4keras3.backend import FLAVOUR, K, framework, keras
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from examples.compatibility import NOT_RUN, NOT_WORKING, OLD_WAYS, PLACES  # noqa: E402
+
+NAMES = sorted(path.stem for path in (ROOT / "examples").glob("*.py") if path.stem not in NOT_RUN)
+QUICK = ["masked_language_model"]  # the others take 6 to 60 seconds each
+PLACE = framework if FLAVOUR == "keras3" else FLAVOUR
+
+
+def run(name):
+    library = str(Path(bert4keras3.__file__).resolve().parents[1])
+    path = os.pathsep.join([library, os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, name + ".py"],
+        cwd=str(ROOT / "examples"),
+        env=dict(
+            os.environ, PYTHONPATH=path, OMP_NUM_THREADS="1"
+        ),  # tiny models: threads only get in each other's way
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=400,
+    )
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
+def test_example_works_where_the_table_says(name):
+    if name == "web_serving":
+        pytest.importorskip("starlette", reason="bert4keras3[serving] is not installed")
+        pytest.importorskip("uvicorn", reason="bert4keras3[serving] is not installed")
+    result = run(name)
+    reason = NOT_WORKING.get(name, {}).get(PLACE)
+    output = result.stdout.decode("utf-8", "replace")[-3000:]
+    assert (result.returncode == 0) == (reason is None), "%s on %s: %s\n%s" % (name, PLACE, reason, output)
+
+
+def test_table_names_examples_and_places():
+    assert set(NOT_WORKING) <= set(NAMES)
+    assert {place for places in NOT_WORKING.values() for place in places} <= set(PLACES)
+    assert PLACE in PLACES
+
+
+@pytest.mark.skipif(FLAVOUR != "keras3", reason="old ways are those of Keras 2")
+@pytest.mark.parametrize("what, code, way", OLD_WAYS, ids=[row[0] for row in OLD_WAYS])
+def test_old_way_is_refused(what, code, way):
+    x = keras.layers.Input((3,))
+    model = keras.models.Model(x, keras.layers.Dense(2)(x))
+    with pytest.raises((AttributeError, NotImplementedError, TypeError, ValueError)):
+        eval(code, {"keras": keras, "K": K, "model": model})
