@@ -8,10 +8,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from bert4keras3.backend import K, Model, get_activation, keras
+from bert4keras3.backend import Model, dtype_name, get_activation, keras, wide_floatx
 from bert4keras3.blocks import ResidualBlocks
 from bert4keras3.checkpoints import open_checkpoint, save_checkpoint
 from bert4keras3.layers import (
+    Activation,
     Add,
     CausalMask,
     Concatenate1D,
@@ -212,8 +213,7 @@ class Transformer(ResidualBlocks):
 
     def apply_input(self, name: str):
         """A (batch, length) input of ids. Ids are floats as in Keras 2, wide enough for every vocabulary."""
-        dtype = "float64" if K.floatx() == "float64" else "float32"
-        return self.apply(layer=Input, shape=(self.sequence_length,), dtype=dtype, name=name)
+        return self.apply(layer=Input, shape=(self.sequence_length,), dtype=wide_floatx(), name=name)
 
     def apply_token_embedding(self, x):
         return self.apply(
@@ -225,6 +225,16 @@ class Transformer(ResidualBlocks):
             mask_zero=True,
             name="Embedding-Token",
         )
+
+    def apply_activation(self, x, activation, name):
+        """The last activation over a vocabulary."""
+        return self.apply(x, layer=Activation, activation=activation, name=name, **self.wide_output(x))
+
+    def wide_output(self, x):
+        """Argument of the layer that gives out probabilities of a vocabulary: float32 where x is of half precision,
+        in which small ones are 0 and many are equal.
+        """
+        return {"dtype": "float32"} if dtype_name(x) in ("float16", "bfloat16") else {}
 
     def set_inputs(self, inputs, additional_input_layers=None):
         """Set `inputs`, a list, and `input`, the same or its only item."""

@@ -21,6 +21,8 @@ from bert4keras3.backend.functions import (
     sinusoidal_embeddings,
     swish,
     where,
+    wide_floatx,
+    widen,
 )
 from bert4keras3.backend.losses import (
     multilabel_categorical_crossentropy,
@@ -106,4 +108,6 @@ __all__ = [
     "value_gradients",
     "weight_shape",
     "where",
+    "wide_floatx",
+    "widen",
 ]

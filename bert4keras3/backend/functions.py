@@ -107,6 +107,16 @@ def where(cond: Any, x: Any, y: Any) -> Any:
     return ops.where(ops.cast(cond, "bool"), x, y)
 
 
+def widen(x: Any) -> Any:
+    """A tensor of half precision as float32, any other as it is: for sums, counts and logarithms."""
+    return ops.cast(x, "float32") if dtype(x) in ("float16", "bfloat16") else x
+
+
+def wide_floatx() -> str:
+    """`K.floatx()`, or float32 where that is of half precision: for ids and positions, which have to be exact."""
+    return "float64" if K.floatx() == "float64" else "float32"
+
+
 def piecewise_linear(t: Any, schedule: Mapping[float, float], from_zero: bool = True) -> Any:
     """Value at time t, a tensor, of the line through the points of the schedule: {time: value}.
 
@@ -170,8 +180,13 @@ def attention_normalize(
     softmax_plus: scores scaled by log(keys) / log 512 before the softmax, https://kexue.fm/archives/8823 .
 
     Masked scores get a large negative number and not -inf: weights are 0 all the same, and a row in which
-    every key is masked stays finite.
+    every key is masked stays finite. Scores of half precision are normalized in float32.
     """
+    weights = normalize_wide(widen(a), mask, axis, method, widen(bias))
+    return ops.cast(weights, dtype_name(a))
+
+
+def normalize_wide(a, mask, axis, method, bias):
     masked = mask_value(a)
     if method == "softmax":
         return ops.softmax(sequence_masking(a, mask, masked, axis, bias), axis=axis)

@@ -39,11 +39,18 @@ def with_integer_shape(method):
 
 
 class Layer(keras.layers.Layer):  # type: ignore[name-defined]
-    """Base of our layers: passes masks on; shapes arrive as tuples of int or None."""
+    """Base of our layers: passes masks on; shapes arrive as tuples of int or None.
+
+    `takes_ids`: some inputs are ids or labels, and none is cast to the compute dtype, which would round them.
+    """
+
+    takes_ids = False
 
     def __init__(self, *args, **kwargs):
         super(Layer, self).__init__(*args, **kwargs)
         self.supports_masking = True
+        if self.takes_ids:
+            self._autocast = False
 
     def __init_subclass__(cls, **kwargs):
         super(Layer, cls).__init_subclass__(**kwargs)

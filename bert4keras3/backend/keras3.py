@@ -17,15 +17,20 @@ batch_structure = tuple
 class Layer(keras.layers.Layer):  # type: ignore[name-defined]
     """Base of our layers: passes masks on; `output_dtype` names the dtype of outputs that are not floats.
 
+    `takes_ids`: some inputs are ids or labels, and none is cast to the compute dtype, which would round them.
+
     `traced`: calls run once without numbers when a model is built, so that the metrics that they add are known.
     """
 
     output_dtype = None
+    takes_ids = False
     traced = False
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.supports_masking = True
+        if self.takes_ids:
+            self.autocast = False
         self.own_metrics = SimpleNamespace()  # a dict would be closed for new ones once the layer is built
 
     def add_weight(self, *args, **kwargs):

@@ -1,6 +1,6 @@
 """Losses that are more than a function of one target and one output."""
 
-from bert4keras3.backend import Layer, ops
+from bert4keras3.backend import Layer, ops, widen
 
 
 class Loss(Layer):
@@ -8,9 +8,10 @@ class Loss(Layer):
 
     A subclass writes `compute_loss(self, inputs, mask=None)`; its mean is the loss, and in it
     `self.add_metric(value, name=…)` shows a number beside. The outputs are the inputs: all of them, or those at
-    `output_axis`, a place or a list of places.
+    `output_axis`, a place or a list of places. Numbers of half precision arrive in `compute_loss` as float32.
     """
 
+    takes_ids = True
     traced = True
 
     def __init__(self, output_axis=None, **kwargs):
@@ -18,7 +19,8 @@ class Loss(Layer):
         self.output_axis = output_axis
 
     def call(self, inputs, mask=None):
-        self.add_loss(ops.mean(self.compute_loss(inputs, mask)), inputs=inputs)
+        wide = [widen(x) for x in inputs] if isinstance(inputs, (list, tuple)) else widen(inputs)
+        self.add_loss(ops.mean(self.compute_loss(wide, mask)), inputs=inputs)
         return self.choose(inputs)
 
     def compute_loss(self, inputs, mask=None):

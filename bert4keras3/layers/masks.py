@@ -30,7 +30,7 @@ class UniLMMask(AttentionMask):
     """
 
     def call(self, inputs, mask=None):
-        order = ops.cumsum(inputs, axis=1)
+        order = ops.cumsum(ops.cast(inputs, "int32"), axis=1)
         return ops.less_equal(ops.expand_dims(order, 1), ops.expand_dims(order, 2))
 
     def compute_output_shape(self, input_shape):

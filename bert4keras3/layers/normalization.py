@@ -1,6 +1,16 @@
 """Affine and layer normalization, plain or steered by a condition vector."""
 
-from bert4keras3.backend import K, Layer, build_child, get_activation, keras, ops, recompute_grad
+from bert4keras3.backend import (
+    K,
+    Layer,
+    build_child,
+    dtype_name,
+    get_activation,
+    keras,
+    ops,
+    recompute_grad,
+    widen,
+)
 from bert4keras3.layers.initialization import fresh
 
 
@@ -82,10 +92,12 @@ class ScaleOffset(Layer):
                 condition = ops.expand_dims(condition, 1)
         if self.has(self.scale):
             gamma = self.gamma if self.scale is True else self.scale
-            x = x * (gamma if condition is None else gamma + self.gamma_dense(condition))
+            gamma = gamma if condition is None else gamma + self.gamma_dense(condition)
+            x = x * ops.cast(gamma, dtype_name(x))
         if self.has(self.offset):
             beta = self.beta if self.offset is True else self.offset
-            x = x + (beta if condition is None else beta + self.beta_dense(condition))
+            beta = beta if condition is None else beta + self.beta_dense(condition)
+            x = x + ops.cast(beta, dtype_name(x))
         return x
 
     def compute_mask(self, inputs, mask=None):
@@ -111,7 +123,7 @@ class LayerNormalization(ScaleOffset):
     """(x − mean) / sqrt(variance + epsilon) · gamma + beta on the last axis: https://arxiv.org/abs/1607.06450
 
     `zero_mean=False` leaves the mean in (RMS norm), `unit_variance=False` the scale. `epsilon` is
-    `K.epsilon()`, 1e-7, where none is given.
+    `K.epsilon()`, 1e-7, where none is given. Inputs of half precision are normalized in float32.
     """
 
     def __init__(self, zero_mean=True, unit_variance=True, epsilon=None, **kwargs):
@@ -125,12 +137,12 @@ class LayerNormalization(ScaleOffset):
         condition = None
         if self.conditional:
             inputs, condition = inputs
-        x = inputs
+        x = widen(inputs)
         if self.zero_mean:
             x = x - ops.mean(x, axis=-1, keepdims=True)
         if self.unit_variance:
             x = x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + self.epsilon)
-        return self.scale_and_offset(x, condition)
+        return ops.cast(self.scale_and_offset(x, condition), dtype_name(inputs))
 
     def get_config(self):
         config = super(LayerNormalization, self).get_config()

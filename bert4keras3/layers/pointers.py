@@ -1,7 +1,6 @@
 """Scores of all spans of a sequence, for nested entities. Einsum letters: j start, k end, h head, d size."""
 
 from bert4keras3.backend import (
-    K,
     Layer,
     apply_rotary_position_embeddings,
     keras,
@@ -9,6 +8,7 @@ from bert4keras3.backend import (
     recompute_grad,
     sequence_masking,
     sinusoidal_embeddings,
+    wide_floatx,
 )
 from bert4keras3.layers.initialization import inner_dense
 
@@ -53,7 +53,7 @@ class GlobalPointer(Layer):
     def rotate(self, q, k):
         if not self.RoPE:
             return q, k
-        positions = ops.cast(ops.arange(0, ops.shape(q)[1], dtype="int32"), K.floatx())
+        positions = ops.cast(ops.arange(0, ops.shape(q)[1], dtype="int32"), wide_floatx())
         sinusoidal = ops.expand_dims(sinusoidal_embeddings(positions, self.head_size), 0)
         return apply_rotary_position_embeddings(ops.cast(sinusoidal, q.dtype), q, k)
 

@@ -1,6 +1,6 @@
 """Sequence to vector."""
 
-from bert4keras3.backend import Layer, keras, ops, sequence_masking
+from bert4keras3.backend import Layer, dtype_name, keras, ops, sequence_masking, widen
 
 
 class FirstToken(Layer):
@@ -28,10 +28,13 @@ class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):
 
     def call(self, inputs, mask=None):
         axis = 1 if self.data_format == "channels_last" else 2
+        x = widen(inputs)
         if mask is None:
-            return ops.mean(inputs, axis=axis)
-        weights = ops.expand_dims(ops.cast(mask, inputs.dtype), 2 if axis == 1 else 1)
-        return ops.sum(inputs * weights, axis=axis) / ops.maximum(ops.sum(weights, axis=axis), 1)
+            mean = ops.mean(x, axis=axis)
+        else:
+            weights = ops.expand_dims(ops.cast(mask, dtype_name(x)), 2 if axis == 1 else 1)
+            mean = ops.sum(x * weights, axis=axis) / ops.maximum(ops.sum(weights, axis=axis), 1)
+        return ops.cast(mean, dtype_name(inputs))
 
     def compute_mask(self, inputs, mask=None):
         return None

@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from bert4keras3.backend import K, Layer, keras, ops, sinusoidal_embeddings
+from bert4keras3.backend import Layer, dtype_name, keras, ops, sinusoidal_embeddings, wide_floatx
 
 
 def merge_positions(x, embeddings, merge_mode):
-    """x: (batch, length, size). embeddings: (1 or batch, length, size)."""
+    """x: (batch, length, size). embeddings: (1 or batch, length, size), cast to the dtype of x."""
+    if "float" in dtype_name(x):
+        embeddings = ops.cast(embeddings, dtype_name(x))
     if merge_mode == "add":
         return x + embeddings
     if merge_mode == "mul":
@@ -23,6 +25,8 @@ class TokenPositions(Layer):
     `custom_position_ids`. `merge_mode`: "add", "mul" (x · (1 + p)), "zero" (positions alone), anything else
     joins the last axes.
     """
+
+    takes_ids = True
 
     def __init__(self, output_dim, merge_mode="add", custom_position_ids=False, **kwargs):
         super(TokenPositions, self).__init__(**kwargs)
@@ -138,11 +142,10 @@ class SinusoidalPositionEmbedding(TokenPositions):
     def call(self, inputs, mask=None):
         if self.custom_position_ids:
             x, position_ids = inputs
-            position_ids = ops.cast(position_ids, K.floatx())
         else:
             x = inputs
             position_ids = ops.expand_dims(ops.arange(0, ops.shape(x)[1], dtype="int32"), 0)
-            position_ids = ops.cast(position_ids, K.floatx())
+        position_ids = ops.cast(position_ids, wide_floatx())
         return merge_positions(x, sinusoidal_embeddings(position_ids, self.output_dim), self.merge_mode)
 
 

@@ -1,6 +1,6 @@
 """Losses over tags of a sequence that learn which tag follows which."""
 
-from bert4keras3.backend import Layer, batch_gather, keras, ops, sequence_masking
+from bert4keras3.backend import Layer, batch_gather, keras, ops, sequence_masking, widen
 
 
 class SequenceTagging(Layer):
@@ -24,6 +24,7 @@ class SequenceTagging(Layer):
         return self.add_weight(name=name, shape=shape, initializer=scaled)
 
     def scale(self, weight):
+        weight = widen(weight)  # losses are computed in float32
         return weight if self.lr_multiplier == 1 else weight * self.lr_multiplier
 
     def call(self, inputs, mask=None):
@@ -100,6 +101,7 @@ class ConditionalRandomField(SequenceTagging):
         return ops.logsumexp(score, axis=1)
 
     def dense_loss(self, y_true, y_pred):
+        y_pred = widen(y_pred)
         mask = ops.expand_dims(self.find_mask(y_pred), 2)  # (batch, length, 1)
         y_true = ops.where(mask, ops.cast(y_true, y_pred.dtype), 0.0)
         y_pred = ops.where(mask, y_pred, 0.0)
@@ -155,6 +157,7 @@ class MaximumEntropyMarkovModel(SequenceTagging):
 
     def predict_tags(self, y_true, y_pred, go_backwards):
         """Tags, scores given the true tag before, and the mask, all in the order of reading."""
+        y_pred = widen(y_pred)
         mask = self.find_mask(y_pred)
         y_true = self.to_tags(y_true, y_pred)
         if go_backwards:

@@ -4,7 +4,6 @@ from typing import Any, Tuple, Union
 
 from bert4keras3.backend import get_activation
 from bert4keras3.layers import (
-    Activation,
     Add,
     Dense,
     Embedding,
@@ -156,7 +155,7 @@ class BERT(Transformer):
         x = self.apply(x, layer=Embedding, arguments={"mode": "dense"}, name="Embedding-Token")
         x = self.apply(x, layer=ScaleOffset, scale=False, name="MLM-Bias")
         activation = "softmax" if self.with_mlm is True else self.with_mlm
-        return self.apply(x, layer=Activation, activation=activation, name="MLM-Activation")
+        return self.apply_activation(x, activation, "MLM-Activation")
 
     def load_variable(self, checkpoint, name):
         variable = super(BERT, self).load_variable(checkpoint, name)

@@ -1,6 +1,6 @@
 """GPT, GPT-2 and their Chinese relatives: language models with tied embeddings."""
 
-from bert4keras3.layers import Activation, Embedding
+from bert4keras3.layers import Embedding
 from bert4keras3.models.bert import BERT
 from bert4keras3.snippets import delete_arguments
 from bert4keras3.transformers import LM_Mask
@@ -33,7 +33,7 @@ class GPT(LM_Mask, BERT):
 
     def apply_final_layers(self, inputs):
         x = self.apply(inputs, layer=Embedding, arguments={"mode": "dense"}, name="Embedding-Token")
-        return self.apply(x, layer=Activation, activation=self.final_activation, name="LM-Activation")
+        return self.apply_activation(x, self.final_activation, "LM-Activation")
 
 
 class GPT2(GPT):

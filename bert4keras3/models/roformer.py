@@ -1,7 +1,7 @@
 """RoFormer, https://arxiv.org/abs/2104.09864 , and RoFormerV2, https://kexue.fm/archives/8998"""
 
 from bert4keras3.backend import K, keras, serializable
-from bert4keras3.layers import Activation, Embedding, SinusoidalPositionEmbedding
+from bert4keras3.layers import Embedding, SinusoidalPositionEmbedding
 from bert4keras3.models.nezha import NEZHA
 from bert4keras3.weights import expand_braces
 
@@ -85,5 +85,5 @@ class RoFormerV2(RoFormer):
             x = self.apply_dropout(x, "Output-MLM-Dropout")
             x = self.apply(x, layer=Embedding, arguments={"mode": "dense"}, name="Embedding-Token")
             activation = "softmax" if self.with_mlm is True else self.with_mlm
-            x = self.apply(x, layer=Activation, activation=activation, name="Output-MLM-Activation")
+            x = self.apply_activation(x, activation, "Output-MLM-Activation")
         return x

@@ -4,7 +4,6 @@ from typing import Any
 
 from bert4keras3.backend import Model
 from bert4keras3.layers import (
-    Activation,
     Dense,
     Embedding,
     Input,
@@ -181,9 +180,14 @@ class T5_Decoder(LM_Mask, T5_Base):
             x = self.apply_dense(x, self.embedding_size, "Decoder-Output-Mapping")
         if self.version == "t5.1.0":
             x = self.apply(x, layer=Embedding, arguments={"mode": "dense"}, name="Embedding-Token")
-            return self.apply(x, layer=Activation, activation=activation, name="Decoder-Output-LM-Activation")
+            return self.apply_activation(x, activation, "Decoder-Output-LM-Activation")
         return self.apply_dense(
-            x, self.vocab_size, "Decoder-Output-LM", activation=activation, use_bias=False
+            x,
+            self.vocab_size,
+            "Decoder-Output-LM",
+            activation=activation,
+            use_bias=False,
+            **self.wide_output(x),
         )
 
     def compute_attention_bias(self, inputs=None):
