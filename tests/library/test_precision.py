@@ -118,7 +118,11 @@ def loss_of(outputs, tokens):
     return ops.mean(keras.losses.sparse_categorical_crossentropy(ops.convert_to_tensor(tokens), output))
 
 
-@in_policies
+@pytest.mark.parametrize(
+    "policy",
+    [POLICIES[0]] + [pytest.param(policy, marks=pytest.mark.slow) for policy in POLICIES[1:]],
+    indirect=True,
+)
 @pytest.mark.parametrize("name", sorted(small_models.MODELS))
 def test_outputs_and_loss_of_padded_texts_are_finite(policy, name):
     tokens = np.array([[301, 302, 0, 599], [5, 0, 0, 0], [0, 0, 0, 0]])
