@@ -137,7 +137,7 @@ def test_electra_refuses_heads_that_it_lacks(argument):
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
 def test_every_release_survives_saving_and_loading(tmp_path, release):
     case = next(case for case in CASES if case.release == release.name and not case.fill)
-    config, checkpoint = release_paths(BY_NAME[release])
+    config, checkpoint = release_paths(release)
     transformer = build_transformer_model(str(config), return_keras_model=False, **case.arguments)
     transformer.load_weights_from_checkpoint(str(checkpoint))
     transformer.save_weights_as_checkpoint(str(tmp_path / "saved.ckpt"))
