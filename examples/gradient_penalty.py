@@ -21,9 +21,9 @@ token_ids, segment_ids = [np.array(one) for one in zip(*[tokenizer.encode(text) 
 bert = build_transformer_model(config_path)
 output = Dense(2, activation="softmax")(Lambda(lambda x: x[:, 0])(bert.output))
 model = keras.models.Model(bert.inputs, output)
-model.compile(keras.optimizers.Adam(3e-3), "categorical_crossentropy", metrics=["accuracy"])
-gradient_penalty(model, "Embedding-Token", 0.1)
-model.fit([token_ids[:256], segment_ids[:256]], labels[:256], epochs=12, batch_size=32, verbose=0)
+model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy", metrics=["accuracy"])
+gradient_penalty(model, "Embedding-Token", 0.01)
+model.fit([token_ids[:256], segment_ids[:256]], labels[:256], epochs=20, batch_size=32, verbose=0)
 
 _, accuracy = model.evaluate([token_ids[256:], segment_ids[256:]], labels[256:], verbose=0)
 assert accuracy > 0.8, accuracy

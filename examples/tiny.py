@@ -1,8 +1,16 @@
-"""Where the examples find tiny models with random weights, 120 tokens and 12 positions, and words for their data."""
+"""Where the examples find tiny models with random weights, 120 tokens and 12 positions, and words for their data.
+
+To import it makes the random numbers of the framework the same in each run, where Keras can.
+"""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from bert4keras3.backend import keras  # noqa: E402
+
+if hasattr(keras.utils, "set_random_seed"):
+    keras.utils.set_random_seed(0)
 
 GOLDENS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "parity", "goldens")
 CHECKPOINTS = os.path.join(GOLDENS, "checkpoints")
