@@ -31,7 +31,7 @@ def masked_cross_entropy(y_true, y_pred):
     y_true = K.reshape(y_true, K.shape(y_pred)[:-1])
     y_mask = K.cast(K.not_equal(y_true, 0), K.floatx())
     loss = K.sparse_categorical_crossentropy(y_true, y_pred)
-    return K.sum(loss * y_mask) / K.sum(y_mask)
+    return loss * y_mask / K.mean(y_mask)  # of each place, since keras 2.3.1 weighs the places by their mask
 
 
 model = build_transformer_model(config_path, application="unilm")

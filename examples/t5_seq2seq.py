@@ -29,7 +29,7 @@ t5 = build_transformer_model(
 output = CrossEntropy(1)([t5.model.inputs[1], t5.model.outputs[0]])
 model = keras.models.Model(t5.model.inputs, output)
 model.compile(optimizer=keras.optimizers.Adam(3e-3))
-model.fit([sources, targets], epochs=15, batch_size=32, verbose=0)
+model.fit([sources, targets], epochs=25, batch_size=32, verbose=0)
 
 
 class Adder(AutoRegressiveDecoder):
