@@ -151,8 +151,14 @@ def find_weights(session: nox.Session, python: str, name: str) -> None:
 
 def run_layers_alone(session: nox.Session, name: str, cases: list[str]) -> None:
     """Tell wrong layers from those that amplify, for the table: see parity/alone.py."""
-    chosen = [word for case in cases for word in ("--case", case)]
     reference, whole = BY_NAME["reference"], str(ROOT / "results" / "whole")
+    if not find_interpreter(reference.python):
+        session.warn(f"no Python {reference.python} for the reference: layers are not run alone")
+        return
+    chosen = [word for case in cases for word in ("--case", case)]
+    if "--weights" in session.posargs:
+        place = session.posargs.index("--weights")
+        chosen += session.posargs[place : place + 2]
     harness(
         session,
         pairing_environment(session, "reference"),

@@ -86,15 +86,15 @@ def reference_weights(case, floatx):
     )
 
 
-def record_precision(cases, floatx, folder):
-    """Record the cases with the reference at one precision; runs in a process of its own."""
+def record_precision(cases, floatx, folder, train):
+    """Record the cases with the reference at one precision, and train them; runs in a process of its own."""
     library = open_library("bert4keras")
     library.K.set_floatx(floatx)
     for case in cases:
         try:
             weights = reference_weights(case, floatx)
             arrays, facts = record.record_case(library, case, weights)
-            if case.trained:
+            if train and case.trained:
                 arrays.update(record_training(library, case, weights))
         except Exception as error:
             if not case.found:
@@ -119,10 +119,11 @@ def main():
     add_case_arguments(parser)
     parser.add_argument("--floatx", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
+    parser.add_argument("--train", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     cases = [case for case in chosen_cases(options) if case.oracle == "reference"]
     if options.floatx:
-        return record_precision(cases, options.floatx, Path(options.folder))
+        return record_precision(cases, options.floatx, Path(options.folder), options.train)
     if options.weights:
         cases = [case for case in cases if not is_golden_of_these_files(case)]
     chosen_releases = {case.release for case in cases}
@@ -132,7 +133,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for floatx in PRECISIONS if cases else ():
-            options = ["--floatx", floatx, "--folder", name]
+            options = ["--floatx", floatx, "--folder", name, "--train"]
             command = [sys.executable, "-m", "parity.golden_reference"] + options + case_words(cases)
             subprocess.run(command, check=True, env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2"))
         for case in cases:

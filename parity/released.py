@@ -114,9 +114,10 @@ RULES = (
 def find(directory):
     """([Case], [reason]): every TensorFlow checkpoint under a folder, and those that are of no known system."""
     cases, unknown = [], []
-    for index in sorted(Path(directory).resolve().rglob("*.index")):
+    directory = Path(directory).resolve()
+    for index in sorted(directory.rglob("*.index")):
         try:
-            cases.append(found_case(index.with_suffix(""), Path(directory).resolve()))
+            cases.append(found_case(index.with_suffix(""), directory))
         except (CheckpointError, ValueError) as error:
             unknown.append("%s: %s" % (index, error))
     return cases, unknown
