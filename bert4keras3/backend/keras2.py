@@ -38,6 +38,10 @@ def with_integer_shape(method):
     return wrapped
 
 
+class WithOutputs(object):
+    """Every layer of Keras 2 has `get_output_at`."""
+
+
 class Layer(keras.layers.Layer):  # type: ignore[name-defined]
     """Base of our layers: passes masks on; shapes arrive as tuples of int or None.
 

@@ -14,7 +14,16 @@ ops = keras.ops
 batch_structure = tuple
 
 
-class Layer(keras.layers.Layer):  # type: ignore[name-defined]
+class WithOutputs(object):
+    """Mixin of layers: the outputs of their calls by number, as every layer of Keras 2 has them."""
+
+    def get_output_at(self, node_index):
+        """Output of the call of this number, -1 for the last."""
+        outputs = self._inbound_nodes[node_index].output_tensors
+        return outputs if len(outputs) > 1 else outputs[0]
+
+
+class Layer(WithOutputs, keras.layers.Layer):  # type: ignore[name-defined]
     """Base of our layers: passes masks on; `output_dtype` names the dtype of outputs that are not floats.
 
     `takes_ids`: some inputs are ids or labels, and none is cast to the compute dtype, which would round them.
@@ -39,11 +48,6 @@ class Layer(keras.layers.Layer):  # type: ignore[name-defined]
             kwargs.update(zip(("name", "shape", "dtype", "initializer"), args))
             args = ()
         return super().add_weight(*args, **kwargs)
-
-    def get_output_at(self, node_index):
-        """Output of the call of this number, -1 for the last."""
-        outputs = self._inbound_nodes[node_index].output_tensors
-        return outputs if len(outputs) > 1 else outputs[0]
 
     def add_loss(self, loss, inputs=None):
         """Add to the model's loss; inputs: what it is computed from, which matters on Keras 2."""

@@ -1,9 +1,9 @@
 """The names of the Keras that this process uses.
 
 `keras2` and `keras3` define what differs: `keras`, `K`, `framework`, `ops` (keras.ops or our functions of the
-same names), `Layer`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`, `serializable`,
-`operation`, `get_available_gpus`, `remat`, `device_scope`, `spread_batches` and `batch_structure`, the type in which
-a generator hands over several arrays.
+same names), `Layer`, `WithOutputs`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`,
+`serializable`, `operation`, `get_available_gpus`, `remat`, `device_scope`, `spread_batches` and `batch_structure`, the
+type in which a generator hands over several arrays.
 """
 
 from importlib import import_module
@@ -25,6 +25,7 @@ get_custom_objects = keras.utils.get_custom_objects
 ops = flavour.ops
 batch_structure = flavour.batch_structure
 Layer = flavour.Layer
+WithOutputs = flavour.WithOutputs
 build_child = flavour.build_child
 dtype_name = flavour.dtype_name
 weight_shape = flavour.weight_shape

@@ -1,6 +1,6 @@
 """Layers that join several tensors and their masks."""
 
-from bert4keras3.backend import Layer, keras, operation, ops
+from bert4keras3.backend import Layer, WithOutputs, keras, operation, ops
 
 
 @operation
@@ -19,7 +19,7 @@ def joined_mask(*masks):
     return ops.concatenate(masks, axis=1)
 
 
-class Add(keras.layers.Add):
+class Add(WithOutputs, keras.layers.Add):  # type: ignore[misc,name-defined]
     """Sum of tensors; masked where any of the given masks is (Keras 3 forgets all masks if one is missing)."""
 
     def compute_mask(self, inputs, mask=None):

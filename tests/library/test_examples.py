@@ -13,7 +13,7 @@ from bert4keras3.backend import FLAVOUR, K, framework, keras
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from examples.compatibility import NOT_RUN, NOT_WORKING, OLD_WAYS, PLACES  # noqa: E402
+from examples.compatibility import NOT_RUN, NOT_WORKING, OLD_WAYS, PLACES, PUBLISHED  # noqa: E402
 
 NAMES = sorted(path.stem for path in (ROOT / "examples").glob("*.py") if path.stem not in NOT_RUN)
 QUICK = ["masked_language_model"]  # the others take 6 to 60 seconds each
@@ -52,6 +52,11 @@ def test_table_names_examples_and_places():
     assert set(NOT_WORKING) <= set(NAMES)
     assert {place for places in NOT_WORKING.values() for place in places} <= set(PLACES)
     assert PLACE in PLACES
+
+
+def test_each_of_the_32_published_scripts_has_an_example_in_its_ways():
+    assert len(PUBLISHED) == 32
+    assert set(PUBLISHED.values()) <= set(NAMES)
 
 
 @pytest.mark.skipif(FLAVOUR != "keras3", reason="old ways are those of Keras 2")
