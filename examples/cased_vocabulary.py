@@ -21,5 +21,5 @@ assert tokenizer.tokenize("a B") == ["[CLS]", "a", "B", "[SEP]"]
 assert upper != lower
 inputs = to_array([upper, lower], [segment_ids, segment_ids])
 outputs = model.predict(inputs, verbose=0)
-assert np.array_equal(outputs[0], outputs[1])  # they begin the same
+assert np.abs(outputs[0] - outputs[1]).max() < 1e-5  # they begin the same
 print("%d new tokens, which begin as copies" % len(compound_tokens))

@@ -1,10 +1,7 @@
-"""Subject first, then its objects by relation: a norm steered by the subject. https://kexue.fm/archives/7161
-
-A sentence is a name, a relation (+ or -) and another name: "a + b".
-"""
+"""Subject first, then its objects by relation: a norm steered by the subject. https://kexue.fm/archives/7161"""
 
 import numpy as np
-from tiny import config_path, token_dict
+from tiny import config_path, relation_sentence, token_dict
 
 from bert4keras3.backend import K, batch_gather, keras
 from bert4keras3.layers import Dense, Input, Lambda, LayerNormalization, Loss, Reshape
@@ -15,18 +12,6 @@ from bert4keras3.tokenizers import Tokenizer
 np.random.seed(0)
 tokenizer = Tokenizer(token_dict, do_lower_case=True)
 RELATIONS = "+-"
-
-
-def sentence():
-    """Text with filling before it, and its triple as places of tokens: (subject, relation, object)."""
-    filling = ["."] * np.random.randint(0, 3)
-    subject, relation, thing = (
-        np.random.choice(list("abcd")),
-        np.random.randint(2),
-        np.random.choice(list("wxyz")),
-    )
-    place = len(filling) + 1
-    return " ".join(filling + [subject, RELATIONS[relation], thing]), (place, relation, place + 2)
 
 
 class Batches(DataGenerator):
@@ -97,7 +82,7 @@ joined = [
 outputs = TotalLoss([2, 3])(joined)
 train_model = keras.models.Model(bert.model.inputs + [subject_labels, subject_ids, object_labels], outputs)
 train_model.compile(optimizer=keras.optimizers.Adam(2e-3))
-train = Batches([sentence() for _ in range(256)], 32)
+train = Batches([relation_sentence(np.random) for _ in range(256)], 32)
 train_model.fit(train.forfit(), steps_per_epoch=len(train), epochs=40, verbose=0)
 
 
@@ -119,7 +104,7 @@ def extract(text):
 
 
 right = found = true = 0
-for text, triple in [sentence() for _ in range(32)]:
+for text, triple in [relation_sentence(np.random) for _ in range(32)]:
     triples = extract(text)
     right, found, true = right + (triple in triples), found + len(triples), true + 1
 f1 = 2.0 * right / (found + true)

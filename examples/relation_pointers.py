@@ -1,11 +1,10 @@
 """Triples by three pointers: entities, pairs of heads and pairs of tails. https://kexue.fm/archives/8888
 
-Labels are the few places that are true, for each head of a pointer. A sentence is a name, a relation (+ or -) and
-another name: "a + b".
+Labels are the few places that are true, for each head of a pointer.
 """
 
 import numpy as np
-from tiny import config_path, token_dict
+from tiny import config_path, relation_sentence, token_dict
 
 from bert4keras3.backend import K, keras, sparse_multilabel_categorical_crossentropy
 from bert4keras3.layers import EfficientGlobalPointer
@@ -16,18 +15,6 @@ from bert4keras3.tokenizers import Tokenizer
 np.random.seed(0)
 tokenizer = Tokenizer(token_dict, do_lower_case=True)
 RELATIONS = "+-"
-
-
-def sentence():
-    """Text with filling before it, and its triple as places of tokens: (subject, relation, object)."""
-    filling = ["."] * np.random.randint(0, 3)
-    subject, relation, thing = (
-        np.random.choice(list("abcd")),
-        np.random.randint(2),
-        np.random.choice(list("wxyz")),
-    )
-    place = len(filling) + 1
-    return " ".join(filling + [subject, RELATIONS[relation], thing]), (place, relation, place + 2)
 
 
 class Batches(DataGenerator):
@@ -63,7 +50,7 @@ outputs = [
 ]
 model = keras.models.Model(bert.model.inputs, outputs)
 model.compile(loss=global_pointer_crossentropy, optimizer=keras.optimizers.Adam(3e-3))
-train = Batches([sentence() for _ in range(256)], 32)
+train = Batches([relation_sentence(np.random) for _ in range(256)], 32)
 model.fit(train.forfit(), steps_per_epoch=len(train), epochs=25, verbose=0)
 
 
@@ -83,7 +70,7 @@ def extract(text):
 
 
 right = found = true = 0
-for text, triple in [sentence() for _ in range(32)]:
+for text, triple in [relation_sentence(np.random) for _ in range(32)]:
     triples = extract(text)
     right, found, true = right + (triple in triples), found + len(triples), true + 1
 f1 = 2.0 * right / (found + true)

@@ -25,3 +25,13 @@ with open(os.path.join(GOLDENS, "vocab.txt"), encoding="utf-8") as _file:
 def checkpoint(folder, config, prefix):
     """Paths of the configuration and the checkpoint of another family."""
     return os.path.join(CHECKPOINTS, folder, config), os.path.join(CHECKPOINTS, folder, prefix)
+
+
+def relation_sentence(random):
+    """A name, a relation (+ or -) and another name, "a + x", with filling before them; and the triple as places of
+    tokens: (subject, relation, object).
+    """
+    filling = ["."] * random.randint(0, 3)
+    subject, relation, thing = random.choice(list("abcd")), random.randint(2), random.choice(list("wxyz"))
+    place = len(filling) + 1
+    return " ".join(filling + [subject, "+-"[relation], thing]), (place, relation, place + 2)
