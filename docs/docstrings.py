@@ -63,7 +63,9 @@ def item(heading, text):
 
 
 def split_facts(text):
-    return re.split(r"(?<=[.:/\w]) (?=(?:Inputs?|Outputs?|Weights): |(?:Returns|Raises) (?=[A-Z(a-z`]))", text)
+    return re.split(
+        r"(?<=[.:/\w]) (?=(?:Inputs?|Outputs?|Weights): |(?:Returns|Raises) (?=[A-Z(a-z`]))", text
+    )
 
 
 def escape(text):
