@@ -1,7 +1,10 @@
 """The documentation's site: the README and its relatives, longer pages, and a reference from the docstrings."""
 
+import inspect
 import sys
 from pathlib import Path
+
+from sphinx.util.inspect import stringify_signature
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
@@ -56,7 +59,17 @@ def rewrite_page_links(app, page, content):
         content[0] = content[0].replace(f"](../{file}", f"]({target}")
 
 
+def signature_of_init(app, what, name, obj, options, signature, return_annotation):
+    """What a class takes: Keras's `__new__`, which Sphinx would show, takes everything."""
+    if what != "class" or "__init__" not in {key for one in obj.__mro__[:-1] for key in vars(one)}:
+        return None
+    found = inspect.signature(obj.__init__)
+    found = found.replace(parameters=list(found.parameters.values())[1:])
+    return stringify_signature(found, show_annotation=False), return_annotation
+
+
 def setup(app):
     app.connect("include-read", rewrite_links)
     app.connect("source-read", rewrite_page_links)
+    app.connect("autodoc-process-signature", signature_of_init)
     app.connect("autodoc-process-docstring", docstrings.process)
