@@ -32,6 +32,7 @@ smartquotes = False
 highlight_language = "none"
 myst_heading_anchors = 3
 
+autoclass_content = "both"
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False  # Keras's own docstrings of `call` and `build` say nothing about ours
 autodoc_typehints = "none"

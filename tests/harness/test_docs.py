@@ -11,6 +11,7 @@ import tomllib
 import pytest
 from markdown_it import MarkdownIt
 
+from docs.docstrings import to_rst
 from pairings import PAIRINGS
 from parity.cases import CASES_BY_NAME, add_case_arguments
 from parity.files import ROOT
@@ -215,3 +216,38 @@ def test_reference_has_every_public_name(module):
     documented = set(re.findall(r":: (?:[\w.]+\.)?(\w+)$", pages, re.MULTILINE))
     others = {"K", "MODELS", "Model", "keras", "uniout", "is_py2"}  # Keras's own, data, relics
     assert public_names(module) - documented - others == set()
+
+
+@pytest.mark.parametrize(
+    "docstring, names, rst",
+    [
+        ("Sum of |g|² and *x* of `a*b`s.", (), "Sum of \\|g\\|² and \\*x\\* of ``a*b``\\ s."),
+        ("See https://a.org/b_c_ , and d_.", (), "See https://a.org/b_c_ , and d\\_."),
+        (
+            "x: (batch, n). y, z: numbers.",
+            ("x", "y", "z"),
+            "``x``\n    (batch, n).\n\n``y``, ``z``\n    numbers.",
+        ),
+        ("softmax: the usual.", ("method",), "softmax: the usual."),
+        ("x: a path. Raises ValueError.", ("x",), "``x``\n    a path.\n\nRaises ValueError."),
+        ("Text.\n\n    f(*x)\n", (), "Text.\n\n.. code-block:: python\n\n    f(*x)"),
+    ],
+)
+def test_docstring_becomes_restructured_text(docstring, names, rst):
+    assert to_rst(docstring, names) == rst
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "nox -s parity-keras4",
+        "nox -s table",
+        "nox -s parity-jax -- --case no-such-case",
+        "pip install bert4keras3[no-such-extra]",
+        "python -m no_such_module",
+        "make docs",
+    ],
+)
+def test_command_that_cannot_be_run_is_found(command):
+    with pytest.raises((AssertionError, subprocess.CalledProcessError)):
+        test_command_can_be_run(command)
