@@ -26,6 +26,7 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": False,
 }
+html_sidebars = {"*": [], "api/*": ["sidebar-nav-bs"]}  # other pages have nothing beside them
 html_show_sourcelink = False
 html_copy_source = False
 smartquotes = False

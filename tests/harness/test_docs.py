@@ -15,6 +15,7 @@ from docs.docstrings import to_rst
 from pairings import PAIRINGS
 from parity.cases import CASES_BY_NAME, add_case_arguments
 from parity.files import ROOT
+from parity.releases import RELEASES
 
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 PAGES = [ENGLISH, CHINESE, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -251,3 +252,16 @@ def test_docstring_becomes_restructured_text(docstring, names, rst):
 def test_command_that_cannot_be_run_is_found(command):
     with pytest.raises((AssertionError, subprocess.CalledProcessError)):
         test_command_can_be_run(command)
+
+
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=["README.md", "README.zh-CN.md"])
+def test_checkpoints_are_all_systems_with_the_models_of_their_cases(path):
+    """One row a system, in the order of the releases; its names are those that its cases are built with."""
+    rows = [row for row in tables(path) if "](https://" in row[1]]
+    systems = list(dict.fromkeys(release.system for release in RELEASES))
+    assert len(rows) == len(systems) == 21
+    for system, row in zip(systems, rows, strict=True):
+        cases = [case for case in CASES_BY_NAME.values() if case.system == system]
+        names = {case.arguments.get("model", "bert") for case in cases}
+        stated = set(re.findall(r"`([\w.]+)`", row[2]))
+        assert stated and stated <= names, f"{row[0]}: {stated} is not among {names}"
