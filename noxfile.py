@@ -212,6 +212,8 @@ for pairing in PAIRINGS:
 @nox.session
 def nightly(session: nox.Session) -> None:
     """Everything, hours of it: all tests and all cases, at full size too, in all pairings."""
+    session.notify("lint")
+    session.notify("docs")
     for pairing in PAIRINGS:
         session.notify(f"tests-{pairing.name}", ["-m", "slow or not slow"])
         session.notify(f"parity-{pairing.name}", ["--everything"])
@@ -223,6 +225,16 @@ def lint(session: nox.Session) -> None:
     python = environment(session, "host")
     for command in (["ruff", "format", "--check"], ["ruff", "check"], ["mypy"]):
         session.run(python, "-m", *command, external=True, env=QUIET)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation's site into results/docs; a warning makes it fail."""
+    python = environment(session, "docs")
+    options = ("--builder", "html", "--fail-on-warning", "--keep-going", "--quiet")
+    paths = (str(ROOT / "docs"), str(ROOT / "results" / "docs"))
+    harness(session, python, "sphinx", *options, *paths, KERAS_BACKEND="jax")
+    session.log(f"open {ROOT / 'results' / 'docs' / 'index.html'}")
 
 
 @nox.session

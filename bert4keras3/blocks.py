@@ -24,6 +24,7 @@ class ResidualBlocks(object):
     layer_prefix = "Transformer-%d-"
 
     def apply_main_layers(self, inputs, index):
+        """The block of this number: (batch, length, hidden_size) → the same shape."""
         attention_bias = self.compute_attention_bias(index)
         position_bias = self.compute_position_bias(inputs)
 

@@ -29,7 +29,7 @@ def adversarial_training(model: Any, embedding_name: str, epsilon: float = 1.0) 
     """Fast gradient method, https://arxiv.org/abs/1605.07725 : train where the embeddings hurt most.
 
     Each step is made with epsilon · g / |g| added to the table, g being the gradient of the loss by it. Call it once,
-    after `compile`. embedding_name: of the layer, such as "Embedding-Token".
+    after `compile`. embedding_name: of the layer, such as "Embedding-Token". epsilon: length of what is added.
     """
     perturb_training(model, embedding_table(model, embedding_name), epsilon)
 

@@ -58,7 +58,11 @@ def expand_table(table: Mapping[str, str], num_hidden_layers: int) -> Dict[str, 
 
 
 class LoadingReport(NamedTuple):
-    """What `load_weights_from_checkpoint` did, in names of checkpoint variables."""
+    """What `load_weights_from_checkpoint` did, in names of checkpoint variables.
+
+    used: loaded. unused: in the checkpoint, but not in the model. missing: skipped, with `ignore_invalid_weights`.
+    resized: repeated or cut to fit, with `autoresize_weights`; they are among those used.
+    """
 
     used: List[str]
     unused: List[str]

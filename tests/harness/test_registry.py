@@ -17,6 +17,7 @@ def sessions():
     return {f"{kind}-{name}" for kind in ("parity", "tests") for name in names} | {
         "tests",
         "lint",
+        "docs",
         "golden",
         "nightly",
         "table",
@@ -33,7 +34,7 @@ def test_pairing_has_pins(pairing):
 
 
 def test_every_file_of_pins_is_used():
-    used = {pairing.pins.name for pairing in PAIRINGS + ORACLES} | {"host.txt", "tools.txt"}
+    used = {pairing.pins.name for pairing in PAIRINGS + ORACLES} | {"host.txt", "tools.txt", "docs.txt"}
     assert {path.name for path in PINS.iterdir()} == used
 
 

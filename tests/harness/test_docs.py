@@ -1,0 +1,267 @@
+"""What the pages say can be done: commands run, links lead somewhere, both languages say the same."""
+
+import argparse
+import ast
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from markdown_it import MarkdownIt
+
+from docs.docstrings import to_rst
+from pairings import PAIRINGS
+from parity.cases import CASES_BY_NAME, add_case_arguments
+from parity.files import ROOT
+from parity.releases import RELEASES
+
+ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
+PAGES = [ENGLISH, CHINESE, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
+# Neither on a push nor in the night, with the reason.
+NOT_RUN = {"golden": "it writes over the goldens that are committed"}
+
+
+def tokens(path):
+    return MarkdownIt("commonmark").enable("table").parse(path.read_text(encoding="utf-8"))
+
+
+def blocks(path, language):
+    return [one.content for one in tokens(path) if one.type == "fence" and one.info.strip() == language]
+
+
+def commands(path):
+    """Command lines of the blocks without a language, and the code in a text that begins like one."""
+    lines = [line for block in blocks(path, "") for line in block.splitlines()]
+    inline = [
+        part.content for one in tokens(path) for part in one.children or () if part.type == "code_inline"
+    ]
+    lines += [code for code in inline if re.match(r"(nox|tox|python|pip) -?\w", code)]
+    return [one.strip() for line in lines for one in line.split("&&")]
+
+
+def headings(path):
+    found = tokens(path)
+    return [(one.tag, found[i + 1].content) for i, one in enumerate(found) if one.type == "heading_open"]
+
+
+def anchors(path):
+    """As GitHub makes them."""
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for _, text in headings(path)}
+
+
+def links(path):
+    for one in tokens(path):
+        for part in one.children or ():
+            if part.type == "link_open":
+                yield part.attrs["href"]
+
+
+def tables(path):
+    """Rows of all tables, each a tuple of cells."""
+    rows, found = [], tokens(path)
+    for i, one in enumerate(found):
+        if one.type == "tr_open":
+            rows.append(())
+        elif one.type in ("td_open", "th_open"):
+            rows[-1] += (found[i + 1].content,)
+    return rows
+
+
+def sessions():
+    """All sessions, from the functions and the calls of the noxfile."""
+    tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    plain = [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and any("nox" in ast.dump(one) for one in node.decorator_list)
+    ]
+    return set(plain) | {f"{kind}-{pairing.name}" for kind in ("parity", "tests") for pairing in PAIRINGS}
+
+
+def run_regularly():
+    """Sessions of .ci/run and of the nightly one, with those that it stands for."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").replace("\\\n", " ")
+    runs = {"nightly"}
+    for words in re.findall(r"nox -s ((?:[\w.-]+ *)+)", script):
+        runs |= set(words.split())
+    tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    nightly = next(one for one in tree.body if getattr(one, "name", "") == "nightly")
+    for call in ast.walk(nightly):
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "notify":
+            text = ast.unparse(call.args[0])
+            if "pairing.name" in text:
+                runs |= {text.strip("f'\"").replace("{pairing.name}", one.name) for one in PAIRINGS}
+            else:
+                runs.add(ast.literal_eval(text))
+    return runs
+
+
+COMMANDS = sorted({command for path in PAGES for command in commands(path)})
+
+
+def test_commands_are_found():
+    """The parser of this test finds what a reader sees first."""
+    assert "nox -s parity-jax" in COMMANDS and "nox -s tests" in COMMANDS
+    assert {"lint", "tests", "parity-jax"} <= run_regularly() <= sessions()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_can_be_run(command):
+    words = shlex.split(command)
+    if words[0] == "tox":
+        command, words = command.replace("tox -e", "nox -s"), ["nox", "-s", *words[2:]]
+    if words[:2] == ["nox", "-s"]:
+        check_session(words[2:])
+    elif words == ["nox", "-l"]:
+        assert "test_nox_lists_every_session" in (ROOT / "tests/harness/test_registry.py").read_text()
+    elif words[-1] == "nox":
+        script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+        assert re.search(r"python3? -m pip install (--quiet )?nox", script), f".ci/run does not: {command}"
+    elif words[:2] == ["pip", "install"]:
+        check_requirement(words[2])
+    elif words[0] == "pyenv":
+        assert words[-1] in {pairing.python for pairing in PAIRINGS}
+    else:
+        assert words[:2] == ["python", "-m"], f"no test knows how to run: {command}"
+        subprocess.run([sys.executable, *words[1:]], cwd=ROOT, check=True, capture_output=True, timeout=60)
+
+
+def check_session(words):
+    place = words.index("--") if "--" in words else len(words)
+    regular = run_regularly()
+    for name in words[:place]:
+        name = name.replace("<pairing>", "jax")
+        assert name in sessions(), f"noxfile.py has no session {name}"
+        assert name in regular or name in NOT_RUN, f"neither .ci/run nor nightly runs {name}"
+        if name.startswith(("parity", "golden")):
+            options = case_options(words[place + 1 :])
+            assert set(options.case or ()) <= set(CASES_BY_NAME)
+
+
+def case_options(words):
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_case_arguments(parser)
+    return parser.parse_args(words)
+
+
+def check_requirement(requirement):
+    """Its extras are ours; nox itself installs the wheel in every environment."""
+    extras = re.match(r"bert4keras3(?:\[([\w,]+)\])?(?: @ file:///\S+)?$", requirement)
+    assert extras, f"not a requirement of this project: {requirement}"
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set((extras[1] or "").split(",")) - {""} <= set(known)
+
+
+def test_sessions_left_out_are_left_out():
+    assert not set(NOT_RUN) & run_regularly()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=NAMES)
+def test_links_inside_the_repository_lead_somewhere(path):
+    for link in links(path):
+        if "://" in link:
+            continue
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        assert target.exists(), f"{path}: {link}: there is no such file"
+        assert not anchor or anchor in anchors(target), f"{path}: {link}: there is no such heading"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=NAMES)
+def test_files_that_are_named_exist(path):
+    """Code in a text that looks like a path inside the repository."""
+    folders = "|".join(("bench", "docs", "examples", "pairings", "parity", "reports", "tests", "bert4keras3"))
+    for one in tokens(path):
+        for part in one.children or ():
+            if part.type == "code_inline" and re.fullmatch(rf"({folders})/[\w./-]*", part.content):
+                assert (ROOT / part.content).exists(), f"{path}: {part.content} does not exist"
+
+
+def test_both_languages_have_the_same_sections():
+    assert [tag for tag, _ in headings(ENGLISH)] == [tag for tag, _ in headings(CHINESE)]
+
+
+@pytest.mark.parametrize("language", ["", "python", "diff"])
+def test_both_languages_have_the_same_commands_and_code(language):
+    assert blocks(ENGLISH, language) == blocks(CHINESE, language)
+
+
+def test_both_languages_have_the_same_matrix():
+    matrices = [
+        [row for row in tables(path) if row[0].strip("`") in {pairing.name for pairing in PAIRINGS}]
+        for path in (ENGLISH, CHINESE)
+    ]
+    assert matrices[0] == matrices[1] and len(matrices[0]) == len(PAIRINGS)
+
+
+def test_both_languages_link_the_same_checkpoints():
+    found = [[link for link in links(path) if "://" in link] for path in (ENGLISH, CHINESE)]
+    assert found[0] == found[1] and len(found[0]) >= 21
+
+
+def public_names(module):
+    tree = ast.parse((ROOT / "bert4keras3" / module / "__init__.py").read_text(encoding="utf-8"))
+    assigned = [
+        node for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "__all__"
+    ]
+    lists = [one for node in assigned for one in ast.walk(node.value) if isinstance(one, ast.List)]
+    return {item.value for one in lists for item in one.elts if isinstance(item, ast.Constant)}
+
+
+@pytest.mark.parametrize("module", ["models", "layers", "snippets", "checkpoints"])
+def test_reference_has_every_public_name(module):
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "api").glob("*.md"))
+    documented = set(re.findall(r":: (?:[\w.]+\.)?(\w+)$", pages, re.MULTILINE))
+    others = {"K", "MODELS", "Model", "keras", "uniout", "is_py2"}  # Keras's own, data, relics
+    assert public_names(module) - documented - others == set()
+
+
+@pytest.mark.parametrize(
+    "docstring, names, rst",
+    [
+        ("Sum of |g|² and *x* of `a*b`s.", (), "Sum of \\|g\\|² and \\*x\\* of ``a*b``\\ s."),
+        ("See https://a.org/b_c_ , and d_.", (), "See https://a.org/b_c_ , and d\\_."),
+        (
+            "x: (batch, n). y, z: numbers.",
+            ("x", "y", "z"),
+            "``x``\n    (batch, n).\n\n``y``, ``z``\n    numbers.",
+        ),
+        ("softmax: the usual.", ("method",), "softmax: the usual."),
+        ("x: a path. Raises ValueError.", ("x",), "``x``\n    a path.\n\nRaises ValueError."),
+        ("Text.\n\n    f(*x)\n", (), "Text.\n\n.. code-block:: python\n\n    f(*x)"),
+    ],
+)
+def test_docstring_becomes_restructured_text(docstring, names, rst):
+    assert to_rst(docstring, names) == rst
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "nox -s parity-keras4",
+        "nox -s table",
+        "nox -s parity-jax -- --case no-such-case",
+        "pip install bert4keras3[no-such-extra]",
+        "python -m no_such_module",
+        "make docs",
+    ],
+)
+def test_command_that_cannot_be_run_is_found(command):
+    with pytest.raises((AssertionError, subprocess.CalledProcessError)):
+        test_command_can_be_run(command)
+
+
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=["README.md", "README.zh-CN.md"])
+def test_checkpoints_are_all_systems_with_the_models_of_their_cases(path):
+    """One row a system, in the order of the releases; its names are those that its cases are built with."""
+    rows = [row for row in tables(path) if "](https://" in row[1]]
+    systems = list(dict.fromkeys(release.system for release in RELEASES))
+    assert len(rows) == len(systems) == 21
+    for system, row in zip(systems, rows, strict=True):
+        cases = [case for case in CASES_BY_NAME.values() if case.system == system]
+        names = {case.arguments.get("model", "bert") for case in cases}
+        stated = set(re.findall(r"`([\w.]+)`", row[2]))
+        assert stated and stated <= names, f"{row[0]}: {stated} is not among {names}"
