@@ -1,4 +1,4 @@
-"""What ours and the reference have in common: they are called in the same way. `library` is either's modules."""
+"""What libraries with the API of bert4keras have in common. `library` holds the modules of one of them."""
 
 from collections import namedtuple
 
@@ -7,13 +7,14 @@ import numpy as np
 from bench.scenarios import GENERATE
 from bench.subjects import keras_models
 from bench.weights import config_path, random_arrays
-from bert4keras3.checkpoints import save_checkpoint  # needs no Keras
 
 FORMAT, CHECKPOINT = "tensorflow", "model.ckpt"
 Loaded = namedtuple("Loaded", "transformer model hidden")
 
 
 def convert(scenario, folder):
+    from bert4keras3.checkpoints import save_checkpoint  # without Keras
+
     save_checkpoint(str(folder / CHECKPOINT), random_arrays(scenario.release))
 
 

@@ -42,7 +42,9 @@ def convert(name, value):
     if name == "torch":
         import torch
 
-        return torch.as_tensor(value, device="cuda" if torch.cuda.is_available() else "cpu")
+        from bench.subjects.torch_functions import to_device
+
+        return to_device(torch.as_tensor(value))
     import tensorflow as tf
 
     return tf.convert_to_tensor(value)
@@ -88,27 +90,19 @@ def tensorflow_compiled(keras, model):
     return lambda feed: arrays(compiled(feed))
 
 
-def torch_ready(function):
-    import torch
-
-    def run(feed):
-        with torch.no_grad():
-            outputs = function(feed, training=False)
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        return outputs
-
-    return run
-
-
 def torch_call(keras, model):
-    return torch_ready(model)
+    from bench.subjects.torch_functions import ready
+
+    return ready(lambda feed: model(feed, training=False))
 
 
 def torch_compiled(keras, model):
     import torch
 
-    return torch_ready(torch.compile(model))
+    from bench.subjects.torch_functions import ready
+
+    compiled = torch.compile(model)
+    return ready(lambda feed: compiled(feed, training=False))
 
 
 def graph_call(keras, model):
