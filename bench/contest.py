@@ -119,10 +119,10 @@ class Contest:
             return contestant.leave(ABSENT, str(reason))
         except Failed as reason:
             return contestant.leave(FAILED, str(reason))
-        if contestant.ask("convert", PREPARE_TIMEOUT, scenario=self.scenario.name) is None:
-            return
-        contestant.close()
-        contestant.worker = WorkerProcess(subject, self.folder, device)
+        reply = contestant.ask("convert", PREPARE_TIMEOUT, scenario=self.scenario.name)
+        if reply is not None and reply["made"]:
+            contestant.close()
+            contestant.worker = WorkerProcess(subject, self.folder, device)
         with tempfile.TemporaryDirectory() as name:
             path = Path(name) / "outputs.npz"
             request = dict(scenario=self.scenario.name, mode=self.mode, device=device, outputs=str(path))

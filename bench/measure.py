@@ -118,7 +118,6 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 160)
     subjects = chosen_subjects(arguments)
     scenarios = chosen_scenarios(options)
-    run = Run(options, Limits(options, scenarios))
     interrupted = False
     columns = (
         TextColumn("{task.description}"),
@@ -128,9 +127,11 @@ def main(arguments: list[str] | None = None) -> int:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
+    steps = sum(len(one.modes) for one in scenarios) * Contest.steps(subjects, options.rounds)
     with Progress(*columns, console=console) as progress:
-        steps = sum(len(one.modes) for one in scenarios) * Contest.steps(subjects, options.rounds)
-        task = progress.add_task("bench", total=steps, words="")
+        task = progress.add_task("this machine's limit", total=steps, words="")
+        limits = Limits(scenarios, options.device, lambda words: progress.update(task, words=words))
+        run = Run(options, limits)
         try:
             for scenario in scenarios:
                 run.measure(scenario, subjects, progress, task)

@@ -27,13 +27,14 @@ def config_path(folder):
 
 
 def make_weights(scenario, adapter):
-    """Have an adapter write the weights in its format, unless they are there."""
+    """Have an adapter write the weights in its format, unless they are there; returns whether it did."""
     folder = weights_folder(scenario, adapter.FORMAT)
     if folder.exists():
-        return
+        return False
     beside = folder.with_name(folder.name + ".part")
     shutil.rmtree(str(beside), ignore_errors=True)
     beside.mkdir(parents=True)
     write_json(config_path(beside), scenario.release.config)
     adapter.convert(scenario, beside)
     beside.rename(folder)
+    return True

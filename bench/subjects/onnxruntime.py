@@ -1,5 +1,6 @@
 """ONNX Runtime, on a file that Keras 3 on PyTorch exports from a model of bert4keras3."""
 
+import numpy as np
 import onnxruntime
 
 from bench.subjects.exported import CHECK, FILE, FORMAT, convert, refuse  # noqa: F401
@@ -15,7 +16,8 @@ def function(model, scenario, mode):
 
 
 def feed(model, mode, inputs):
-    return dict(zip([one.name for one in model.get_inputs()], inputs))
+    """Keras's inputs are float32, ids too."""
+    return {one.name: value.astype(np.float32) for one, value in zip(model.get_inputs(), inputs)}
 
 
 def arrays(outputs):

@@ -1,5 +1,6 @@
 """OpenVINO, on the same file as ONNX Runtime. By itself it may choose bfloat16, so float32 is asked for."""
 
+import numpy as np
 import openvino
 
 from bench.subjects.exported import CHECK, FILE, FORMAT, convert, refuse  # noqa: F401
@@ -16,7 +17,8 @@ def function(model, scenario, mode):
 
 
 def feed(model, mode, inputs):
-    return dict(zip([one.any_name for one in model.inputs], inputs))
+    """Keras's inputs are float32, ids too."""
+    return {one.any_name: value.astype(np.float32) for one, value in zip(model.inputs, inputs)}
 
 
 def arrays(outputs):
