@@ -8,15 +8,17 @@ scenario ends; Ctrl-C keeps what was measured.
 
 import argparse
 import datetime
+import shutil
 import subprocess
 import sys
+from typing import Optional
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bench.contest import Contest
 from bench.limit import Limits
-from bench.rows import MEASURED, Row, append_rows
+from bench.rows import ABSENT, MEASURED, Row, append_rows
 from bench.scenarios import BY_NAME, SCENARIOS, Scenario
 from bench.subjects import Subject, add_subject_arguments, chosen_subjects
 from bench.table import reasons, table_of
@@ -25,6 +27,7 @@ from parity.files import ROOT
 RESULTS = ROOT / "results" / "bench"
 LOGS = ROOT / ".cache" / "bench" / "logs"
 ROUNDS, QUICK_ROUNDS = 10, 4
+NO_GPU = "--device gpu: this machine has no NVIDIA GPU, so nothing is measured"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -51,7 +54,7 @@ def chosen_scenarios(options: argparse.Namespace) -> list[Scenario]:
 class Run:
     """One run: its name, its file, and what all its rows say."""
 
-    def __init__(self, options: argparse.Namespace, limits: Limits) -> None:
+    def __init__(self, options: argparse.Namespace, limits: Optional[Limits] = None) -> None:
         self.options, self.limits = options, limits
         self.started = datetime.datetime.now(datetime.timezone.utc)
         self.name = f"{self.started:%Y%m%dT%H%M%SZ}-{options.session}"
@@ -75,8 +78,18 @@ class Run:
             device=options.device,
             status=MEASURED,
             items=scenario.items,
-            limit_seconds=self.limits.seconds(scenario, mode),
+            limit_seconds=self.limits.seconds(scenario, mode) if self.limits else None,
         )
+
+    def leave_out(self, scenarios: list[Scenario], subjects: list[Subject], reason: str) -> None:
+        """Rows that say why nothing was measured."""
+        rows = [
+            self.make_row(subject, scenario, mode)._replace(status=ABSENT, reason=reason)
+            for scenario in scenarios
+            for mode in scenario.modes
+            for subject in subjects
+        ]
+        append_rows(self.path, rows)
 
     def measure(self, scenario: Scenario, subjects: list[Subject], progress: Progress, task) -> None:
         """All modes of a scenario; its rows are written whatever happens."""
@@ -112,12 +125,16 @@ def commit() -> str:
         return "unknown"
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Optional[list[str]] = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments)
     console = Console(width=None if sys.stdout.isatty() else 160)
     subjects = chosen_subjects(arguments)
     scenarios = chosen_scenarios(options)
+    if options.device == "gpu" and shutil.which("nvidia-smi") is None:
+        Run(options).leave_out(scenarios, subjects, NO_GPU)
+        console.print(NO_GPU)
+        return 1
     interrupted = False
     columns = (
         TextColumn("{task.description}"),

@@ -6,8 +6,6 @@ import json
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy", reason="the bench's statistics are on the host side")
-
 from bench import limit, table, worker
 from bench.golden import golden_name, read_golden
 from bench.judge import difference_of_tokens, judge_output

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy", reason="the bench's statistics are on the host side")
-
 from bench import contest, measure, process
 from bench.rows import ABSENT, FAILED, MEASURED, WRONG, read_rows
 from bench.scenarios import BY_NAME
@@ -85,13 +83,13 @@ def fake(monkeypatch, tmp_path):
     return monkeypatch
 
 
-def run(monkeypatch, names, modes=("predict",)):
+def run(monkeypatch, names, modes=("predict",), arguments=()):
     """(exit code, rows in the file) of a run of these subjects on BERT-base."""
     subjects = [Subject(name, "jax", "ours") for name in names]
     scenarios = [BY_NAME["bert-base-1x128"]._replace(modes=modes)]
     monkeypatch.setattr(measure, "chosen_subjects", lambda _: subjects)
     monkeypatch.setattr(measure, "chosen_scenarios", lambda _: scenarios)
-    code = measure.main(["jax", "--rounds", "3"])
+    code = measure.main(["jax", "--rounds", "3", *arguments])
     (path,) = Path(measure.RESULTS).iterdir()
     return code, read_rows(path)
 
@@ -190,6 +188,14 @@ def test_too_little_memory_is_a_reason(fake):
     fake.setattr(contest, "free_memory", lambda: 0.0)
     code, rows = run(fake, ["right"])
     assert code == 1 and "not enough free memory" in rows[0].reason
+
+
+def test_no_gpu_is_one_line_and_rows_that_say_so(fake, capsys):
+    fake.setattr(measure.shutil, "which", lambda name: None)
+    code, rows = run(fake, ["right", "again"], arguments=["--device", "gpu"])
+    assert code == 1
+    assert [(row.status, row.device) for row in rows] == [(ABSENT, "gpu")] * 2
+    assert capsys.readouterr().out == rows[0].reason + "\n"
 
 
 def test_quick_is_one_scenario_and_a_user_may_name_others():
