@@ -1,59 +1,16 @@
 """transformers on PyTorch, attention by SDPA; "compiled" is torch.compile, "generate" has its cache of keys."""
 
-import re
-
-import numpy as np
 import torch
 import transformers
 
 from bench.scenarios import CALL, COMPILED, GENERATE, LABELS, RATE, TRAIN
 from bench.subjects import Unsupported
 from bench.subjects.torch_functions import arrays, ready, to_device  # noqa: F401
+from bench.subjects.transformers_names import parameters
 from bench.weights import random_arrays
 
 FORMAT, CHECK = "transformers", CALL
-
-# Pattern of a variable's name → of a parameter's, the first that fits; kernels are turned around.
-COMMON = [
-    (r"(.*)/(?:kernel|gamma)", r"\1.weight"),
-    (r"(.*)/(?:bias|beta)", r"\1.bias"),
-    (r"(.*_embeddings)", r"\1.weight"),
-]
-NAMES = {
-    "bert": [
-        (r"cls/predictions/output_bias", "cls/predictions.bias"),
-        (r"cls/seq_relationship/output_weights", "cls/seq_relationship.weight"),
-        (r"cls/seq_relationship/output_bias", "cls/seq_relationship.bias"),
-    ],
-    "albert": [
-        (r"bert/embeddings/(\w+_embeddings)", r"embeddings/\1.weight"),
-        (r"bert/(.*)/group_0/inner_group_0/(.*)", r"\1/\2"),
-        (r"bert/(.*)", r"\1"),
-    ],
-    "roformer": [(r"bert/(.*)", r"\1")],
-}
-PARTS = {
-    "albert": [
-        ("encoder/transformer/", "encoder/albert_layer_groups/0/albert_layers/0/"),
-        ("attention_1/self/", "attention/"),
-        ("attention_1/output/dense", "attention/dense"),
-        ("0/LayerNorm_1", "0/full_layer_layer_norm"),
-        ("0/LayerNorm", "0/attention/LayerNorm"),
-        ("ffn_1/intermediate/output/dense", "ffn_output"),
-        ("ffn_1/intermediate/dense", "ffn"),
-    ],
-    "bert": [("layer_", "layer/")],
-    "roformer": [("layer_", "layer/")],
-}
-T5_PARTS = [
-    (r"shared/embedding", "shared.weight"),
-    (r"/block_0*(\d+)/layer_0*(\d+)/", r".block.\1.layer.\2."),
-    (r"/final_layer_norm/scale", ".final_layer_norm.weight"),
-    (r"layer_norm/scale", "layer_norm.weight"),
-    (r"SelfAttention/relative_attention_bias", "SelfAttention.relative_attention_bias.weight"),
-    (r"Attention/([qkvo])$", r"Attention.\1.weight"),
-    (r"DenseReluDense/(\w+)/kernel", r"DenseReluDense.\1.weight"),
-]
+NOT_OURS = ("pooler", "embed_positions")  # parameters that are unused here, or a fixed table
 
 
 def family(scenario):
@@ -132,76 +89,13 @@ def measured_model(scenario):
     )
 
 
-def parameter(kind, name, value):
-    """(parameter's name, its value) of a variable."""
-    if (
-        name.endswith("kernel")
-        and kind != "gpt2"
-        or kind == "t5"
-        and value.ndim == 2
-        and "shared" not in name
-    ):
-        value = value.T
-    if kind == "t5":
-        for pattern, to in T5_PARTS:
-            name = re.sub(pattern, to, name)
-        return name, value
-    for pattern, to in NAMES.get(kind, []):
-        if re.fullmatch(pattern, name):
-            name = re.sub(pattern, to, name)
-            break
-    for part, to in PARTS[kind]:
-        name = name.replace(part, to)
-    for pattern, to in COMMON:
-        if re.fullmatch(pattern, name):
-            name = re.sub(pattern, to, name)
-            break
-    return name.replace("/", "."), value
-
-
-def gpt2_parameters(variables):
-    """GPT-2 has queries, keys and values in one kernel; ours are those of CPM-LM."""
-    parts = {
-        "attention/input/LayerNorm/gamma": "ln_1.weight",
-        "attention/input/LayerNorm/beta": "ln_1.bias",
-        "attention/output/dense/kernel": "attn.c_proj.weight",
-        "attention/output/dense/bias": "attn.c_proj.bias",
-        "input/LayerNorm/gamma": "ln_2.weight",
-        "input/LayerNorm/beta": "ln_2.bias",
-        "intermediate/dense/kernel": "mlp.c_fc.weight",
-        "intermediate/dense/bias": "mlp.c_fc.bias",
-        "output/dense/kernel": "mlp.c_proj.weight",
-        "output/dense/bias": "mlp.c_proj.bias",
-    }
-    whole = {
-        "gpt/embeddings/word_embeddings": "transformer.wte.weight",
-        "gpt/embeddings/position_embeddings": "transformer.wpe.weight",
-        "gpt/output/LayerNorm/gamma": "transformer.ln_f.weight",
-        "gpt/output/LayerNorm/beta": "transformer.ln_f.bias",
-    }
-    for name, to in whole.items():
-        yield to, variables[name]
-    layers = sum("intermediate/dense/bias" in name for name in variables)
-    for i in range(layers):
-        here, there = "gpt/transformer/layer_%d/" % i, "transformer.h.%d." % i
-        for name, to in parts.items():
-            yield there + to, variables[here + name]
-        for kind, to in (("kernel", "weight"), ("bias", "bias")):
-            three = [
-                arrays[here + "attention/self/%s/%s" % (part, kind)] for part in ("query", "key", "value")
-            ]
-            yield there + "attn.c_attn." + to, np.concatenate(three, axis=-1)
-
-
 def convert(scenario, folder):
     """Every parameter has to come out of a variable."""
     kind = family(scenario)
     model = whole_model(scenario)(configuration(scenario))
-    if kind == "gpt2":
-        found = dict(gpt2_parameters(dict(random_arrays(scenario.release))))
-    else:
-        found = dict(parameter(kind, name, value) for name, value in random_arrays(scenario.release))
-    missing = [name for name, _ in model.named_parameters() if name not in found and "pooler" not in name]
+    found = parameters(kind, random_arrays(scenario.release))
+    missing = {name for name, _ in model.named_parameters()} - set(found)
+    missing = [name for name in sorted(missing) if not any(part in name for part in NOT_OURS)]
     if missing:
         raise ValueError("no variable for the parameters %s" % missing[:5])
     with torch.no_grad():
@@ -246,7 +140,7 @@ def generate(model, scenario):
 
 
 def train(model):
-    """One step of SGD. transformers' own label 0 says that the second sentence follows, output 0, as in ours."""
+    """One step of SGD on the next-sentence head, whose outputs stand in the order of the checkpoint."""
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), RATE)
     labels = to_device(torch.tensor(LABELS))
