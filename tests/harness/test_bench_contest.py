@@ -1,5 +1,7 @@
 """Subjects side by side: who is wrong, crashes or hangs costs only itself; Ctrl-C keeps what was measured."""
 
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ from bench import contest, measure, process
 from bench.rows import ABSENT, FAILED, MEASURED, WRONG, read_rows
 from bench.scenarios import BY_NAME
 from bench.subjects import Subject
+from parity.files import ROOT
 
 WORKER = """
 import json, os, shutil, sys, time
@@ -160,9 +163,10 @@ def test_interrupting_before_the_first_round_shows_no_speed(fake):
 
 
 def wait_for_state(pid, state):
-    """Until the process is in this state of the kernel's; at once where there is no /proc."""
-    path = Path(f"/proc/{pid}/stat")
+    """Until the process is in this state of the kernel's, or there is none."""
+    path, end = Path(f"/proc/{pid}/stat"), time.monotonic() + 30
     while path.exists() and path.read_text().rsplit(")", 1)[1].split()[0] != state:
+        assert time.monotonic() < end, f"process {pid} is not in state {state} after 30 s"
         time.sleep(0.01)
 
 
@@ -175,6 +179,36 @@ def test_a_worker_is_halted_between_its_turns(fake, tmp_path):
     finally:
         worker.close()
     assert worker.process.returncode is not None
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from bench import process
+from bench.subjects import BY_NAME
+
+process.worker_command = lambda subject: [sys.executable, "-m", "bench.worker", subject.name]
+worker = process.WorkerProcess(BY_NAME["transformers"], Path(sys.argv[1]))
+try:
+    worker.ask(60, "convert", scenario="bert-base-1x128")
+except process.Failed as reason:  # transformers is not on the host side
+    print(worker.process.pid, reason, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_halted_worker_does_not_outlive_a_parent_that_is_killed(tmp_path):
+    command = [sys.executable, "-c", PARENT, str(tmp_path)]
+    parent = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    pid, reason = parent.stdout.readline().split(" ", 1)
+    assert "No module named 'torch'" in reason
+    wait_for_state(pid, "T")
+    parent.kill()
+    parent.communicate()
+    wait_for_state(pid, "Z")  # or none, where somebody waits for it
 
 
 def test_a_leak_is_a_slope_and_one_step_is_none():
