@@ -21,7 +21,7 @@ FLOAT = 4  # bytes
 STREAM: Shape = (1, 4096, 16384)  # a product that reads 268 MB and computes next to nothing
 # Library of gemm.py → environment that it is taken from; None: the one that measures.
 CPU_LIBRARIES = {"numpy": None, "jax": "jax", "torch": "torch", "onednn": "torch", "tensorflow": "tensorflow"}
-GPU_LIBRARIES = {"jax": "jax", "torch": "torch"}
+GPU_LIBRARIES = {"jax": "jax-cuda", "torch": "torch-cuda"}
 SLOW_CHOICES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # for old programs; they slow a current NumPy
 
 

@@ -35,7 +35,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add_subject_arguments(parser)
     parser.add_argument("--scenario", action="append", choices=list(BY_NAME), help="only this; repeatable")
     parser.add_argument("--rounds", type=int, help=f"of all subjects in turn, {ROUNDS} unless --quick")
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="one scenario, a few minutes")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)

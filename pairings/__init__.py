@@ -120,7 +120,21 @@ PEERS = (
     ),
 )
 
-BY_NAME = {pairing.name: pairing for pairing in PAIRINGS + ORACLES + PEERS}
+# Where there is an NVIDIA GPU: the same libraries built for it, gigabytes of them.
+GPU = (
+    Pairing("jax-cuda", "3.11", "jax-cuda", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX with CUDA"),
+    Pairing("torch-cuda", "3.11", "torch-cuda", {"KERAS_BACKEND": "torch"}, "Keras 3 on PyTorch with CUDA"),
+    Pairing(
+        "transformers-cuda",
+        "3.11",
+        "torch-cuda",
+        {},
+        "transformers on PyTorch with CUDA",
+        library="transformers",
+    ),
+)
+
+BY_NAME = {pairing.name: pairing for pairing in PAIRINGS + ORACLES + PEERS + GPU}
 
 
 def find_interpreter(python: str) -> Optional[str]:

@@ -17,7 +17,7 @@ import argparse
 from typing import Dict, List, NamedTuple, Sequence
 
 from pairings import BY_NAME as PAIRINGS_BY_NAME
-from pairings import ORACLES, PAIRINGS, PEERS, Pairing
+from pairings import GPU, ORACLES, PAIRINGS, PEERS, Pairing
 
 AGAIN = "-again"  # behind the name of the second of two equal subjects, whose difference is noise
 
@@ -56,9 +56,10 @@ def subject_of(pairing: Pairing) -> Subject:
     )
 
 
-SUBJECTS = tuple(subject_of(pairing) for pairing in PAIRINGS + ORACLES + PEERS)
+SUBJECTS = tuple(subject_of(pairing) for pairing in PAIRINGS + ORACLES + PEERS + GPU)
 BY_NAME: Dict[str, Subject] = {subject.name: subject for subject in SUBJECTS}
 
+OURS_ON_GPU = ("bert4keras3-jax-cuda", "bert4keras3-torch-cuda")
 OURS_AMONG_PEERS = ("bert4keras3-tensorflow", "bert4keras3-jax", "bert4keras3-torch")
 
 
@@ -73,6 +74,7 @@ def subject_named(name: str) -> Subject:
 def add_subject_arguments(parser: argparse.ArgumentParser) -> None:
     sessions = ["peers"] + [pairing.name for pairing in PAIRINGS]
     parser.add_argument("session", choices=sessions, metavar="SESSION", help="a pairing, or peers")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--subject", action="append", help="these in place of the usual ones; repeatable")
 
 
@@ -80,15 +82,17 @@ def chosen_subjects(arguments: Sequence[str]) -> List[Subject]:
     """Subjects of `nox -s bench-<session>`: those that were chosen, or the usual ones.
 
     Of a pairing: ours there, twice, which shows the noise. Of "peers": ours on three frameworks, the first of
-    them twice, the reference and all peers. arguments: the session, then its options.
+    them twice, the reference and all peers; on a GPU those that are built for one. arguments: the session, its options.
     """
     parser = argparse.ArgumentParser(add_help=False)
     add_subject_arguments(parser)
     options = parser.parse_known_args(arguments)[0]
     names = options.subject
     if not names and options.session == "peers":
-        others = [pairing.name for pairing in ORACLES + PEERS]
-        names = [OURS_AMONG_PEERS[0], OURS_AMONG_PEERS[0] + AGAIN, *OURS_AMONG_PEERS[1:], *others]
+        on_gpu = options.device == "gpu"
+        first, *ours = OURS_ON_GPU if on_gpu else OURS_AMONG_PEERS
+        others = [one.name for one in (GPU if on_gpu else ORACLES + PEERS) if one.library != "bert4keras3"]
+        names = [first, first + AGAIN, *ours, *others]
     if not names:
         name = "bert4keras3-" + options.session
         names = [name, name + AGAIN]

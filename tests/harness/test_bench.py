@@ -55,6 +55,12 @@ def test_peers_are_all_there_and_ours_twice():
     assert sum(name.endswith(AGAIN) for name in names) == 1 and len(set(names)) == len(names)
 
 
+def test_peers_on_a_gpu_are_those_built_for_one():
+    names = [one.name for one in chosen_subjects(["peers", "--device", "gpu"])]
+    ours = ["bert4keras3-jax-cuda", "bert4keras3-jax-cuda-again", "bert4keras3-torch-cuda"]
+    assert names == [*ours, "transformers-cuda"]
+
+
 def test_chosen_subjects_stand_in_place_of_the_usual_ones():
     arguments = ["jax", "--subject", "transformers", "--rounds", "3"]
     assert [one.name for one in chosen_subjects(arguments)] == ["transformers"]

@@ -7,8 +7,10 @@ import sys
 import pytest
 
 import pairings
-from pairings import ABANDONED_PORT, BY_NAME, ORACLES, PAIRINGS, PEERS, PINS, find_interpreter
+from pairings import ABANDONED_PORT, BY_NAME, GPU, ORACLES, PAIRINGS, PEERS, PINS, find_interpreter
 from parity.files import ROOT
+
+EVERYONE = PAIRINGS + ORACLES + PEERS + GPU
 
 
 def sessions():
@@ -25,24 +27,22 @@ def sessions():
 
 
 def test_names_are_unique():
-    assert len(BY_NAME) == len(PAIRINGS + ORACLES + PEERS)
+    assert len(BY_NAME) == len(EVERYONE)
 
 
-@pytest.mark.parametrize("pairing", PAIRINGS + ORACLES + PEERS, ids=lambda pairing: pairing.name)
+@pytest.mark.parametrize("pairing", EVERYONE, ids=lambda pairing: pairing.name)
 def test_pairing_has_pins(pairing):
     assert pairing.pins.read_text().strip()
 
 
 def test_every_file_of_pins_is_used():
-    used = {pairing.pins.name for pairing in PAIRINGS + ORACLES + PEERS} | {"host.txt", "tools.txt"}
+    used = {pairing.pins.name for pairing in EVERYONE} | {"host.txt", "tools.txt"}
     assert {path.name for path in PINS.iterdir()} == used
 
 
-@pytest.mark.parametrize(
-    "environment", sorted({pairing.environment for pairing in PAIRINGS + ORACLES + PEERS})
-)
+@pytest.mark.parametrize("environment", sorted({pairing.environment for pairing in EVERYONE}))
 def test_pairings_of_one_environment_need_one_python(environment):
-    pythons = {pairing.python for pairing in PAIRINGS + ORACLES + PEERS if pairing.environment == environment}
+    pythons = {pairing.python for pairing in EVERYONE if pairing.environment == environment}
     assert len(pythons) == 1
 
 
@@ -51,7 +51,7 @@ def test_only_its_own_environment_holds_the_abandoned_port():
     words = {path.name: path.read_text() for path in PINS.iterdir()}
     assert [name for name, text in words.items() if "bert4keras3" in text] == [ABANDONED_PORT.pins.name]
     assert not [name for name, text in words.items() if ABANDONED_PORT.pins.name in text]
-    environments = [pairing.environment for pairing in PAIRINGS + ORACLES + PEERS]
+    environments = [pairing.environment for pairing in EVERYONE]
     assert environments.count(ABANDONED_PORT.environment) == 1
 
 
