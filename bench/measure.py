@@ -9,6 +9,7 @@ scenario ends; Ctrl-C keeps what was measured.
 import argparse
 import datetime
 import shutil
+import signal
 import subprocess
 import sys
 from typing import Optional
@@ -165,4 +166,5 @@ def main(arguments: Optional[list[str]] = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is measured is kept then too
     sys.exit(main())
