@@ -17,11 +17,12 @@ class Row(NamedTuple):
 
     run: of the whole run, whose rows were interleaved and may be compared; started: in UTC, ISO 8601.
     commit: of this project, "+" behind it where the tree was not clean. command: what repeats the row.
-    subject: name in bench.subjects; scenario: in bench.scenarios. mode: "call", "predict", "compiled", "generate",
-    "train". device: "cpu" or "gpu".
+    subject: name in bench.subjects; one with "-again" behind it is the second of an A/A pair, whose difference is
+    noise. scenario: in bench.scenarios. mode: "call", "predict", "compiled", "generate", "train", "load".
+    device: "cpu" or "gpu".
     status: MEASURED; WRONG (it ran, its output did not pass parity: no speed of it counts); FAILED or ABSENT
-    (environment, device or interpreter is not here); reason: of all but the first.
-    error_ratio: of the output of this very process, see parity.compare.
+    (environment, device or interpreter is not here, or the subject has no such thing); reason: of all but the first.
+    error_ratio: of the output of this very process, see parity.compare; None for tokens, which are equal or wrong.
     latency_seconds: every call, in order. items: sequences or tokens that one call makes, so items / seconds is the
     throughput. limit_seconds: the least that this machine would need, from its own GEMM rate and bandwidth.
     compilations: over all lengths of the scenario. memory_slope: bytes a call, over many calls.

@@ -1,0 +1,125 @@
+"""The least time that this machine needs for a scenario: its matrix products, each at the best rate of the libraries
+at hand, measured in the run on the very shapes; for generation also its weights, read once for each token.
+
+Softmax, norms and activations count as free, and padding as work. So nobody reaches 1, but who skips padding may.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from typing import Any, Optional
+
+from bench.process import ENVIRONMENTS, QUIET
+from bench.scenarios import GENERATE, LOAD, TRAIN, Scenario
+
+Shape = tuple[int, int, int]  # (m, k) × (k, n)
+
+TIMEOUT = 300
+FLOAT = 4  # bytes
+STREAM: Shape = (1, 4096, 16384)  # a product that reads 268 MB and computes next to nothing
+# Library of gemm.py → environment that it is taken from; None: the one that measures.
+CPU_LIBRARIES = {"numpy": None, "jax": "jax", "torch": "torch", "onednn": "torch", "tensorflow": "tensorflow"}
+GPU_LIBRARIES = {"jax": "jax-cuda", "torch": "torch-cuda"}
+SLOW_CHOICES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # for old programs; they slow a current NumPy
+
+
+def sizes(scenario: Scenario) -> tuple[int, int, int, int, int]:
+    """Layers, hidden size, size of all heads, of one head, inner size."""
+    config = scenario.release.config
+    heads, hidden = config["num_attention_heads"], config["hidden_size"]
+    head = config.get("attention_head_size", hidden // heads)
+    return config["num_hidden_layers"], hidden, heads * head, head, config["intermediate_size"]
+
+
+def products(scenario: Scenario, mode: str) -> Counter[Shape]:
+    """{shape: how often} of one forward pass over the inputs, three times that for a step of training: backward
+    each product has two of its size.
+    """
+    layers, hidden, width, head, inner = sizes(scenario)
+    length, tokens = scenario.length, scenario.batch * scenario.length
+    count: Counter[Shape] = Counter()
+    count[tokens, hidden, width] += 3 * layers
+    count[tokens, width, hidden] += layers
+    count[tokens, hidden, inner] += layers
+    count[tokens, inner, hidden] += layers
+    attentions = layers * scenario.batch * width // head
+    count[length, head, length] += attentions
+    count[length, length, head] += attentions
+    return Counter({shape: (3 if mode == TRAIN else 1) * times for shape, times in count.items()})
+
+
+def bytes_a_token(scenario: Scenario) -> int:
+    """Bytes of the weights that every generated token has to read, with keys and values kept."""
+    layers, hidden, width, _, inner = sizes(scenario)
+    attention = 4 * hidden * width
+    if scenario.arguments.get("model") == "t5.1.0":
+        attention += 2 * hidden * width  # of the attention to the encoder, without its keys and values
+    vocabulary = hidden * scenario.release.config["vocab_size"]
+    return FLOAT * (layers * (attention + 2 * hidden * inner) + vocabulary)
+
+
+class Limits:
+    """Limits of scenarios on one device; measures when it is made. tell: called with a few words."""
+
+    def __init__(
+        self, scenarios: list[Scenario], device: str = "cpu", tell: Any = lambda words: None
+    ) -> None:
+        shapes = {shape for one in scenarios for mode in one.modes for shape in products(one, mode)}
+        self.seconds_of: dict[Shape, float] = {}
+        self.libraries: dict[Shape, str] = {}
+        for library, environment in (CPU_LIBRARIES if device == "cpu" else GPU_LIBRARIES).items():
+            tell(f"matrix products of {library}")
+            self.measure(library, environment, sorted(shapes) + [STREAM], device)
+
+    def measure(self, library: str, environment: Optional[str], shapes: list[Shape], device: str) -> None:
+        """Keep the times of a library where they are the best; a library that is not here keeps none."""
+        python = ENVIRONMENTS / environment / "bin" / "python" if environment else sys.executable
+        variables = {
+            name: value for name, value in os.environ.items() if environment or name not in SLOW_CHOICES
+        }
+        if device == "cpu":
+            variables["CUDA_VISIBLE_DEVICES"] = ""
+        try:
+            run = subprocess.run(
+                [str(python), "-m", "bench.gemm", library],
+                input=json.dumps(shapes),
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT,
+                check=True,
+                env={**variables, **QUIET},
+            )
+        except (OSError, subprocess.SubprocessError):
+            return
+        for shape, seconds in zip(shapes, json.loads(run.stdout)):
+            if seconds < self.seconds_of.get(shape, float("inf")):
+                self.seconds_of[shape], self.libraries[shape] = seconds, library
+
+    def seconds(self, scenario: Scenario, mode: str) -> Optional[float]:
+        """Seconds of one call at least; None for loading, and where nothing could be measured."""
+        if mode == LOAD or not self.seconds_of:
+            return None
+        total = sum(times * self.seconds_of[shape] for shape, times in products(scenario, mode).items())
+        if mode == GENERATE:
+            total += scenario.new_tokens * bytes_a_token(scenario) / self.bandwidth
+        return total
+
+    @property
+    def bandwidth(self) -> float:
+        """Bytes a second."""
+        return FLOAT * STREAM[1] * STREAM[2] / self.seconds_of[STREAM]
+
+    def summary(self) -> str:
+        """One line about the machine."""
+        if not self.seconds_of:
+            return "no library here could measure the limit"
+        shape = max(
+            (one for one in self.seconds_of if one != STREAM), key=lambda one: one[0] * one[1] * one[2]
+        )
+        rate = 2 * shape[0] * shape[1] * shape[2] / self.seconds_of[shape]
+        return (
+            f"limit: {rate / 1e9:.0f} GFLOP/s ({self.libraries[shape]}, {' × '.join(map(str, shape))}), "
+            f"{self.bandwidth / 1e9:.1f} GB/s ({self.libraries[STREAM]})"
+        )

@@ -1,0 +1,45 @@
+"""bert4keras3, in every pairing."""
+
+from importlib.util import find_spec
+from types import SimpleNamespace
+
+import numpy as np
+
+from bench.scenarios import GENERATE
+from bench.subjects import bert4keras_models, keras_models
+from bert4keras3.backend import keras
+from bert4keras3.models import build_transformer_model
+from bert4keras3.snippets import AutoRegressiveDecoder
+
+FORMAT, CHECK = bert4keras_models.FORMAT, "predict"
+LIBRARY = SimpleNamespace(
+    keras=keras, build_transformer_model=build_transformer_model, AutoRegressiveDecoder=AutoRegressiveDecoder
+)
+convert, arrays = bert4keras_models.convert, keras_models.arrays
+
+
+def load(scenario, folder):
+    return bert4keras_models.load(LIBRARY, scenario, folder)
+
+
+def function(model, scenario, mode):
+    if mode == GENERATE and hasattr(keras, "ops") and find_spec("bert4keras3.generation"):
+        return generate(model, scenario)
+    return bert4keras_models.function(LIBRARY, model, scenario, mode)
+
+
+def generate(model, scenario):
+    """With keys and values kept, which is on Keras 3; elsewhere the model reads the whole text at each step."""
+    from bert4keras3.generation import Generator
+
+    generator = Generator(model.transformer)
+
+    def run(feed):
+        prompts = feed[0] if isinstance(feed, list) else feed
+        return [np.array(generator.generate(prompts, max_tokens=scenario.new_tokens))]
+
+    return run
+
+
+def feed(model, mode, inputs):
+    return keras_models.feed(keras, mode, inputs)
