@@ -8,20 +8,27 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from bench.rows import ABSENT, MEASURED
 from parity.compare import BOUND
 from reports.history import PARITY, SPEED
 
 LABEL_WIDTH = 190
+ROW = 26  # pixels
+DECADES = [a * 10**b for b in range(-3, 7) for a in (1, 3)]
+AXIS = alt.Axis(tickCount=5, titleAnchor="start")
 REFERENCE, LIMIT = {"strokeDash": [2, 3]}, {"strokeDash": [6, 3]}
 
 
 def layer_chart() -> dict[str, Any]:
     """Error ratio over depth; the page fills the data set `layers` with depth, layer and ratio."""
     base = alt.Chart(alt.NamedData("layers")).encode(
-        x=alt.X(
-            "depth:Q", title="layers in the order of computation", axis=alt.Axis(tickMinStep=1, grid=False)
+        x=alt.X("depth:Q", title=None, axis=alt.Axis(tickMinStep=1, grid=False)),
+        y=alt.Y(
+            "ratio:Q",
+            title=None,
+            axis=alt.Axis(values=DECADES),
+            scale=alt.Scale(type="log", nice=False, padding=8),
         ),
-        y=alt.Y("ratio:Q", title="error ratio", scale=alt.Scale(type="log", nice=False, padding=8)),
     )
     tooltip = [alt.Tooltip("layer:N"), alt.Tooltip("ratio:Q", format=".3g", title="error ratio")]
     line = base.mark_line(strokeWidth=1.5, clip=True)
@@ -45,7 +52,7 @@ def latency_chart(rows: pd.DataFrame) -> dict[str, Any]:
             limit=rows["limit_seconds"] * 1e3,
             says=[latency_words(row) for row in rows.to_dict("records")],
         ),
-        "ms a call: median, 95 % interval, ticks at p95",
+        "ms a call",
     )
 
 
@@ -58,30 +65,36 @@ def memory_chart(rows: pd.DataFrame) -> dict[str, Any]:
     base, order = subjects(data, ["value", "device_memory", "says"])
     top = data[["value", "device_memory"]].max(axis=None)
     x = alt.X(
-        "value:Q", title="peak memory, MB", scale=alt.Scale(domain=[0, 1 if pd.isna(top) else top * 1.3])
+        "value:Q",
+        title="peak memory, MB",
+        axis=AXIS,
+        scale=alt.Scale(domain=[0, 1 if pd.isna(top) else top * 1.3]),
     )
     bars = base.mark_bar(height=12, cornerRadiusEnd=2).encode(x=x, y=order)
     device = base.mark_tick(thickness=2, height=16).encode(x=alt.X("device_memory:Q"), y=order)
-    return finished(alt.layer(bars, device, words(base, order)), alt.Step(26))
+    return finished(alt.layer(bars, device, words(base, order)), ROW * len(data))
 
 
 def interval_chart(data: pd.DataFrame, title: str) -> dict[str, Any]:
     base, order = subjects(data, ["value", "low", "high", "late", "limit", "says"])
     top = data[["value", "high", "late"]].max(axis=None)
-    x = alt.X("value:Q", title=title, scale=alt.Scale(domain=[0, 1 if pd.isna(top) else top * 1.35]))
+    x = alt.X(
+        "value:Q", title=title, axis=AXIS, scale=alt.Scale(domain=[0, 1 if pd.isna(top) else top * 1.6])
+    )
     limit = base.mark_rule(**LIMIT).encode(x="min(limit):Q")
     whole = base.mark_rule(strokeWidth=5, opacity=0.35, strokeCap="round").encode(
         x="low:Q", x2="high:Q", y=order
     )
     late = base.mark_tick(thickness=1.5, height=10, opacity=0.7).encode(x="late:Q", y=order)
     points = base.mark_circle(size=70, opacity=1).encode(x=x, y=order)
-    return finished(alt.layer(limit, whole, late, points, words(base, order, "late")), alt.Step(26))
+    return finished(alt.layer(limit, whole, late, points, words(base, order, "late")), ROW * len(data))
 
 
 def subjects(data: pd.DataFrame, columns: list[str]) -> tuple[alt.Chart, alt.Y]:
     """One line a subject: who is measured first, by median."""
     order = data.sort_values(["p50", "subject"])["subject"].tolist()
-    values = data[["subject", *columns]].astype(object)
+    bad = ~data["status"].isin([MEASURED, ABSENT])
+    values = data[["subject", *columns]].assign(bad=bad).astype(object)
     records = values.where(values.notna(), None).to_dict("records")
     axis = alt.Axis(
         labelLimit=LABEL_WIDTH, ticks=False, domain=False, title=None, minExtent=LABEL_WIDTH * 0.6
@@ -93,13 +106,13 @@ def words(base: alt.Chart, order: alt.Y, after: str = "value") -> alt.Chart:
     """What stands behind a mark, or in its place."""
     return (
         base.transform_calculate(place=f"isValid(datum.{after}) ? datum.{after} : 0")
-        .mark_text(align="left", dx=7, limit=260)
+        .mark_text(align="left", dx=7, limit=alt.ExprRef("width - 12"))
         .encode(
             x="place:Q",
             y=order,
             text="says:N",
             tooltip="says:N",
-            color=alt.condition("isValid(datum.value)", alt.value("quiet"), alt.value("bad")),
+            color=alt.condition("datum.bad", alt.value("bad"), alt.value("quiet")),
         )
     )
 
@@ -118,8 +131,7 @@ def memory_words(row: dict[str, Any]) -> str:
 def out_words(row: dict[str, Any]) -> str:
     if row["status"] == "measured":
         return "not measured"
-    ratio = "" if pd.isna(row["error_ratio"]) else f", error ratio {row['error_ratio']:.3g}"
-    return f"{row['status']}{ratio}: {row['reason']}"
+    return f"{row['status']}: {row['reason']}"
 
 
 def history_charts(history: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -165,6 +177,7 @@ def line_chart(data: pd.DataFrame, title: str) -> dict[str, Any]:
 
 
 def finished(chart: Any, height: Any) -> dict[str, Any]:
-    spec = chart.properties(width="container", height=height).to_dict()
+    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
+    spec = chart.properties(width="container", height=height, autosize=fit).to_dict()
     spec.pop("config", None)
     return spec

@@ -1,10 +1,11 @@
 """One page with everything in it: the matrix, each cell's story, speed and memory, history. It fetches nothing.
 
-The charts' library lies in the page compressed, and is unpacked when the first chart comes into view.
+Data and the charts' library lie in it compressed; the library is unpacked when the first chart comes into view.
 """
 
 import base64
 import gzip
+import json
 import math
 from functools import cache
 from importlib.metadata import version
@@ -17,14 +18,14 @@ import vl_convert
 
 from pairings import PAIRINGS
 from parity.compare import BOUND
-from parity.files import ROOT
+from parity.files import ROOT, write_whole
 from reports import charts
 from reports.results import RATIOS, Results, finite, repeat_command
 from reports.tables import ABSENT, GREEN, RED, cell_table, judged_cells, matrix, speed_table
 
 PAGE = Path(__file__).parent / "page"
 # Ratios are coloured on a logarithmic scale between these two.
-COOL, WARM = 0.5, BOUND
+COOL, WARM = 1.0, BOUND
 
 
 def write_html(results: Results, path: Path) -> None:
@@ -65,7 +66,7 @@ def page(results: Results) -> dict[str, Any]:
         "speed": records(speed),
         "groups": groups,
         "history": list(history),
-        "data": page_data(results, cells) | {"charts": specs},
+        "data": packed(json.dumps(page_data(results, cells) | {"charts": specs}, allow_nan=False)),
     }
 
 
@@ -160,10 +161,14 @@ def milliseconds(value: float | None) -> str:
 
 @cache
 def vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one script, compressed, in base64; made once for a version."""
-    path = ROOT / ".cache" / f"vega-{version('vl-convert-python')}.js.gz"
+    """Vega, Vega-Lite and Vega-Embed in one script, packed; bundled once for a version, which takes seconds."""
+    path = ROOT / ".cache" / f"vega-{version('vl-convert-python')}.js"
     if not path.exists():
-        path.parent.mkdir(exist_ok=True)
-        script = vl_convert.javascript_bundle(vl_version="6.4").encode("utf-8")
-        path.write_bytes(gzip.compress(script, 9, mtime=0))
-    return base64.b64encode(path.read_bytes()).decode("ascii")
+        script = vl_convert.javascript_bundle(vl_version="6.4")
+        write_whole(path, lambda file: file.write(script.encode("utf-8")))
+    return packed(path.read_text(encoding="utf-8"))
+
+
+def packed(text: str) -> str:
+    """Compressed, in base64, as report.js unpacks it."""
+    return base64.b64encode(gzip.compress(text.encode("utf-8"), 9, mtime=0)).decode("ascii")

@@ -1,18 +1,21 @@
 "use strict";
 // Draws charts as they come into view, and tells the story of a cell. Text is only ever set as text.
-const data = JSON.parse(document.getElementById("data").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
+let data; // unpacked at the end of this file, before anything uses it
+
+async function unpack(id) {
+  const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+  return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
 
 let library;
-function vega() {
-  library ??= (async () => {
-    const packed = Uint8Array.from(atob(document.getElementById("vega").textContent), (c) => c.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+function charting() {
+  library ??= unpack("vega").then((text) => {
     const script = document.createElement("script");
-    script.textContent = await new Response(stream).text();
+    script.textContent = text;
     document.head.append(script);
     return vegaEmbed;
-  })();
+  });
   return library;
 }
 
@@ -45,7 +48,7 @@ async function draw(place, spec) {
   const style = getComputedStyle(document.documentElement);
   const named = JSON.stringify(spec).replace(/"value":"(\w+)"/g, (all, name) =>
     NAMED.includes(name) ? `"value":"${style.getPropertyValue("--" + name).trim()}"` : all);
-  const embed = await vega();
+  const embed = await charting();
   await embed(place, JSON.parse(named), { actions: false, ast: true, renderer: "svg", config: theme(), tooltip: { theme: dark.matches ? "dark" : "light" } });
   place.dataset.drawn = "yes";
 }
@@ -60,7 +63,6 @@ const watcher = new IntersectionObserver((entries) => {
     draw(target, spec);
   }
 }, { rootMargin: "300px" });
-for (const place of document.querySelectorAll("[data-chart]")) watcher.observe(place);
 dark.addEventListener("change", () => drawn.forEach((spec, place) => draw(place, spec)));
 
 const dialog = document.getElementById("story");
@@ -105,7 +107,7 @@ function showCell(cell) {
   const names = cell.names ?? data.layers[cell.case] ?? [];
   const layers = (cell.layers ?? []).map((ratio, depth) => ({ depth, layer: names[depth], ratio }));
   const place = part("#cell .chart");
-  place.hidden = part("#cell details").hidden = layers.length === 0;
+  place.hidden = part(".caption").hidden = part("#cell details").hidden = layers.length === 0;
   if (layers.length) {
     const spec = { ...data.charts.layers, datasets: { ...data.charts.layers.datasets, layers } };
     drawn.set(place, spec);
@@ -144,9 +146,6 @@ function loading(cell) {
   return cell.load_seconds ? `, ${shown(cell.load_seconds * 1e3)} ms to load` : "";
 }
 
-for (const button of document.querySelectorAll(".matrix button")) {
-  button.addEventListener("click", () => openStory(button.dataset.system, button.dataset.pairing));
-}
 dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 dialog.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));
 part(".command button").addEventListener("click", async (event) => {
@@ -155,6 +154,13 @@ part(".command button").addEventListener("click", async (event) => {
   setTimeout(() => (event.target.textContent = "copy"), 1500);
 });
 
-const [pairing, name] = decodeURIComponent(location.hash.slice(1)).split("/");
-const linked = data.cells.find((cell) => cell.pairing === pairing && cell.case === name);
-if (linked) openStory(linked.system, linked.pairing, linked.case);
+unpack("data").then((text) => {
+  data = JSON.parse(text);
+  for (const place of document.querySelectorAll("[data-chart]")) watcher.observe(place);
+  for (const button of document.querySelectorAll(".matrix button")) {
+    button.addEventListener("click", () => openStory(button.dataset.system, button.dataset.pairing));
+  }
+  const [pairing, name] = decodeURIComponent(location.hash.slice(1)).split("/");
+  const linked = data.cells.find((cell) => cell.pairing === pairing && cell.case === name);
+  if (linked) openStory(linked.system, linked.pairing, linked.case);
+});

@@ -20,6 +20,9 @@ def sessions():
         "golden",
         "nightly",
         "table",
+        "report",
+        "regress",
+        "matrix",
     }
 
 
