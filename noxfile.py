@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
+from bench.subjects import Subject, chosen_subjects  # noqa: E402
 from pairings import BY_NAME, ORACLES, PAIRINGS, PINS, find_interpreter  # noqa: E402
 
 ENVIRONMENTS = Path(os.environ.get("BERT4KERAS3_ENVIRONMENTS", ROOT / ".nox"))
@@ -63,9 +65,11 @@ def environment(session: nox.Session, name: str, python: str = HOST_PYTHON) -> s
 
 
 def pairing_environment(session: nox.Session, name: str) -> str:
-    """The environment of a pairing with our wheel in it."""
+    """The environment of a pairing with our wheel in it, unless another library has its name there."""
     pairing = BY_NAME[name]
     python = environment(session, pairing.environment, pairing.python)
+    if pairing.library == "abandoned-port":
+        return python
     folder = ENVIRONMENTS / pairing.environment
     wheel = built_wheel(session)
     if changed(folder / "wheel.installed", wheel.read_bytes()):
@@ -248,6 +252,34 @@ for pairing in PAIRINGS:
     add_tests(pairing.name)
 
 
+def add_bench(name: str, summary: str) -> None:
+    @nox.session(name=f"bench-{name}")
+    def bench(session: nox.Session) -> None:
+        for subject in chosen_subjects([name, *session.posargs]):
+            make_environment(session, subject)
+        measure = ["bench.measure", name, *session.posargs]
+        folder = str(ENVIRONMENTS)
+        harness(session, environment(session, "host"), *measure, BERT4KERAS3_ENVIRONMENTS=folder)
+
+    bench.__doc__ = f"Speed and memory of {summary}."
+
+
+def make_environment(session: nox.Session, subject: Subject) -> None:
+    """The environment of a subject; one that cannot be made costs its rows, which say so."""
+    pairing = subject.environment
+    if find_interpreter(pairing.python) is None:
+        return session.warn(f"no Python {pairing.python} on this machine: {subject.name} is absent")
+    try:
+        pairing_environment(session, pairing.name)
+    except CommandFailed as error:
+        session.warn(f"{subject.name}: {error}")
+
+
+for pairing in PAIRINGS:
+    add_bench(pairing.name, f"bert4keras3 on {pairing.summary}")
+add_bench("peers", "bert4keras3 on Keras 3 beside the reference and other libraries")
+
+
 @nox.session
 def nightly(session: nox.Session) -> None:
     """Everything, hours of it: all tests and all cases, at full size too, in all pairings."""
@@ -273,5 +305,10 @@ def golden(session: nox.Session) -> None:
         harness(session, python, f"parity.golden_{oracle.name}", *session.posargs, **oracle.variables)
     if not session.posargs:
         python = pairing_environment(session, "reference")
-        for golden in ("tokenizers", "layers", "hdf5"):
-            harness(session, python, f"parity.golden_{golden}", **BY_NAME["reference"].variables)
+        for module in (
+            "parity.golden_tokenizers",
+            "parity.golden_layers",
+            "parity.golden_hdf5",
+            "bench.golden",
+        ):
+            harness(session, python, module, **BY_NAME["reference"].variables)

@@ -18,7 +18,7 @@ class Pairing(NamedTuple):
 
     environment: name of its virtual environment and of its file in `pins/`; pairings may share one.
     variables: environment variables that choose the Keras in it.
-    library: what runs there, ours or the one that makes goldens.
+    library: what runs there: ours, one that makes goldens, or a peer.
     """
 
     name: str
@@ -71,7 +71,56 @@ ORACLES = (
     ),
 )
 
-BY_NAME = {pairing.name: pairing for pairing in PAIRINGS + ORACLES}
+# Whom the bench measures beside ours, with the two oracles.
+ABANDONED_PORT = Pairing(
+    "abandoned-port",
+    "3.11",
+    "abandoned-port",
+    # It has our name: nothing of this checkout may come before it.
+    {"PYTHONPATH": "", "KERAS_BACKEND": "jax"},
+    "bert4keras3 1.6.6 of PyPI, no longer maintained and not ours, on Keras 3 with JAX",
+    library="abandoned-port",
+)
+PEERS = (
+    Pairing(
+        "reference-tf2.2",
+        "3.8",
+        "tf2.2",
+        KERAS2,
+        "bert4keras 0.11.5 on keras 2.3.1 and TensorFlow 2.2",
+        library="bert4keras",
+    ),
+    *(
+        Pairing(
+            "keras-hub-" + backend,
+            "3.11",
+            "keras-hub",
+            {"KERAS_BACKEND": backend},
+            "keras-hub on " + title,
+            library="keras-hub",
+        )
+        for backend, title in (("tensorflow", "TensorFlow"), ("jax", "JAX"), ("torch", "PyTorch"))
+    ),
+    ABANDONED_PORT,
+    Pairing(
+        "onnxruntime",
+        "3.11",
+        "torch",
+        {"KERAS_BACKEND": "torch"},
+        "ONNX Runtime, on what bert4keras3 exports from Keras 3 on PyTorch",
+        library="onnxruntime",
+    ),
+    Pairing(
+        "openvino",
+        "3.11",
+        "openvino",
+        {"KERAS_BACKEND": "torch"},
+        "OpenVINO in float32, on what bert4keras3 exports from Keras 3 on PyTorch",
+        library="openvino",
+    ),
+)
+
+BY_NAME = {pairing.name: pairing for pairing in PAIRINGS + ORACLES + PEERS}
 
 
 def find_interpreter(python: str) -> Optional[str]:

@@ -7,14 +7,15 @@ import sys
 import pytest
 
 import pairings
-from pairings import BY_NAME, ORACLES, PAIRINGS, PINS, find_interpreter
+from pairings import ABANDONED_PORT, BY_NAME, ORACLES, PAIRINGS, PEERS, PINS, find_interpreter
 from parity.files import ROOT
 
 
 def sessions():
     """The sessions that the registry asks for."""
     names = [pairing.name for pairing in PAIRINGS]
-    return {f"{kind}-{name}" for kind in ("parity", "tests") for name in names} | {
+    return {f"{kind}-{name}" for kind in ("parity", "tests", "bench") for name in names} | {
+        "bench-peers",
         "tests",
         "lint",
         "golden",
@@ -27,27 +28,38 @@ def sessions():
 
 
 def test_names_are_unique():
-    assert len(BY_NAME) == len(PAIRINGS) + len(ORACLES)
+    assert len(BY_NAME) == len(PAIRINGS + ORACLES + PEERS)
 
 
-@pytest.mark.parametrize("pairing", PAIRINGS + ORACLES, ids=lambda pairing: pairing.name)
+@pytest.mark.parametrize("pairing", PAIRINGS + ORACLES + PEERS, ids=lambda pairing: pairing.name)
 def test_pairing_has_pins(pairing):
     assert pairing.pins.read_text().strip()
 
 
 def test_every_file_of_pins_is_used():
-    used = {pairing.pins.name for pairing in PAIRINGS + ORACLES} | {"host.txt", "tools.txt"}
+    used = {pairing.pins.name for pairing in PAIRINGS + ORACLES + PEERS} | {"host.txt", "tools.txt"}
     assert {path.name for path in PINS.iterdir()} == used
 
 
-@pytest.mark.parametrize("environment", sorted({pairing.environment for pairing in PAIRINGS + ORACLES}))
+@pytest.mark.parametrize(
+    "environment", sorted({pairing.environment for pairing in PAIRINGS + ORACLES + PEERS})
+)
 def test_pairings_of_one_environment_need_one_python(environment):
-    pythons = {pairing.python for pairing in PAIRINGS + ORACLES if pairing.environment == environment}
+    pythons = {pairing.python for pairing in PAIRINGS + ORACLES + PEERS if pairing.environment == environment}
     assert len(pythons) == 1
 
 
-def test_no_pins_name_the_abandoned_port():
-    assert not [path.name for path in PINS.iterdir() if "bert4keras3" in path.read_text()]
+def test_only_its_own_environment_holds_the_abandoned_port():
+    """It has our name: one file of pins names it, no other takes that file in, and one peer lives there."""
+    words = {path.name: path.read_text() for path in PINS.iterdir()}
+    assert [name for name, text in words.items() if "bert4keras3" in text] == [ABANDONED_PORT.pins.name]
+    assert not [name for name, text in words.items() if ABANDONED_PORT.pins.name in text]
+    environments = [pairing.environment for pairing in PAIRINGS + ORACLES + PEERS]
+    assert environments.count(ABANDONED_PORT.environment) == 1
+
+
+def test_nothing_of_ours_comes_before_the_abandoned_port():
+    assert ABANDONED_PORT.variables["PYTHONPATH"] == ""
 
 
 def test_tox_has_an_environment_for_every_session():

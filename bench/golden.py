@@ -1,0 +1,113 @@
+"""What the reference computes for each scenario, in float64 and float32, as small files in `goldens/`.
+
+python -m bench.golden [--scenario bert-base-1x128 ...]        in the environment of the reference
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from bench.scenarios import BY_NAME, GENERATE, LOAD, PREDICT, SCENARIOS, TRAIN, TRAIN_STEPS, make_inputs
+from bench.weights import weights_folder
+from parity.files import read_arrays, read_json, sha256, write_arrays, write_json
+from parity.sampling import rms, sample_output, unpadded
+
+GOLDENS = Path(__file__).parent / "goldens"
+PRECISIONS = ("float32", "float64")
+
+
+def compute(scenario, floatx, path):
+    """Write {"output/0": …} as the reference computes it in one precision; runs in a process of its own."""
+    from bert4keras.backend import K
+
+    from bench.subjects import reference
+    from parity import record, seeded
+    from parity.golden_reference import ReferenceWeights
+
+    K.set_floatx(floatx)
+    folder = weights_folder(scenario, "configuration")
+    write_json(folder / "config.json", scenario.release.config)
+    weights = seeded.seeded_weights(scenario.release)
+    model = reference.load(scenario, folder, ReferenceWeights(weights, floatx))
+    inputs = make_inputs(scenario)
+    feed = reference.feed(model, PREDICT, inputs)
+    mode = GENERATE if GENERATE in scenario.modes else PREDICT
+    compute = reference.function(model, scenario, mode)
+    arrays = {"before": compute(feed)}
+    if TRAIN in scenario.modes:
+        step = reference.function(model, scenario, TRAIN)
+        arrays["losses"] = np.array([step(feed) for _ in range(TRAIN_STEPS)])
+    arrays["output/0"] = reference.arrays(compute(feed))[0]
+    write_arrays(path, {name: np.asarray(value) for name, value in arrays.items()})
+    facts = dict(weights=seeded.digest(weights), provenance=record.provenance("bert4keras"))
+    write_json(path.with_suffix(".json"), facts)
+
+
+def write_golden(scenario, single, double, facts):
+    """Arrays as parity.compare takes them: "<length>/input/<i>", "<length>/output/0", that with "@noise"."""
+    length = "%d/" % scenario.length
+    arrays = {length + "input/%d" % i: value for i, value in enumerate(make_inputs(scenario))}
+    value, rounded, name = double["output/0"], single["output/0"], length + "output/0"
+    story = dict(facts, scenario=scenario.name, token_input=0, distributions=[], layers=[])
+    story["shapes"] = {name: list(value.shape)}
+    if scenario.new_tokens:
+        if not np.array_equal(value, rounded):
+            raise SystemExit("%s: float32 and float64 write different tokens" % scenario.name)
+        arrays[name] = value
+    else:
+        tokens = arrays[length + "input/0"]
+        arrays[name] = sample_output(value, tokens)
+        arrays[name + "@noise"] = np.array(rms([unpadded(rounded - value, tokens)]))
+    if "losses" in double:
+        change = rms([unpadded(double["before"] - value, tokens)])
+        story["change_by_training"] = change / float(arrays[name + "@noise"])  # as an error ratio
+        story["losses"] = double["losses"].tolist()
+    path = GOLDENS / (scenario.name + ".npz")
+    write_arrays(path, arrays)
+    write_json(path.with_suffix(".json"), dict(story, sha256=sha256(path)))
+
+
+def golden_name(scenario):
+    """The scenario whose golden this one is judged by: of loading, that of the loaded model."""
+    return scenario.name.replace("-load", "-1x128") if LOAD in scenario.modes else scenario.name
+
+
+def read_golden(scenario):
+    """(arrays, story); raises ValueError where the file is missing or not the one of its story."""
+    path = GOLDENS / (golden_name(scenario) + ".npz")
+    if not path.exists():
+        raise ValueError("no golden %s: run `nox -s golden`" % path.name)
+    story = read_json(path.with_suffix(".json"))
+    if sha256(path) != story["sha256"]:
+        raise ValueError("golden %s does not have the checksum in its .json" % path.name)
+    return read_arrays(path), story
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scenario", action="append", choices=list(BY_NAME))
+    parser.add_argument("--floatx", help=argparse.SUPPRESS)
+    parser.add_argument("--path", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.floatx:
+        return compute(BY_NAME[options.scenario[0]], options.floatx, Path(options.path))
+    names = options.scenario or [one.name for one in SCENARIOS if golden_name(one) == one.name]
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [Path(folder) / (floatx + ".npz") for floatx in PRECISIONS]
+            for floatx, path in zip(PRECISIONS, paths):
+                command = [sys.executable, "-m", "bench.golden", "--scenario", name]
+                command += ["--floatx", floatx, "--path", str(path)]
+                subprocess.run(command, check=True, env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2"))
+            single, double = map(read_arrays, paths)
+            write_golden(BY_NAME[name], single, double, read_json(paths[1].with_suffix(".json")))
+        print(name, flush=True)
+
+
+if __name__ == "__main__":
+    main()

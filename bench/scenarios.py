@@ -1,0 +1,116 @@
+"""What is measured, as data: which weights, which shape, what the model has to do with them.
+
+Weights are random numbers of real size by the name of the variable (parity/seeded.py): the same for everybody.
+"""
+
+from typing import Any, Dict, NamedTuple, Tuple
+
+import numpy as np
+
+from parity import releases
+from parity.releases import FULL_ALBERT, FULL_LM, T5, Release, sized
+
+CALL, PREDICT, COMPILED, GENERATE, TRAIN, LOAD = "call", "predict", "compiled", "generate", "train", "load"
+FORWARD = (CALL, PREDICT, COMPILED)
+
+
+class Scenario(NamedTuple):
+    """One thing to measure, in each of its modes.
+
+    release: whose sizes and variables. arguments: of build_transformer_model. inputs: names of what goes in.
+    batch, length: of the inputs; with a batch the rows are padded, each to another length.
+    modes: "call", the model called as a function, without compilation; "predict"; "compiled", a call that the
+    framework has compiled; "generate", greedy; "train", one step of SGD; "load", checkpoint to model.
+    lengths: further ones that are run after the clock has stopped, to count compilations. slope_calls: calls over
+    which memory is watched. new_tokens: that are generated. quick: whether it belongs to a quick run.
+    """
+
+    name: str
+    release: Release
+    arguments: Dict[str, Any]
+    batch: int
+    length: int
+    modes: Tuple[str, ...]
+    inputs: Tuple[str, ...] = ("Token", "Segment")
+    lengths: Tuple[int, ...] = ()
+    slope_calls: int = 0
+    new_tokens: int = 0
+    quick: bool = False
+
+    @property
+    def items(self) -> int:
+        """Sequences that a call computes, or tokens that it generates."""
+        return self.batch * (self.new_tokens or 1)
+
+
+BERT_BASE = releases.BY_NAME["bert_base"]
+NEZHA_BASE = releases.BY_NAME["nezha_base"]
+ROFORMER_BASE = releases.BY_NAME["roformer_base"]
+T5_BASE = releases.BY_NAME["t5_base"]
+ALBERT_BASE = Release("albert_base", "google_albert", "albert", sized(FULL_ALBERT, 12, 768, 12, 3072, 21128))
+GPT2_BASE = Release("gpt2_base", "cpm_lm", "cpm", sized(FULL_LM, 12, 768, 12, 3072, 50257))
+T5_SMALL = Release("t5_small", "t5", "t5", sized(T5, 6, 512, 8, 2048, 32128, attention_head_size=64))
+
+TOKENS = ("Token",)
+# As in the T5 of its authors: no relative positions between decoder and encoder.
+T5_ARGUMENTS = dict(model="t5.1.0", cross_position_bias=False)
+
+SCENARIOS = (
+    Scenario(
+        "bert-base-1x128",
+        BERT_BASE,
+        {},
+        1,
+        128,
+        FORWARD,
+        lengths=(16, 32, 64, 96),
+        slope_calls=200,
+        quick=True,
+    ),
+    Scenario("bert-base-8x128", BERT_BASE, {}, 8, 128, FORWARD),
+    Scenario("bert-base-1x512", BERT_BASE, {}, 1, 512, FORWARD),
+    Scenario("albert-base-1x128", ALBERT_BASE, dict(model="albert"), 1, 128, (PREDICT, COMPILED)),
+    Scenario("nezha-base-1x128", NEZHA_BASE, dict(model="nezha"), 1, 128, (PREDICT, COMPILED)),
+    Scenario("roformer-base-1x128", ROFORMER_BASE, dict(model="roformer"), 1, 128, (PREDICT, COMPILED)),
+    Scenario(
+        "t5-base-encoder-1x128",
+        T5_BASE,
+        dict(model="t5.1.0_encoder"),
+        1,
+        128,
+        (PREDICT, COMPILED),
+        inputs=TOKENS,
+    ),
+    Scenario(
+        "gpt2-base-64-tokens",
+        GPT2_BASE,
+        dict(model="gpt2"),
+        1,
+        16,
+        (GENERATE,),
+        inputs=TOKENS,
+        new_tokens=64,
+    ),
+    Scenario("t5-small-64-tokens", T5_SMALL, T5_ARGUMENTS, 1, 16, (GENERATE,), inputs=TOKENS, new_tokens=64),
+    Scenario("unilm-base-64-tokens", BERT_BASE, dict(application="unilm"), 1, 16, (GENERATE,), new_tokens=64),
+    Scenario("bert-base-train-8x128", BERT_BASE, dict(with_nsp=True, dropout_rate=0.0), 8, 128, (TRAIN,)),
+    Scenario("bert-base-load", BERT_BASE, {}, 1, 128, (LOAD,)),
+)
+
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+LABELS = np.arange(8) % 2  # of the batch that is trained on
+TRAIN_STEPS = 3  # before outputs are compared
+RATE = 2.0**-6
+
+
+def make_inputs(scenario, length=None):
+    """Inputs of a scenario as int32 arrays (batch, length): row i is i/(2·batch) padding, at its end."""
+    length = length or scenario.length
+    random = np.random.RandomState(length)
+    rows = np.arange(scenario.batch)[:, None]
+    filled = np.arange(length) < length - length * rows // (2 * scenario.batch)
+    tokens = random.randint(1000, scenario.release.config["vocab_size"], size=(scenario.batch, length))
+    values = {"Token": tokens * filled, "Segment": (np.arange(length) >= length // 2) * filled}
+    if scenario.new_tokens:  # a prompt is all of segment 0
+        values["Segment"] = 0 * tokens
+    return [values[name].astype("int32") for name in scenario.inputs]

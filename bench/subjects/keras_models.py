@@ -1,0 +1,122 @@
+"""A Keras model as a function, in each mode and on every Keras; adapters of Keras libraries share it."""
+
+from bench.scenarios import CALL, COMPILED, LABELS, PREDICT, RATE, TRAIN
+from bench.subjects import Unsupported
+from bench.trackers import watch_traces
+
+
+def framework(keras):
+    """ "jax", "torch", "tensorflow", or "graph" where Keras 2 has no eager calls."""
+    if hasattr(keras, "ops"):
+        return keras.config.backend()
+    import tensorflow as tf
+
+    is_eager = keras.__name__.startswith("tensorflow") and tf.executing_eagerly()
+    return "tensorflow" if is_eager else "graph"
+
+
+def model_function(keras, model, mode):
+    """The model as a function of what `feed` gives, which returns when the outputs are there."""
+    if mode == PREDICT:
+        return lambda feed: model.predict(feed, verbose=0)
+    if mode == TRAIN:
+        model.compile(keras.optimizers.SGD(RATE), "sparse_categorical_crossentropy")
+        return lambda feed: model.train_on_batch(feed, LABELS)
+    return FUNCTIONS[framework(keras)][mode](keras, model)
+
+
+def feed(keras, mode, inputs):
+    """Arrays for what converts them itself, else tensors where the model is."""
+    values = inputs if len(inputs) > 1 else inputs[0]
+    if mode not in (CALL, COMPILED) or framework(keras) == "graph":
+        return values
+    tensors = [convert(framework(keras), value) for value in inputs]
+    return tensors if len(tensors) > 1 else tensors[0]
+
+
+def convert(name, value):
+    if name == "jax":
+        import jax
+
+        return jax.device_put(value)
+    if name == "torch":
+        import torch
+
+        from bench.subjects.torch_functions import to_device
+
+        return to_device(torch.as_tensor(value))
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(value)
+
+
+def arrays(outputs):
+    """Outputs of any of the functions as NumPy arrays."""
+    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    return [one.detach().cpu().numpy() if hasattr(one, "detach") else to_numpy(one) for one in outputs]
+
+
+def to_numpy(value):
+    import numpy as np
+
+    return np.asarray(value)
+
+
+def jax_call(keras, model):
+    import jax
+
+    return lambda feed: jax.block_until_ready(model(feed, training=False))
+
+
+def jax_compiled(keras, model):
+    import jax
+
+    variables = [
+        [one.value for one in model.trainable_variables],
+        [one.value for one in model.non_trainable_variables],
+    ]
+    compiled = jax.jit(lambda variables, feed: model.stateless_call(*variables, feed, training=False)[0])
+    return lambda feed: jax.block_until_ready(compiled(variables, feed))
+
+
+def tensorflow_call(keras, model):
+    return lambda feed: arrays(model(feed, training=False))  # which waits for them
+
+
+def tensorflow_compiled(keras, model):
+    import tensorflow as tf
+
+    compiled = watch_traces(tf.function(lambda feed: model(feed, training=False)))
+    return lambda feed: arrays(compiled(feed))
+
+
+def torch_call(keras, model):
+    from bench.subjects.torch_functions import ready
+
+    return ready(lambda feed: model(feed, training=False))
+
+
+def torch_compiled(keras, model):
+    import torch
+
+    from bench.subjects.torch_functions import ready
+
+    compiled = torch.compile(model)
+    return ready(lambda feed: compiled(feed, training=False))
+
+
+def graph_call(keras, model):
+    raise Unsupported("this Keras has graphs only: there is no eager call")
+
+
+def graph_compiled(keras, model):
+    compiled = keras.backend.function(list(model.inputs), list(model.outputs))
+    return lambda feed: compiled(feed if isinstance(feed, list) else [feed])
+
+
+FUNCTIONS = {
+    "jax": {CALL: jax_call, COMPILED: jax_compiled},
+    "tensorflow": {CALL: tensorflow_call, COMPILED: tensorflow_compiled},
+    "torch": {CALL: torch_call, COMPILED: torch_compiled},
+    "graph": {CALL: graph_call, COMPILED: graph_compiled},
+}

@@ -1,0 +1,27 @@
+"""bert4keras 0.11.5, the reference, on TensorFlow 1.15 and 2.2."""
+
+from types import SimpleNamespace
+
+from bert4keras.backend import keras
+from bert4keras.models import build_transformer_model
+from bert4keras.snippets import AutoRegressiveDecoder
+
+from bench.subjects import bert4keras_models, keras_models
+
+FORMAT, CHECK = bert4keras_models.FORMAT, "predict"
+LIBRARY = SimpleNamespace(
+    keras=keras, build_transformer_model=build_transformer_model, AutoRegressiveDecoder=AutoRegressiveDecoder
+)
+convert, arrays = bert4keras_models.convert, keras_models.arrays
+
+
+def load(scenario, folder, weights=None):
+    return bert4keras_models.load(LIBRARY, scenario, folder, weights)
+
+
+def function(model, scenario, mode):
+    return bert4keras_models.function(LIBRARY, model, scenario, mode)
+
+
+def feed(model, mode, inputs):
+    return keras_models.feed(keras, mode, inputs)

@@ -1,0 +1,160 @@
+"""What is measured beside time: memory, compilations, and the settings that decide speed. Runs inside a pairing.
+
+A framework is asked only where the subject has imported it.
+"""
+
+import os
+import platform
+import sys
+from typing import Any, List
+
+from parity.record import peak_memory, processor_name, reset_peak_memory
+
+__all__ = [
+    "CompilationCounter",
+    "peak_device_memory",
+    "peak_memory",
+    "reset_peak_memory",
+    "resident_memory",
+    "settings",
+    "watch_traces",
+]
+
+TRACED: List[Any] = []  # functions of TensorFlow, which count how often they were traced
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "sve", "bf16")
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS")
+
+
+def watch_traces(function):
+    """Count the traces of a `tf.function`; returns it."""
+    TRACED.append(function)
+    return function
+
+
+class CompilationCounter(object):
+    """Programs that the framework has compiled since this was made: XLA's on JAX, traces on TensorFlow, graphs on
+    PyTorch. None of them: None.
+    """
+
+    def __init__(self):
+        self.compiled = 0
+        if "jax" in sys.modules:
+            import jax
+
+            jax.monitoring.register_event_duration_secs_listener(self.listen)
+        self.before = self.total()
+
+    def listen(self, event, duration, **kwargs):
+        if event.endswith("backend_compile_duration"):
+            self.compiled += 1
+
+    def total(self):
+        if "torch" in sys.modules and "jax" not in sys.modules and not TRACED:
+            dynamo = sys.modules.get("torch._dynamo.utils")
+            return dynamo.counters["stats"]["unique_graphs"] if dynamo else 0
+        traces = [one.experimental_get_tracing_count() for one in TRACED]
+        return self.compiled + sum(traces) if traces or "jax" in sys.modules else None
+
+    def count(self):
+        total = self.total()
+        return None if total is None else total - (self.before or 0)
+
+
+def resident_memory():
+    """Bytes of this process in memory now."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_device_memory(device):
+    """Peak bytes on the GPU as the framework counts them; None on a CPU."""
+    if device == "cpu":
+        return None
+    if "jax" in sys.modules:
+        import jax
+
+        return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    if "torch" in sys.modules:
+        import torch
+
+        return torch.cuda.max_memory_allocated()
+    import tensorflow as tf
+
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+
+
+def settings():
+    """What decides speed in this process."""
+    facts = {
+        "processor": processor_name(),
+        "processor_flags": processor_flags(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "versions": versions(),
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+    }
+    for name, function in FRAMEWORKS:
+        if name in sys.modules:
+            facts[name] = function()
+    return facts
+
+
+def versions():
+    names = ("bert4keras3", "bert4keras", "keras", "tensorflow", "jax", "jaxlib", "torch", "transformers") + (
+        "keras_hub",
+        "onnxruntime",
+        "openvino",
+        "numpy",
+    )
+    modules = {name: sys.modules.get(name) for name in names}
+    return {name: getattr(module, "__version__", None) for name, module in modules.items() if module}
+
+
+def processor_flags():
+    try:
+        with open("/proc/cpuinfo") as file:
+            words = next(line for line in file if line.startswith(("flags", "Features"))).split()
+    except (OSError, StopIteration):
+        return []
+    return [flag for flag in FLAGS if flag in words]
+
+
+def jax_settings():
+    import jax
+
+    return {
+        "platform": jax.default_backend(),
+        "device": jax.devices()[0].device_kind,
+        "matmul_precision": jax.config.jax_default_matmul_precision or "default",
+    }
+
+
+def torch_settings():
+    import torch
+
+    return {
+        "threads": torch.get_num_threads(),
+        "matmul_precision": torch.get_float32_matmul_precision(),
+        "tf32": torch.backends.cuda.matmul.allow_tf32,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+
+
+def tensorflow_settings():
+    import tensorflow as tf
+
+    config = getattr(tf, "config", None)
+    if not hasattr(config, "threading"):
+        return {}
+    facts = {
+        # 0: as many as there are cores
+        "intra_op_threads": config.threading.get_intra_op_parallelism_threads(),
+        "inter_op_threads": config.threading.get_inter_op_parallelism_threads(),
+        "xla": bool(config.optimizer.get_jit()),
+    }
+    if hasattr(config.experimental, "tensor_float_32_execution_enabled"):
+        facts["tf32"] = config.experimental.tensor_float_32_execution_enabled()
+    return facts
+
+
+FRAMEWORKS = (("jax", jax_settings), ("torch", torch_settings), ("tensorflow", tensorflow_settings))

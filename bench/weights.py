@@ -1,0 +1,39 @@
+"""The weights of a scenario as files, in each format that a subject loads; made once, in `.cache/bench/`."""
+
+import shutil
+
+import numpy as np
+
+from parity.files import ROOT, write_json
+from parity.seeded import random_value
+from parity.variables import release_variables
+
+FOLDER = ROOT / ".cache" / "bench"
+
+
+def weights_folder(scenario, form):
+    """Where the weights of a scenario lie in a format."""
+    return FOLDER / scenario.release.name / form
+
+
+def random_arrays(release):
+    """(name, array) of all variables, one at a time."""
+    for name, shape in release_variables(release):
+        yield name, np.asarray(random_value(name, shape))
+
+
+def config_path(folder):
+    return folder / "config.json"
+
+
+def make_weights(scenario, adapter):
+    """Have an adapter write the weights in its format, unless they are there."""
+    folder = weights_folder(scenario, adapter.FORMAT)
+    if folder.exists():
+        return
+    beside = folder.with_name(folder.name + ".part")
+    shutil.rmtree(str(beside), ignore_errors=True)
+    beside.mkdir(parents=True)
+    write_json(config_path(beside), scenario.release.config)
+    adapter.convert(scenario, beside)
+    beside.rename(folder)
