@@ -219,8 +219,11 @@ def table(session: nox.Session) -> None:
 
 @nox.session
 def report(session: nox.Session) -> None:
-    """Everything that was measured as HTML, Markdown, JUnit, CSV and Parquet, in results/report/."""
-    harness(session, environment(session, "host"), "reports", "all", *session.posargs)
+    """Everything that was measured as HTML, Markdown, JUnit, CSV, Parquet; folders named behind -- are merged first."""
+    python, folders = environment(session, "host"), [str(Path(word).resolve()) for word in session.posargs]
+    if folders:
+        harness(session, python, "reports", "merge", *folders, "--into", str(ROOT / "results"))
+    harness(session, python, "reports", "all")
 
 
 @nox.session

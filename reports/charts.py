@@ -16,7 +16,7 @@ LABEL_WIDTH = 190
 ROW = 26  # pixels
 DECADES = [a * 10**b for b in range(-3, 7) for a in (1, 3)]
 AXIS = alt.Axis(tickCount=5, titleAnchor="start")
-REFERENCE, LIMIT = {"strokeDash": [2, 3]}, {"strokeDash": [6, 3]}
+REFERENCE, LIMIT = [2, 3], [6, 3]  # dashes
 
 
 def layer_chart() -> dict[str, Any]:
@@ -36,8 +36,8 @@ def layer_chart() -> dict[str, Any]:
         tooltip=tooltip, color=alt.condition(f"datum.ratio <= {BOUND}", alt.value("good"), alt.value("bad"))
     )
     bound = alt.Chart(alt.InlineData([{"ratio": BOUND, "says": f"bound {BOUND:g}"}]))
-    limit = bound.mark_rule(**LIMIT).encode(y="ratio:Q", color=alt.value("bad"))
-    one = alt.Chart(alt.InlineData([{"ratio": 1}])).mark_rule(**REFERENCE).encode(y="ratio:Q")
+    limit = bound.mark_rule(strokeDash=LIMIT).encode(y="ratio:Q", color=alt.value("bad"))
+    one = alt.Chart(alt.InlineData([{"ratio": 1}])).mark_rule(strokeDash=REFERENCE).encode(y="ratio:Q")
     return finished(alt.layer(one, limit, line, points), 220)
 
 
@@ -81,7 +81,7 @@ def interval_chart(data: pd.DataFrame, title: str) -> dict[str, Any]:
     x = alt.X(
         "value:Q", title=title, axis=AXIS, scale=alt.Scale(domain=[0, 1 if pd.isna(top) else top * 1.6])
     )
-    limit = base.mark_rule(**LIMIT).encode(x="min(limit):Q")
+    limit = base.mark_rule(strokeDash=LIMIT).encode(x="min(limit):Q")
     whole = base.mark_rule(strokeWidth=5, opacity=0.35, strokeCap="round").encode(
         x="low:Q", x2="high:Q", y=order
     )

@@ -164,7 +164,7 @@ def vega() -> str:
     """Vega, Vega-Lite and Vega-Embed in one script, packed; bundled once for a version, which takes seconds."""
     path = ROOT / ".cache" / f"vega-{version('vl-convert-python')}.js"
     if not path.exists():
-        script = vl_convert.javascript_bundle(vl_version="6.4")
+        script = vl_convert.javascript_bundle("", vl_version="6.4")
         write_whole(path, lambda file: file.write(script.encode("utf-8")))
     return packed(path.read_text(encoding="utf-8"))
 

@@ -22,14 +22,16 @@ class Quantile(NamedTuple):
 
 
 class Change(NamedTuple):
-    """ratio: median of the new ÷ median of the old. p: of Mann-Whitney's U. smallest: ratio seen with power 0.8."""
+    """old, new: medians. ratio: of them. p: of Mann-Whitney's U. smallest: ratio that was seen with power 0.8."""
 
+    old: float
+    new: float
     ratio: float
     p: float
     smallest: float | None
 
     @property
-    def slower(self) -> bool:
+    def worse(self) -> bool:
         return self.p < ALPHA and self.ratio > 1 + THRESHOLD
 
 
@@ -59,24 +61,32 @@ def resampled_medians(values: list[float], random: np.random.Generator) -> np.nd
     return np.median(random.choice(values, size=(RESAMPLES * 5, len(values))), axis=1)
 
 
-def compare(old: list[float], new: list[float], again: list[float]) -> Change:
-    """Whether `new` is slower than `old`. again: the old once more, in the same rounds, which shows the noise."""
-    p = float(stats.mannwhitneyu(new, old, alternative="greater").pvalue)
-    return Change(float(np.median(new) / np.median(old)), p, smallest_change(old, again))
+def compare(old: list[float], again: list[float], new: list[float]) -> Change:
+    """Whether `new` is larger than `old`. again: the old once more, in the same rounds, which shows the noise.
+
+    The ratio is against the larger of the two medians of the old, so what these differ by is no change.
+    """
+    p = float(stats.mannwhitneyu(new, [*old, *again], alternative="greater").pvalue)
+    median, base = float(np.median(new)), float(max(np.median(old), np.median(again)))
+    return Change(base, median, median / base, p, smallest_change(old, again, len(new)))
 
 
-def smallest_change(old: list[float], again: list[float]) -> float | None:
-    """Smallest ratio that `compare` would have called slower in 80 of 100 such runs; None where it never would.
+def smallest_change(old: list[float], again: list[float], count: int) -> float | None:
+    """Smallest ratio that `compare` would have called worse in 80 of 100 such runs; None where it never would.
 
-    Runs are drawn from the A/A pair, one side made slower by the ratio. Noise between the two sides of the pair,
-    such as that of where a process lies in memory, is in it: the sides are not mixed.
+    The runs are drawn from the old: half of them take one side as the new, times the ratio, half the other.
     """
     random = np.random.default_rng(0)
+    first = random.choice(old, size=(RESAMPLES, len(old)))
+    second = random.choice(again, size=(RESAMPLES, len(again)))
+    new = np.concatenate(
+        [random.choice(side, size=(RESAMPLES // 2, count)) for side in (old, again)],
+    )
+    both = np.concatenate([first, second], axis=1)
+    base = np.maximum(np.median(first, axis=1), np.median(second, axis=1))
     for ratio in 1 + THRESHOLD * np.array([1.05, 1.25, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 20]):
-        first = random.choice(old, size=(RESAMPLES, len(old)))
-        second = random.choice(again, size=(RESAMPLES, len(again))) * ratio
-        p = stats.mannwhitneyu(second, first, alternative="greater", axis=1).pvalue
-        off = np.median(second, axis=1) / np.median(first, axis=1) > 1 + THRESHOLD
-        if np.mean((p < ALPHA) & off) >= POWER:
+        p = stats.mannwhitneyu(new * ratio, both, alternative="greater", axis=1).pvalue
+        seen = (p < ALPHA) & (np.median(new, axis=1) * ratio / base > 1 + THRESHOLD)
+        if np.mean(seen) >= POWER:
             return float(ratio)
     return None

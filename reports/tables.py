@@ -102,7 +102,7 @@ def speed_table(rows: list[Row]) -> pd.DataFrame:
     """One row for each row of the bench that no newer run repeats. Seconds with their 95 % intervals, bytes.
 
     times_limit: median ÷ the least that the machine would need. times_fastest: median ÷ that of the fastest right
-    row of the same run, scenario and device, with its interval.
+    row of the same run, scenario, mode and device, with its interval.
     """
     latest = {(row.subject, row.scenario, row.mode, row.device): row for row in sorted(rows, key=when)}
     shown = list(latest.values())
@@ -114,13 +114,14 @@ def when(row: Row) -> tuple[str, str]:
 
 
 def fastest(row: Row, rows: list[Row]) -> Row | None:
-    """The fastest of those that were measured in the same run, scenario and device."""
-    group = [
-        one
-        for one in rows
-        if measured(one) and (one.run, one.scenario, one.device) == (row.run, row.scenario, row.device)
-    ]
+    """The fastest of those that were measured side by side with it."""
+    group = [one for one in rows if measured(one) and side_by_side(one) == side_by_side(row)]
     return min(group, key=lambda one: float(np.median(one.latency_seconds)), default=None)
+
+
+def side_by_side(row: Row) -> tuple[str, ...]:
+    """Rows that took turns have these in common."""
+    return row.run, row.scenario, row.mode, row.device
 
 
 def measured(row: Row) -> bool:
@@ -128,7 +129,7 @@ def measured(row: Row) -> bool:
 
 
 def speed_row(row: Row, base: Row | None) -> dict[str, Any]:
-    shown = {name: getattr(row, name) for name in NAMES}
+    shown = {name: getattr(row, name) for name in [*NAMES, *ORIGIN]}
     if row.status == MEASURED and not measured(row):
         shown.update(status="failed", reason="it left no times")
     shown["settings"] = json.dumps(row.settings, sort_keys=True, ensure_ascii=False)
@@ -149,13 +150,13 @@ def speed_row(row: Row, base: Row | None) -> dict[str, Any]:
     return shown
 
 
-NAMES = ("scenario", "device", "subject", "mode", "status", "reason", "error_ratio", "run", "started")
-NAMES += ("commit", "command")
-MEASURES = ("limit_seconds", "load_seconds", "first_call_seconds", "peak_rss_bytes", "peak_device_bytes")
-MEASURES += ("compilations", "memory_slope")
-SPEED_COLUMNS = [*NAMES[:7], "p50", "p50_low", "p50_high", "p95", "p95_low", "p95_high", "items_per_second"]
+NAMES = ["scenario", "device", "subject", "mode", "status", "reason", "error_ratio"]
+ORIGIN = ["run", "started", "commit", "command"]
+MEASURES = ["limit_seconds", "load_seconds", "first_call_seconds", "peak_rss_bytes", "peak_device_bytes"]
+MEASURES += ["compilations", "memory_slope"]
+SPEED_COLUMNS = [*NAMES, "p50", "p50_low", "p50_high", "p95", "p95_low", "p95_high", "items_per_second"]
 SPEED_COLUMNS += ["times_limit", "times_fastest", "times_fastest_low", "times_fastest_high", "calls"]
-SPEED_COLUMNS += [*MEASURES, *NAMES[7:], "settings"]
+SPEED_COLUMNS += [*MEASURES, *ORIGIN, "settings"]
 
 
 def layer_table(results: Results) -> pd.DataFrame:
