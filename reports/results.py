@@ -8,6 +8,7 @@ Whatever is not here is named as absent. A cell is green only where its numbers 
 """
 
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,7 +63,7 @@ def read_cells(folder: Path, pairing: str) -> list[Cell] | str:
     """The cells of a pairing, or why there are none."""
     path = cells_path(folder, pairing)
     if not path.exists():
-        return "not run" if find_interpreter(BY_NAME[pairing].python) else missing_interpreter(pairing)
+        return why_not_run(BY_NAME[pairing].python)
     facts = read_json(path)
     if facts["schema"] > SCHEMA:
         raise ValueError(f"{path}: schema {facts['schema']}, expected at most {SCHEMA}: update this checkout")
@@ -71,8 +72,9 @@ def read_cells(folder: Path, pairing: str) -> list[Cell] | str:
     return [Cell(**dict(row, layer_ratios=dict(row["layer_ratios"]))) for row in facts["cells"]]
 
 
-def missing_interpreter(pairing: str) -> str:
-    return f"not run: this machine lacks Python {BY_NAME[pairing].python}"
+@cache
+def why_not_run(python: str) -> str:
+    return "not run" if find_interpreter(python) else f"not run: this machine lacks Python {python}"
 
 
 def finite(value: Any) -> Any:

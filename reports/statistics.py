@@ -28,7 +28,7 @@ class Change(NamedTuple):
     new: float
     ratio: float
     p: float
-    smallest: float | None
+    smallest: float | None = None
 
     @property
     def worse(self) -> bool:
@@ -62,13 +62,18 @@ def resampled_medians(values: list[float], random: np.random.Generator) -> np.nd
 
 
 def compare(old: list[float], again: list[float], new: list[float]) -> Change:
-    """Whether `new` is larger than `old`. again: the old once more, in the same rounds, which shows the noise.
+    """Whether `new` is larger than `old`, and what could have been seen.
 
-    The ratio is against the larger of the two medians of the old, so what these differ by is no change.
+    again: the old once more, in the same rounds, which shows the noise.
     """
+    return judge(old, again, new)._replace(smallest=smallest_change(old, again, len(new)))
+
+
+def judge(old: list[float], again: list[float], new: list[float]) -> Change:
+    """The ratio is against the larger of the two medians of the old, so what these differ by is no change."""
     p = float(stats.mannwhitneyu(new, [*old, *again], alternative="greater").pvalue)
     median, base = float(np.median(new)), float(max(np.median(old), np.median(again)))
-    return Change(base, median, median / base, p, smallest_change(old, again, len(new)))
+    return Change(base, median, median / base, p)
 
 
 def smallest_change(old: list[float], again: list[float], count: int) -> float | None:
