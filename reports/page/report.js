@@ -109,7 +109,7 @@ function showCell(cell) {
   const place = part("#cell .chart");
   place.hidden = part(".caption").hidden = part("#cell details").hidden = layers.length === 0;
   if (layers.length) {
-    const spec = { ...data.charts.layers, datasets: { ...data.charts.layers.datasets, layers } };
+    const spec = { ...data.charts.layers, datasets: { ...data.charts.layers.datasets, layers: layers.filter(({ ratio }) => ratio > 0) } }; // the scale is logarithmic
     drawn.set(place, spec);
     draw(place, spec);
   }
