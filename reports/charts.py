@@ -38,7 +38,11 @@ def layer_chart() -> dict[str, Any]:
     bound = alt.Chart(alt.InlineData([{"ratio": BOUND, "says": f"bound {BOUND:g}"}]))
     limit = bound.mark_rule(strokeDash=LIMIT).encode(y="ratio:Q", color=alt.value("bad"))
     one = alt.Chart(alt.InlineData([{"ratio": 1}])).mark_rule(strokeDash=REFERENCE).encode(y="ratio:Q")
-    return finished(alt.layer(one, limit, line, points), 220)
+    spec = finished(alt.layer(one, limit, line, points), 220)
+    return {
+        **spec,
+        "padding": {"left": 5, "top": 5, "right": 8, "bottom": 24},
+    }  # drawn in a dialog, it is cut off without
 
 
 def latency_chart(rows: pd.DataFrame) -> dict[str, Any]:
