@@ -5,6 +5,7 @@ The wheel is built once and installed into each: what is proven is what is shipp
 """
 
 import hashlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -131,19 +132,34 @@ def mark(stamp: Path, content: bytes) -> None:
 def add_parity(name: str) -> None:
     @nox.session(name=f"parity-{name}")
     def parity(session: nox.Session) -> None:
-        python = pairing_environment(session, name)
-        real_weights(session, python)
-        recorded.append(name)
-        session.notify("table", session.posargs)
-        if "--weights" in session.posargs:
-            find_weights(session, python, name)
-        arguments, variables = ["--pairing", name, *session.posargs], BY_NAME[name].variables
-        harness(session, python, "parity.record", *arguments, **variables)
-        red = harness(session, python, "parity.compare", *arguments, silent=True).split()
-        if red:
-            run_layers_alone(session, name, red)
+        try:
+            run_parity(session, name)
+        except Exception as error:  # whatever kept it from being judged stands in the report
+            leave_absent(name, f"not run: {error}".splitlines()[0])
+            raise
 
     parity.__doc__ = f"Parity of {BY_NAME[name].summary} with bert4keras 0.11.5."
+
+
+def run_parity(session: nox.Session, name: str) -> None:
+    python = pairing_environment(session, name)
+    real_weights(session, python)
+    recorded.append(name)
+    session.notify("table", session.posargs)
+    if "--weights" in session.posargs:
+        find_weights(session, python, name)
+    arguments, variables = ["--pairing", name, *session.posargs], BY_NAME[name].variables
+    harness(session, python, "parity.record", *arguments, **variables)
+    red = harness(session, python, "parity.compare", *arguments, silent=True).split()
+    if red:
+        run_layers_alone(session, name, red)
+
+
+def leave_absent(name: str, reason: str) -> None:
+    """Why a pairing has no cells, in place of those of an earlier run."""
+    path = ROOT / "results" / "cells" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"schema": 1, "pairing": name, "cells": [], "absent": reason}))
 
 
 def find_weights(session: nox.Session, python: str, name: str) -> None:
@@ -202,9 +218,35 @@ for pairing in PAIRINGS:
 
 @nox.session
 def table(session: nox.Session) -> None:
-    """Print the table of the recorded pairings again; red cells make it fail."""
+    """Judge the recorded pairings, keep the verdicts, and print them; red cells make it fail."""
     names = recorded or [one.name for one in PAIRINGS if (ROOT / "results" / "records" / one.name).exists()]
-    harness(session, environment(session, "host"), "reports.terminal", *names, *session.posargs)
+    harness(session, environment(session, "host"), "reports", "table", *names, *session.posargs)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Everything that was measured as HTML, Markdown, JUnit, CSV, Parquet; folders named behind -- are merged first."""
+    python, folders = environment(session, "host"), [str(Path(word).resolve()) for word in session.posargs]
+    if folders:
+        harness(session, python, "reports", "merge", *folders, "--into", str(ROOT / "results"))
+    harness(session, python, "reports", "all")
+
+
+@nox.session
+def regress(session: nox.Session) -> None:
+    """Has something become worse than the committed baseline? `-- --speed jax` also measures against its commit."""
+    if "--speed" in session.posargs:
+        for name in session.posargs[session.posargs.index("--speed") + 1 :]:
+            if name in BY_NAME:
+                pairing_environment(session, name)
+    harness(session, environment(session, "host"), "reports", "regress", *session.posargs)
+
+
+@nox.session
+def matrix(session: nox.Session) -> None:
+    """Print the pairings as JSON, for the matrix of a CI."""
+    rows = [{"pairing": pairing.name, "python": pairing.python} for pairing in PAIRINGS]
+    print(json.dumps({"include": rows}))
 
 
 @nox.session

@@ -1,12 +1,9 @@
-"""What the bench hands to the reports: one row a measurement, as lines of JSON that are only ever appended.
+"""What the bench hands to the reports: one row a measurement, as lines of JSON that are only ever appended."""
 
-A writer that is killed leaves at most one line that is cut short, at the end; readers pass over it.
-"""
-
-import json
-import os
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional
+
+from parity.files import append_lines, read_lines
 
 SCHEMA = 1
 MEASURED, WRONG, FAILED, ABSENT = "measured", "wrong", "failed", "absent"
@@ -54,36 +51,9 @@ class Row(NamedTuple):
 
 def append_rows(path: Path, rows: Iterable[Row]) -> None:
     """Append rows to a file of JSON lines, each in one write."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(str(path), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a killed writer's last line
-            os.write(descriptor, b"\n")
-        for row in rows:
-            line = json.dumps(dict(row._asdict(), schema=SCHEMA), ensure_ascii=False, allow_nan=False)
-            os.write(descriptor, line.encode("utf-8") + b"\n")
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    append_lines(path, (row._asdict() for row in rows), SCHEMA)
 
 
 def read_rows(path: Path) -> List[Row]:
-    """Rows of a file of JSON lines; lines that a killed writer left are passed over.
-
-    Raises ValueError for a row of a newer schema, naming file and line.
-    """
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            fields = json.loads(line)
-        except ValueError:
-            continue
-        schema = fields.pop("schema")
-        if schema > SCHEMA:
-            raise ValueError(
-                "%s:%d: row of schema %d, expected at most %d: update this checkout"
-                % (path, number, schema, SCHEMA)
-            )
-        rows.append(Row(**fields))
-    return rows
+    """Rows of a file of JSON lines; lines that a killed writer left are passed over."""
+    return [Row(**line) for line in read_lines(path, SCHEMA)]

@@ -5,7 +5,7 @@ accurate as the reference. Whatever was not compared is red: a missing record, a
 """
 
 import argparse
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
@@ -22,7 +22,10 @@ LOSSES = "training/losses"
 
 
 class Cell(NamedTuple):
-    """One case in one pairing. red: why it is red, None where it is green. Seconds and bytes as recorded."""
+    """One case in one pairing. red: why it is red, None where it is green. Seconds and bytes as recorded.
+
+    layer_ratios: {layer: error ratio} in the order of computation. commit, recorded, provenance: of the record.
+    """
 
     case: str
     system: str
@@ -39,6 +42,14 @@ class Cell(NamedTuple):
     load_seconds: Optional[float] = None
     latency_seconds: Optional[float] = None
     peak_memory_bytes: Optional[int] = None
+    layer_ratios: Dict[str, float] = {}
+    commit: Optional[str] = None
+    recorded: Optional[str] = None
+    provenance: Dict[str, Any] = {}
+
+
+# What a cell takes from the facts of its record as it stands there.
+RECORDED = ("load_seconds", "latency_seconds", "peak_memory_bytes", "commit", "recorded", "provenance")
 
 
 class Red(Exception):
@@ -52,9 +63,7 @@ def compare_case(case: Case, pairing: str, goldens=None, records=None) -> Cell:
     try:
         golden, story = read_golden(case, goldens or golden_folder(case))
         record, facts = read_record(case, records, story)
-        cell = cell._replace(
-            **{name: facts.get(name) for name in ("load_seconds", "latency_seconds", "peak_memory_bytes")}
-        )
+        cell = cell._replace(**{name: facts[name] for name in RECORDED if name in facts})
         if not facts["trained"]:
             golden = {name: value for name, value in golden.items() if not name.startswith("training/")}
         return judge(cell, golden, story, record, read_alone(case, records))
@@ -129,6 +138,7 @@ def judge(
         ratios = layer_ratios(golden, story, record)
         worst = max(layers, key=lambda layer: rank(ratios[layer]))
         cell = cell._replace(
+            layer_ratios=ratios,
             worst_layer=worst,
             worst_layer_ratio=ratios[worst],
             first_wrong_layer=first_wrong(ratios),

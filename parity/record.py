@@ -23,7 +23,7 @@ import numpy as np
 from pairings import BY_NAME
 from parity import seeded
 from parity.cases import add_case_arguments, case_words, chosen_cases, trained_cases
-from parity.files import golden_folder, read_json, record_folder, sha256, write_arrays, write_json
+from parity.files import commit, golden_folder, read_json, record_folder, sha256, write_arrays, write_json
 from parity.library import (
     build_case,
     case_weights,
@@ -134,10 +134,11 @@ def golden_checksum(case):
 def work(pairing, cases, trained):
     """Record the cases one after the other in this process, and train some of them."""
     library_name = BY_NAME[pairing].library
-    library = None
+    library, sources = None, commit()
     for case in cases:
         folder = record_folder(case, pairing)
-        facts = {"case": case.name, "pairing": pairing, "golden": golden_checksum(case)}
+        facts = {"case": case.name, "pairing": pairing, "golden": golden_checksum(case), "commit": sources}
+        facts["recorded"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         try:
             library = library or open_library(library_name)
             arrays, measured = record_case(library, case)

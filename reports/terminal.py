@@ -1,19 +1,12 @@
-"""The parity tables in the terminal: `python -m reports.terminal jax torch [--case bert-mlm ...]`
+"""Tables in the terminal: parity of a pairing, systems × pairings, published numbers, speed."""
 
-One for each pairing, then systems × pairings, then what others have published about the user's own files, where
---weights names them. Exits with 1 where a cell is red.
-"""
-
-import argparse
-import sys
-
-from rich.console import Console
+import pandas as pd
 from rich.table import Table
 
 from pairings import BY_NAME, PAIRINGS
-from parity.cases import add_case_arguments, chosen_cases
-from parity.compare import BOUND, Cell, compare_case
-from parity.files import FOUND, read_json
+from parity.compare import BOUND, Cell
+from reports.results import why_red
+from reports.tables import ABSENT, RED
 
 
 def parity_table(pairing: str, cells: list[Cell]) -> Table:
@@ -24,6 +17,7 @@ def parity_table(pairing: str, cells: list[Cell]) -> Table:
     for column in ("its ratio", "gradients", "losses", "load ms", "latency ms", "peak MB"):
         table.add_column(column, justify="right")
     for cell in cells:
+        red = bool(why_red(cell))
         table.add_row(
             cell.case,
             number(cell.error_ratio, "%.2f"),
@@ -31,32 +25,35 @@ def parity_table(pairing: str, cells: list[Cell]) -> Table:
             number(cell.worst_layer_ratio, "%.2f"),
             number(cell.gradient_ratio, "%.2f"),
             number(cell.losses_ratio, "%.2f"),
-            number(cell.load_seconds, "%.0f", 1e3),
-            number(cell.latency_seconds, "%.1f", 1e3),
-            number(cell.peak_memory_bytes, "%.0f", 1e-6),
-            style="red" if cell.red else None,
+            number(None if red else cell.load_seconds, "%.0f", 1e3),
+            number(None if red else cell.latency_seconds, "%.1f", 1e3),
+            number(None if red else cell.peak_memory_bytes, "%.0f", 1e-6),
+            style="red" if red else None,
         )
     return table
 
 
-def matrix_table(cells: list[Cell], pairings: list[str]) -> Table:
+def matrix_table(matrix: pd.DataFrame) -> Table:
     """Largest error ratio of each system in each pairing; in red where one of its cases is."""
     table = Table(title="systems × pairings: largest error ratio", title_justify="left", header_style="bold")
     table.add_column("system", no_wrap=True)
-    for pairing in pairings:
-        table.add_column(pairing, justify="right", overflow="fold")
-    for system in dict.fromkeys(cell.system for cell in cells):
-        row = [[one for one in cells if (one.system, one.pairing) == (system, name)] for name in pairings]
-        table.add_row(system, *(matrix_entry(group) for group in row))
+    for pairing in PAIRINGS:
+        table.add_column(pairing.name, justify="right", overflow="fold")
+    for system, group in matrix.groupby("system", sort=False):
+        entries = {row["pairing"]: matrix_entry(row) for row in group.to_dict("records")}
+        table.add_row(str(system), *(entries[pairing.name] for pairing in PAIRINGS))
     return table
 
 
-def matrix_entry(cells: list[Cell]) -> str:
-    text = number(
-        max((cell.error_ratio for cell in cells if cell.error_ratio is not None), default=None), "%.2f"
-    )
-    red = sum(bool(cell.red) for cell in cells)
-    return f"[red]{text} ({red} red)[/]" if red else text
+def matrix_entry(row: dict) -> str:
+    if row["status"] == ABSENT:
+        return "[dim]absent[/]"
+    text = number(row["error_ratio"], "%.2f")
+    return f"[red]{text} ({row['red']} red)[/]" if row["status"] == RED else text
+
+
+def absent_lines(absent: dict[str, str]) -> list[str]:
+    return [f"[dim]{pairing}: {reason}[/]" for pairing, reason in absent.items()]
 
 
 def published_table(pairing: str, rows: list[dict]) -> Table:
@@ -72,44 +69,49 @@ def published_table(pairing: str, rows: list[dict]) -> Table:
 
 
 def number(value, pattern, scale=1):
-    return "–" if value is None else pattern % (value * scale)
+    return "–" if value is None or pd.isna(value) else pattern % (value * scale)
 
 
 def summary(pairing: str, cells: list[Cell]) -> str:
-    red = [cell for cell in cells if cell.red]
+    red = [cell for cell in cells if why_red(cell)]
     ratios = [cell.error_ratio for cell in cells if cell.error_ratio is not None]
     green = f"{len(cells) - len(red)} of {len(cells)} cases green (error ratio at most {BOUND:g})"
     worst = f", largest {max(ratios):.2f}" if ratios else ""
     return f"[{'red' if red else 'green'}]{pairing}: {green}{worst}[/]"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pairings", nargs="+", choices=[pairing.name for pairing in PAIRINGS])
-    add_case_arguments(parser)
-    options = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    cases = chosen_cases(options)
-    red = False
-    everything: list[Cell] = []
-    for pairing in options.pairings:
-        cells = [compare_case(case, pairing) for case in cases]
-        everything += cells
-        console.print(parity_table(pairing, cells))
-        for cell in cells:
-            if cell.red:
-                red = True
-                console.print(f"[red]{cell.case}: {cell.red}[/]", highlight=False)
-        console.print(summary(pairing, cells), highlight=False)
-        console.print()
-        if options.weights:
-            rows = read_json(FOUND / "published" / f"{pairing}.json")
-            console.print(published_table(pairing, rows))
-            red = red or any(row.get("red") for row in rows)
-    if len(options.pairings) > 1:
-        console.print(matrix_table(everything, options.pairings))
-    return int(red)
+def speed_tables(speed: pd.DataFrame) -> list[Table]:
+    """One for what was measured side by side. Who was wrong, failed or absent has its reason in place of a time."""
+    tables = []
+    for keys, rows in speed.groupby(["scenario", "mode", "device", "run"], sort=False):
+        scenario, mode, device, run = keys
+        title = f"{scenario} {mode} on {device}, run {run}, commit {rows['commit'].iloc[0]}"
+        table = Table(title=title, title_justify="left", header_style="bold")
+        table.add_column("subject", no_wrap=True)
+        for column in ("p50 ms", "95 %", "p95 ms", "× limit", "× fastest", "error ratio", "peak MB"):
+            table.add_column(column, justify="right", overflow="fold")
+        for row in rows.sort_values("p50").to_dict("records"):
+            table.add_row(*speed_entries(row))
+        tables.append(table)
+    return tables
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def speed_entries(row: dict) -> list[str]:
+    ratio = number(row["error_ratio"], "%.3g")
+    if pd.isna(row["p50"]):
+        colour = "dim" if row["status"] == ABSENT else "red"
+        return [row["subject"], f"[{colour}]{row['status']}[/]", "", "", "", "", ratio, str(row["reason"])]
+    return [
+        row["subject"],
+        number(row["p50"], "%.3g", 1e3),
+        interval(row["p50_low"], row["p50_high"], 1e3),
+        number(row["p95"], "%.3g", 1e3),
+        number(row["times_limit"], "%.2f"),
+        number(row["times_fastest"], "%.2f"),
+        ratio,
+        number(row["peak_rss_bytes"], "%.0f", 1e-6),
+    ]
+
+
+def interval(low, high, scale=1):
+    return f"{number(low, '%.3g', scale)} to {number(high, '%.3g', scale)}"

@@ -1,6 +1,8 @@
 """The registry of pairings, and what is made from it."""
 
 import configparser
+import json
+import shutil
 import subprocess
 import sys
 
@@ -24,6 +26,9 @@ def sessions():
         "golden",
         "nightly",
         "table",
+        "report",
+        "regress",
+        "matrix",
     }
 
 
@@ -97,11 +102,17 @@ def test_a_shim_without_a_python_behind_it_is_passed_over(monkeypatch, tmp_path)
 
 
 def test_a_missing_interpreter_is_one_clear_line(tmp_path):
-    """A machine without Python 3.7: the session names it and how to get it, without a traceback."""
+    """A machine without Python 3.7: the session names it and how to get it, and the report will say so too.
+
+    In a copy of what nox reads, whose results are nobody's.
+    """
     pytest.importorskip("nox", reason="nox is not installed beside the tests")
+    shutil.copy(ROOT / "noxfile.py", tmp_path)
+    for name in ("pairings", "bench"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("goldens", "results"))
     environment = {"PATH": "", "PYENV_ROOT": str(tmp_path), "HOME": str(tmp_path)}
     run = subprocess.run(
-        [sys.executable, "-m", "nox", "-f", str(ROOT / "noxfile.py"), "-s", "parity-keras2.3.1-tf1.15"],
+        [sys.executable, "-m", "nox", "-f", str(tmp_path / "noxfile.py"), "-s", "parity-keras2.3.1-tf1.15"],
         capture_output=True,
         text=True,
         env={**environment, "BERT4KERAS3_ENVIRONMENTS": str(tmp_path / "environments")},
@@ -109,3 +120,5 @@ def test_a_missing_interpreter_is_one_clear_line(tmp_path):
     assert run.returncode != 0
     assert "needs Python 3.7" in run.stderr and "pyenv install 3.7" in run.stderr
     assert "Traceback" not in run.stderr
+    left = json.loads((tmp_path / "results" / "cells" / "keras2.3.1-tf1.15.json").read_text())
+    assert "needs Python 3.7" in left["absent"] and not left["cells"]

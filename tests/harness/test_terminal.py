@@ -1,28 +1,28 @@
 """The table in the terminal."""
 
-from reports import terminal
+from parity.compare import Cell
+from reports import __main__ as command_line
 
 
-def run(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr("sys.argv", ["terminal", *arguments])
-    code = terminal.main()
+def run(folder, capsys, *arguments):
+    code = command_line.main(["table", *arguments, "--results", str(folder)])
     return code, capsys.readouterr().out
 
 
 def test_a_red_cell_fails_the_run_and_says_why(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(
-        terminal,
+        command_line,
         "compare_case",
-        lambda case, pairing: terminal.Cell(case.name, case.system, pairing, red="no record"),
+        lambda case, pairing: Cell(case.name, case.system, pairing, red="no record"),
     )
-    code, text = run(monkeypatch, capsys, "jax", "--case", "bert")
+    code, text = run(tmp_path, capsys, "jax", "--case", "bert")
     assert code == 1
     assert "bert: no record" in text and "0 of 1 cases green" in text
 
 
-def test_green_cells_pass(monkeypatch, capsys):
+def test_green_cells_pass(monkeypatch, capsys, tmp_path):
     def green(case, pairing):
-        return terminal.Cell(
+        return Cell(
             case.name,
             case.system,
             pairing,
@@ -34,8 +34,8 @@ def test_green_cells_pass(monkeypatch, capsys):
             peak_memory_bytes=4e8,
         )
 
-    monkeypatch.setattr(terminal, "compare_case", green)
-    code, text = run(monkeypatch, capsys, "jax", "torch", "--case", "bert", "--case", "bert-mlm")
+    monkeypatch.setattr(command_line, "compare_case", green)
+    code, text = run(tmp_path, capsys, "jax", "torch", "--case", "bert", "--case", "bert-mlm")
     assert code == 0
     assert "jax: 2 of 2 cases green" in text and "torch: 2 of 2 cases green" in text
     for word in ("1.25", "Embedding-Norm", "1.50", "10", "2.0", "400"):

@@ -1,0 +1,148 @@
+"""From results to what people read.
+
+    python -m reports table jax torch [--case bert-mlm ...]    judge records, keep the cells, print the tables
+    python -m reports speed | html | markdown | junit | export  one kind of report, from what is kept
+    python -m reports all                                       every kind, into results/report/
+    python -m reports merge DIR... --into DIR                   results of several machines in one folder
+    python -m reports regress [--update]                        accuracy against reports/baseline.json
+
+Exits with 1 where a cell is red, or something has become worse.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from pairings import PAIRINGS
+from parity.cases import add_case_arguments, chosen_cases
+from parity.compare import compare_case
+from parity.files import FOUND, RESULTS, read_json
+from reports import regress, terminal
+from reports.history import merge, remember
+from reports.results import Results, read_results, why_red, write_cells
+from reports.tables import cell_table, matrix, speed_table
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    return options.run(options, console)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m reports", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    table = commands.add_parser("table", help="judge records, keep the cells, print the tables")
+    table.add_argument("pairings", nargs="+", choices=[pairing.name for pairing in PAIRINGS])
+    add_case_arguments(table)
+    table.set_defaults(run=run_table)
+    for name, (run, text) in REPORTS.items():
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--into", type=Path, help="folder, where not `report` in that of the results")
+        command.set_defaults(run=run)
+    merged = commands.add_parser("merge", help="results of several machines in one folder")
+    merged.add_argument("folders", nargs="+", type=Path)
+    merged.add_argument("--into", type=Path, required=True)
+    merged.set_defaults(run=run_merge)
+    commands.add_parser(
+        "regress", help=regress.__doc__.splitlines()[0], parents=[regress.parser()]
+    ).set_defaults(run=regress.run)
+    for command in commands.choices.values():
+        command.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
+    return parser.parse_args(arguments)
+
+
+def run_table(options: argparse.Namespace, console: Console) -> int:
+    cases = chosen_cases(options)
+    results = FOUND if options.weights else options.results
+    red = False
+    for pairing in options.pairings:
+        cells = [compare_case(case, pairing) for case in cases]
+        write_cells(results, pairing, cells)
+        console.print(terminal.parity_table(pairing, cells))
+        for cell in cells:
+            if why_red(cell):
+                red = True
+                console.print(f"[red]{cell.case}: {why_red(cell)}[/]", highlight=False)
+        console.print(terminal.summary(pairing, cells), highlight=False)
+        console.print()
+        if options.weights:
+            rows = read_json(FOUND / "published" / f"{pairing}.json")
+            console.print(terminal.published_table(pairing, rows))
+            red = red or any(row.get("red") for row in rows)
+    if len(options.pairings) > 1:
+        everything = read_results(options.results)
+        console.print(terminal.matrix_table(matrix(cell_table(everything))))
+        for line in terminal.absent_lines(everything.absent):
+            console.print(line, highlight=False)
+    return int(red)
+
+
+def run_speed(options: argparse.Namespace, console: Console) -> int:
+    for table in terminal.speed_tables(speed_table(read_results(options.results).rows)):
+        console.print(table)
+    return 0
+
+
+def write(kinds: tuple[str, ...]):
+    """A command that writes these kinds of report and says where they are."""
+
+    def run(options: argparse.Namespace, console: Console) -> int:
+        results = read_results(options.results)
+        remember(options.results, results)
+        folder = options.into or options.results / "report"
+        for kind in kinds:
+            for path in write_report(kind, results, folder):
+                console.print(f"{path}  {path.stat().st_size / 1e3:.0f} kB", highlight=False, soft_wrap=True)
+        return 0
+
+    return run
+
+
+def write_report(kind: str, results: Results, folder: Path) -> list[Path]:
+    # each kind needs libraries of its own, which are slow to load
+    if kind == "html":
+        from reports.html import write_html
+
+        write_html(results, folder / "report.html")
+        return [folder / "report.html"]
+    if kind == "markdown":
+        from reports.markdown import write_markdown
+
+        write_markdown(results, folder / "report.md")
+        return [folder / "report.md"]
+    if kind == "junit":
+        from reports.junit import write_junit
+
+        write_junit(results, folder / "report.xml")
+        return [folder / "report.xml"]
+    from reports.export import write_tables
+
+    return write_tables(results, folder)
+
+
+def run_merge(options: argparse.Namespace, console: Console) -> int:
+    merge(options.folders, options.into)
+    results = read_results(options.into)
+    remember(options.into, results)
+    counts = f"{len(results.cells)} cells, {len(results.rows)} rows, {len(results.history)} lines of history"
+    console.print(f"{options.into}: {counts}", highlight=False, soft_wrap=True)
+    return 0
+
+
+KINDS = ("html", "markdown", "junit", "export")
+REPORTS = {
+    "speed": (run_speed, "print the tables of the bench"),
+    "html": (write(("html",)), "one page that needs nothing else"),
+    "markdown": (write(("markdown",)), "for a CI summary or the README"),
+    "junit": (write(("junit",)), "for a CI's view of tests"),
+    "export": (write(("export",)), "CSV and Parquet, for pandas"),
+    "all": (write(KINDS), "every kind of report"),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""The charts of the page, as Vega-Lite: declared here with Altair, drawn by the browser when they come into view.
+
+Colours and fonts are the page's, which hands them over when it draws; data is in the chart.
+"""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from bench.rows import ABSENT, MEASURED
+from parity.compare import BOUND
+from reports.history import PARITY, SPEED
+
+LABEL_WIDTH = 190
+ROW = 26  # pixels
+DECADES = [a * 10**b for b in range(-3, 7) for a in (1, 3)]
+AXIS = alt.Axis(tickCount=5, titleAnchor="start")
+REFERENCE, LIMIT = [2, 3], [6, 3]  # dashes
+
+
+def layer_chart() -> dict[str, Any]:
+    """Error ratio over depth; the page fills the data set `layers` with depth, layer and ratio."""
+    base = alt.Chart(alt.NamedData("layers")).encode(
+        x=alt.X("depth:Q", title=None, axis=alt.Axis(tickMinStep=1, grid=False)),
+        y=alt.Y(
+            "ratio:Q",
+            title=None,
+            axis=alt.Axis(values=DECADES),
+            scale=alt.Scale(type="log", nice=False, padding=8),
+        ),
+    )
+    tooltip = [alt.Tooltip("layer:N"), alt.Tooltip("ratio:Q", format=".3g", title="error ratio")]
+    line = base.mark_line(strokeWidth=1.5, clip=True)
+    points = base.mark_circle(size=44, opacity=1).encode(
+        tooltip=tooltip, color=alt.condition(f"datum.ratio <= {BOUND}", alt.value("good"), alt.value("bad"))
+    )
+    bound = alt.Chart(alt.InlineData([{"ratio": BOUND, "says": f"bound {BOUND:g}"}]))
+    limit = bound.mark_rule(strokeDash=LIMIT).encode(y="ratio:Q", color=alt.value("bad"))
+    one = alt.Chart(alt.InlineData([{"ratio": 1}])).mark_rule(strokeDash=REFERENCE).encode(y="ratio:Q")
+    spec = finished(alt.layer(one, limit, line, points), 220)
+    return {
+        **spec,
+        "padding": {"left": 5, "top": 5, "right": 8, "bottom": 24},
+    }  # drawn in a dialog, it is cut off without
+
+
+def latency_chart(rows: pd.DataFrame) -> dict[str, Any]:
+    """Median with its interval, 95th percentile, the machine's limit; who is out says why in place of a time."""
+    return interval_chart(
+        rows.assign(
+            value=rows["p50"] * 1e3,
+            low=rows["p50_low"] * 1e3,
+            high=rows["p50_high"] * 1e3,
+            late=rows["p95"] * 1e3,
+            limit=rows["limit_seconds"] * 1e3,
+            says=[latency_words(row) for row in rows.to_dict("records")],
+        ),
+        "ms a call",
+    )
+
+
+def memory_chart(rows: pd.DataFrame) -> dict[str, Any]:
+    data = rows.assign(
+        value=rows["peak_rss_bytes"] * 1e-6,
+        device_memory=rows["peak_device_bytes"] * 1e-6,
+        says=[memory_words(row) for row in rows.to_dict("records")],
+    )
+    base, order = subjects(data, ["value", "device_memory", "says"])
+    top = data[["value", "device_memory"]].max(axis=None)
+    x = alt.X(
+        "value:Q",
+        title="peak memory, MB",
+        axis=AXIS,
+        scale=alt.Scale(domain=[0, 1 if pd.isna(top) else top * 1.3]),
+    )
+    bars = base.mark_bar(height=12, cornerRadiusEnd=2).encode(x=x, y=order)
+    device = base.mark_tick(thickness=2, height=16).encode(x=alt.X("device_memory:Q"), y=order)
+    return finished(alt.layer(bars, device, words(base, order)), ROW * len(data))
+
+
+def interval_chart(data: pd.DataFrame, title: str) -> dict[str, Any]:
+    base, order = subjects(data, ["value", "low", "high", "late", "limit", "says"])
+    top = data[["value", "high", "late"]].max(axis=None)
+    x = alt.X(
+        "value:Q", title=title, axis=AXIS, scale=alt.Scale(domain=[0, 1 if pd.isna(top) else top * 1.6])
+    )
+    limit = base.mark_rule(strokeDash=LIMIT).encode(x="min(limit):Q")
+    whole = base.mark_rule(strokeWidth=5, opacity=0.35, strokeCap="round").encode(
+        x="low:Q", x2="high:Q", y=order
+    )
+    late = base.mark_tick(thickness=1.5, height=10, opacity=0.7).encode(x="late:Q", y=order)
+    points = base.mark_circle(size=70, opacity=1).encode(x=x, y=order)
+    return finished(alt.layer(limit, whole, late, points, words(base, order, "late")), ROW * len(data))
+
+
+def subjects(data: pd.DataFrame, columns: list[str]) -> tuple[alt.Chart, alt.Y]:
+    """One line a subject: who is measured first, by median."""
+    order = data.sort_values(["p50", "subject"])["subject"].tolist()
+    bad = ~data["status"].isin([MEASURED, ABSENT])
+    values = data[["subject", *columns]].assign(bad=bad).astype(object)
+    records = values.where(values.notna(), None).to_dict("records")
+    axis = alt.Axis(
+        labelLimit=LABEL_WIDTH, ticks=False, domain=False, title=None, minExtent=LABEL_WIDTH * 0.6
+    )
+    return alt.Chart(alt.InlineData(records)), alt.Y("subject:N", sort=order, axis=axis)
+
+
+def words(base: alt.Chart, order: alt.Y, after: str = "value") -> alt.Chart:
+    """What stands behind a mark, or in its place."""
+    return (
+        base.transform_calculate(place=f"isValid(datum.{after}) ? datum.{after} : 0")
+        .mark_text(align="left", dx=7, limit=alt.ExprRef("width - 12"))
+        .encode(
+            x="place:Q",
+            y=order,
+            text="says:N",
+            tooltip="says:N",
+            color=alt.condition("datum.bad", alt.value("bad"), alt.value("quiet")),
+        )
+    )
+
+
+def latency_words(row: dict[str, Any]) -> str:
+    if pd.isna(row["p50"]):
+        return out_words(row)
+    text = f"{row['p50'] * 1e3:.3g}"
+    return text + ("" if pd.isna(row["times_fastest"]) else f"  ×{row['times_fastest']:.2f}")
+
+
+def memory_words(row: dict[str, Any]) -> str:
+    return out_words(row) if pd.isna(row["peak_rss_bytes"]) else f"{row['peak_rss_bytes'] * 1e-6:.0f}"
+
+
+def out_words(row: dict[str, Any]) -> str:
+    if row["status"] == "measured":
+        return "not measured"
+    return f"{row['status']}: {row['reason']}"
+
+
+def history_charts(history: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """{title: chart} of the lines: error ratio of each pairing, then the median of each subject on a scenario."""
+    charts = {}
+    parity = pd.DataFrame([line for line in history if line["kind"] == PARITY and line["started"]])
+    if len(parity):
+        worst = parity.assign(day=parity["started"].str[:10]).groupby(
+            ["pairing", "day", "commit"], dropna=False
+        )
+        values = worst.agg(value=("error_ratio", "max"), red=("red", "sum")).reset_index()
+        charts["largest error ratio of each pairing"] = line_chart(
+            values.rename(columns={"pairing": "name", "day": "started"}), "error ratio"
+        )
+    speed = pd.DataFrame([line for line in history if line["kind"] == SPEED and line.get("p50")])
+    if len(speed):
+        for (scenario, mode, device), group in speed.groupby(["scenario", "mode", "device"], sort=False):
+            values = group.assign(value=group["p50"] * 1e3).rename(columns={"subject": "name"})
+            charts[f"{scenario} · {mode} · {device}"] = line_chart(values, "median, ms")
+    return charts
+
+
+def line_chart(data: pd.DataFrame, title: str) -> dict[str, Any]:
+    values = data[["started", "name", "value", "commit"]].astype(object)
+    records = values.where(values.notna(), None).to_dict("records")
+    chart = (
+        alt.Chart(alt.InlineData(records))
+        .mark_line(point=alt.OverlayMarkDef(size=40), strokeWidth=1.5)
+        .encode(
+            x=alt.X(
+                "started:T",
+                title=None,
+                axis=alt.Axis(labelOverlap=True, grid=False, format="%d %b", tickCount=4),
+            ),
+            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=True)),
+            color=alt.Color(
+                "name:N", title=None, legend=alt.Legend(orient="bottom", columns=2, labelLimit=150)
+            ),
+            tooltip=["name:N", "started:T", "commit:N", alt.Tooltip("value:Q", format=".3g", title=title)],
+        )
+    )
+    return finished(chart, 180)
+
+
+def finished(chart: Any, height: Any) -> dict[str, Any]:
+    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
+    spec = chart.properties(width="container", height=height, autosize=fit).to_dict()
+    spec.pop("config", None)
+    return spec

@@ -1,0 +1,102 @@
+"""The memory of the project: one line a run for each system in a pairing and each row of the bench.
+
+Lines are only appended, and say the same however often a run is remembered, so that the histories of two machines
+are merged by taking each line once.
+"""
+
+import json
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.files import append_lines, read_json, write_json, write_whole
+from reports.results import SCHEMA, Results, why_red
+from reports.tables import measured
+
+PARITY, SPEED = "parity", "speed"
+
+
+def remember(folder: Path, results: Results) -> int:
+    """Append what is new; returns how many lines that were."""
+    known = {identity(line) for line in results.history}
+    new = [line for line in lines_of(results) if identity(line) not in known]
+    if new:
+        append_lines(folder / "history.jsonl", new, SCHEMA)
+    results.history.extend(new)
+    return len(new)
+
+
+def identity(line: dict[str, Any]) -> str:
+    return json.dumps(line, sort_keys=True)
+
+
+def lines_of(results: Results) -> Iterable[dict[str, Any]]:
+    """Ratios and times of what was right; what was not is counted, and has no number."""
+    cells = sorted(results.cells, key=lambda cell: (cell.pairing, cell.system))
+    for (pairing, system), group in groupby(cells, lambda cell: (cell.pairing, cell.system)):
+        found = list(group)
+        ratios = [cell.error_ratio for cell in found if not why_red(cell)]
+        yield {
+            "kind": PARITY,
+            "started": min((cell.recorded for cell in found if cell.recorded), default=None),
+            "commit": next((cell.commit for cell in found if cell.commit), None),
+            "pairing": pairing,
+            "system": system,
+            "cases": len(found),
+            "red": sum(bool(why_red(cell)) for cell in found),
+            "error_ratio": max((ratio for ratio in ratios if ratio is not None), default=None),
+        }
+    for row in results.rows:
+        names = ("started", "commit", "run", "subject", "scenario", "mode", "device", "status")
+        line = {"kind": SPEED, **{name: getattr(row, name) for name in names}}
+        line["processor"] = row.settings.get("processor")
+        if measured(row):
+            line["p50"] = float(np.median(row.latency_seconds))
+            line["peak_rss_bytes"] = row.peak_rss_bytes
+        yield line
+
+
+def merge(folders: list[Path], into: Path) -> None:
+    """Bring the results of several machines together in `into`, whose own count too.
+
+    Of two verdicts on a pairing the newer stays, and any verdict before a reason why there is none. Rows and history
+    are taken once each. The order of the folders, and merging twice, make no difference.
+    """
+    folders = [folder for folder in dict.fromkeys([*folders, into]) if folder.exists()]
+    for name in sorted({path.name for folder in folders for path in folder.glob("cells/*.json")}):
+        found = [
+            read_json(folder / "cells" / name) for folder in folders if (folder / "cells" / name).exists()
+        ]
+        write_json(into / "cells" / name, max(found, key=age))
+    names = {path.relative_to(folder) for folder in folders for path in folder.glob("bench/*.jsonl")}
+    for relative in sorted(names | {Path("history.jsonl")}):
+        merge_lines([folder / relative for folder in folders], into / relative)
+
+
+def age(facts: dict[str, Any]) -> tuple[bool, str, str]:
+    cells = facts.get("cells") or []
+    return bool(cells), max((cell["recorded"] or "" for cell in cells), default=""), identity(facts)
+
+
+def merge_lines(paths: list[Path], into: Path) -> None:
+    lines = {text: None for path in paths if path.exists() for text in whole_lines(path)}
+    if lines:
+        text = "".join(
+            f"{line}\n" for line in sorted(lines, key=lambda line: (json.loads(line)["started"] or "", line))
+        )
+        write_whole(into, lambda file: file.write(text.encode("utf-8")))
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file but for those that a killed writer left."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            json.loads(line)
+        except ValueError:
+            continue
+        lines.append(line)
+    return lines

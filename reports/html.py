@@ -1,0 +1,174 @@
+"""One page with everything in it: the matrix, each cell's story, speed and memory, history. It fetches nothing.
+
+Data and the charts' library lie in it compressed; the library is unpacked when the first chart comes into view.
+"""
+
+import base64
+import gzip
+import json
+import math
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import vl_convert
+
+from pairings import PAIRINGS
+from parity.compare import BOUND
+from parity.files import ROOT, write_whole
+from reports import charts
+from reports.results import RATIOS, Results, finite, repeat_command
+from reports.tables import ABSENT, GREEN, RED, cell_table, judged_cells, matrix, speed_table
+
+PAGE = Path(__file__).parent / "page"
+# Ratios are coloured on a logarithmic scale between these two.
+COOL, WARM = 1.0, BOUND
+
+
+def write_html(results: Results, path: Path) -> None:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(heat=heat, milliseconds=milliseconds, number=number)
+    environment.globals.update(source=lambda name: (PAGE / name).read_text(encoding="utf-8"))
+    text = environment.get_template("report.html").render(**page(results), vega=vega())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def page(results: Results) -> dict[str, Any]:
+    """What the template shows."""
+    cells = cell_table(results)
+    speed = speed_table(results.rows)
+    table = matrix(cells)
+    status = cells["status"].value_counts()
+    history = charts.history_charts(results.history)
+    specs = {"layers": charts.layer_chart()}
+    groups = speed_groups(speed, specs)
+    specs.update({f"history-{i}": chart for i, chart in enumerate(history.values())})
+    return {
+        "bound": BOUND,
+        "pairings": [(one, results.absent.get(one.name)) for one in PAIRINGS],
+        "systems": list(dict.fromkeys(table["system"])),
+        "matrix": {(row["system"], row["pairing"]): row for row in records(table)},
+        "count": {name: int(status.get(name, 0)) for name in (GREEN, RED, ABSENT)},
+        "red": red_groups(cells[cells["status"] == RED]),
+        "commits": sorted({cell.commit for cell in results.cells if cell.commit}),
+        "recorded": max((cell.recorded for cell in results.cells if cell.recorded), default=None),
+        "processors": sorted({str(name) for name in cells["processor"].dropna()}),
+        "speed": records(speed),
+        "groups": groups,
+        "history": list(history),
+        "data": packed(json.dumps(page_data(results, cells) | {"charts": specs}, allow_nan=False)),
+    }
+
+
+def red_groups(red: pd.DataFrame) -> list[tuple[str, str, list[str], str]]:
+    """(pairing, reason, cases, command that repeats them), each reason of a pairing once."""
+    return [
+        (str(pairing), str(reason), list(rows["case"]), repeat_command(str(pairing), *rows["case"]))
+        for (pairing, reason), rows in red.groupby(["pairing", "reason"], sort=False)
+    ]
+
+
+def speed_groups(speed: pd.DataFrame, specs: dict[str, Any]) -> list[dict[str, Any]]:
+    """A pair of charts for what was measured side by side; their specifications go to `specs`."""
+    groups = []
+    keys = ["scenario", "mode", "device", "run"]
+    for i, ((scenario, mode, device, run), rows) in enumerate(speed.groupby(keys, sort=False)):
+        specs[f"latency-{i}"] = charts.latency_chart(rows)
+        specs[f"memory-{i}"] = charts.memory_chart(rows)
+        limit = rows["limit_seconds"].min()
+        groups.append(
+            {
+                "title": f"{scenario} · {mode} · {device}",
+                "run": run,
+                "commit": rows["commit"].iloc[0],
+                "rows": len(rows),
+                "limit": None if pd.isna(limit) else float(limit),
+            }
+        )
+    return groups
+
+
+def page_data(results: Results, cells: pd.DataFrame) -> dict[str, Any]:
+    """What the page needs to tell each cell's story, each thing once."""
+    ratios = {(cell.pairing, cell.case): cell for cell in judged_cells(results)}
+    layers: dict[str, list[str]] = {}
+    stories: list[dict[str, Any]] = []
+    told = []
+    for row in records(cells):
+        cell = ratios.get((row["pairing"], row["case"]))
+        if cell is None:
+            continue
+        names = list(cell.layer_ratios)
+        if names:
+            layers.setdefault(cell.case, names)
+        if cell.provenance not in stories:
+            stories.append(cell.provenance)
+        own = names if names and layers[cell.case] != names else None
+        row = {name: value for name, value in row.items() if name not in REPEATED}
+        row |= {"layers": [rounded(ratio) for ratio in cell.layer_ratios.values()], "names": own}
+        told.append(row | {"story": stories.index(cell.provenance), "heat": heat(row["error_ratio"])})
+    absent = cells[cells["status"] == ABSENT][["pairing", "system", "case", "status", "reason", "command"]]
+    return {
+        "cells": told + records(absent),
+        "layers": layers,
+        "stories": stories,
+        "ratios": RATIOS,
+        "bound": BOUND,
+    }
+
+
+REPEATED = ("python", "processor", "platform", "versions")  # they are in the stories
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dicts in which what is missing is None."""
+    values = table.astype(object)
+    return [
+        {str(name): finite(value) for name, value in row.items()}
+        for row in values.where(values.notna(), None).to_dict("records")
+    ]
+
+
+def rounded(ratio: float | None) -> float | None:
+    return None if ratio is None or not math.isfinite(ratio) else float(f"{ratio:.3g}")
+
+
+def heat(ratio: float | None) -> int | None:
+    """Where a ratio stands between COOL and WARM, in percent."""
+    if ratio is None:
+        return None
+    share = math.log(max(ratio, 1e-9) / COOL) / math.log(WARM / COOL)
+    return round(100 * min(max(share, 0), 1))
+
+
+def number(value: float | None, pattern: str = "%.2f") -> str:
+    return "–" if value is None else pattern % value
+
+
+def milliseconds(value: float | None) -> str:
+    return "–" if value is None else f"{value * 1e3:.3g}"
+
+
+@cache
+def vega() -> str:
+    """Vega, Vega-Lite and Vega-Embed in one script, packed; bundled once for a version, which takes seconds."""
+    path = ROOT / ".cache" / f"vega-{version('vl-convert-python')}.js"
+    if not path.exists():
+        script = vl_convert.javascript_bundle("", vl_version="6.4")
+        write_whole(path, lambda file: file.write(script.encode("utf-8")))
+    return packed(path.read_text(encoding="utf-8"))
+
+
+def packed(text: str) -> str:
+    """Compressed, in base64, as report.js unpacks it."""
+    return base64.b64encode(gzip.compress(text.encode("utf-8"), 9, mtime=0)).decode("ascii")

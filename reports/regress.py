@@ -1,0 +1,141 @@
+"""Has something become worse than in the committed baseline? Accuracy, and where it is asked for, speed and memory.
+
+Worse is a cell that was green and is red, a ratio that has doubled, or a time or memory that both a rank test and a
+practical threshold call larger. What was not compared is named, and where nothing was, that is a failure.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from parity.compare import Cell
+from parity.files import read_json, write_json
+from reports import versus
+from reports.results import RATIOS, SCHEMA, Results, finite, read_results, repeat_command, why_red
+from reports.statistics import Change
+
+BASELINE = Path(__file__).parent / "baseline.json"
+FACTOR = 2.0
+
+
+class Regression(NamedTuple):
+    what: str
+    command: str
+
+
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--baseline", type=Path, default=BASELINE)
+    options.add_argument(
+        "--update", action="store_true", help="make this run the baseline, in place of comparing"
+    )
+    options.add_argument(
+        "--speed", metavar="PAIRING", nargs="+", help="also time these against the baseline's commit"
+    )
+    options.add_argument("--against", metavar="COMMIT", help="another commit to time against")
+    options.add_argument("--repeats", type=int, help="how often its processes are started anew")
+    return options
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    results = read_results(options.results)
+    if options.update:
+        write_baseline(results, options.baseline)
+        console.print(f"{options.baseline}: {len(results.cells)} cells", highlight=False, soft_wrap=True)
+        return 0
+    if not options.baseline.exists():
+        console.print(f"[red]no baseline {options.baseline}: `nox -s regress -- --update` writes one[/]")
+        return 1
+    baseline = read_json(options.baseline)
+    worse = report_accuracy(baseline["cells"], results, console)
+    for pairing in options.speed or ():
+        commit = options.against or (baseline["commits"].get(pairing) or "").rstrip("+")
+        worse = report_speed(pairing, commit, options.repeats, console) or worse
+    return int(worse)
+
+
+def report_accuracy(baseline: dict[str, Any], results: Results, console: Console) -> bool:
+    """Print what is worse; whether something is, or nothing was compared."""
+    found, compared = accuracy(baseline, results.cells)
+    for one in found:
+        console.print(f"[red]{one.what}[/]  {one.command}", highlight=False, soft_wrap=True)
+    for line in not_compared(baseline, results):
+        console.print(f"[dim]{line}[/]", highlight=False)
+    console.print(f"accuracy: {compared} cells compared, {len(found)} worse", highlight=False)
+    if not compared:
+        console.print("[red]nothing was compared: run parity first, as by `nox -s parity-jax`[/]")
+    return bool(found) or not compared
+
+
+def report_speed(pairing: str, commit: str, repeats: int | None, console: Console) -> bool:
+    """Measure and print, with the smallest change that this run could have seen."""
+    if not commit:
+        console.print(f"[red]{pairing}: the baseline names no commit of it; --against COMMIT does[/]")
+        return True
+    worse = False
+    for one in versus.measure(pairing, commit, repeats=repeats or versus.REPEATS):
+        name = f"{pairing} {one.scenario} {one.mode}"
+        if one.latency is None:
+            console.print(f"[red]{name}: not compared: {one.reason}[/]", highlight=False)
+            worse = True
+        for what, change, unit in (("latency", one.latency, "s"), ("peak memory", one.memory, "B")):
+            if change is not None:
+                console.print(change_line(f"{name}, {what}", change, unit), highlight=False, soft_wrap=True)
+                worse = worse or change.worse
+    return worse
+
+
+def change_line(name: str, change: Change, unit: str) -> str:
+    colour, word = ("red", "worse") if change.worse else ("green", "no change")
+    seen = "none up to 3 times" if change.smallest is None else f"{100 * (change.smallest - 1):.0f} %"
+    numbers = f"{change.old:.4g} to {change.new:.4g} {unit}, ratio {change.ratio:.3f}, p {change.p:.2g}"
+    return f"[{colour}]{name}: {word}[/]: {numbers}; smallest change this run could have seen: {seen}"
+
+
+def write_baseline(results: Results, path: Path) -> None:
+    """The ratios of this run; pairings that it lacks keep those they have."""
+    cells: dict[str, Any] = read_json(path)["cells"] if path.exists() else {}
+    for pairing in dict.fromkeys(cell.pairing for cell in results.cells):
+        cells[pairing] = {cell.case: ratios(cell) for cell in results.cells if cell.pairing == pairing}
+    commits = {cell.pairing: cell.commit for cell in results.cells}
+    write_json(path, {"schema": SCHEMA, "commits": commits, "cells": cells})
+
+
+def ratios(cell: Cell) -> dict[str, Any]:
+    return {"red": why_red(cell), **{name: finite(getattr(cell, name)) for name in RATIOS}}
+
+
+def accuracy(baseline: dict[str, dict[str, Any]], cells: list[Cell]) -> tuple[list[Regression], int]:
+    """What is worse, and how many cells stand in both."""
+    found, compared = [], 0
+    for cell in cells:
+        old = baseline.get(cell.pairing, {}).get(cell.case)
+        if old is None:
+            continue
+        compared += 1
+        name, command = f"{cell.pairing} {cell.case}", repeat_command(cell.pairing, cell.case)
+        red = why_red(cell)
+        if red and not old["red"]:
+            found.append(Regression(f"{name}: newly red: {red}", command))
+            continue
+        for ratio in RATIOS:
+            before, now = old[ratio], getattr(cell, ratio)
+            if before is not None and now is not None and not now < FACTOR * before:
+                what = f"{name}: error ratio of {RATIOS[ratio]} from {before:.3g} to {now:.3g}"
+                found.append(Regression(what, command))
+    return found, compared
+
+
+def not_compared(baseline: dict[str, dict[str, Any]], results: Results) -> list[str]:
+    """What only one side has: cells of the baseline that were not run, and new ones."""
+    lines = []
+    for pairing, cases in baseline.items():
+        here = {cell.case for cell in results.cells if cell.pairing == pairing}
+        if not here:
+            lines.append(f"{pairing}: not compared: {results.absent.get(pairing, 'not run')}")
+        elif set(cases) - here:
+            lines.append(f"{pairing}: {len(set(cases) - here)} cases of the baseline were not run")
+    new = [cell for cell in results.cells if cell.case not in baseline.get(cell.pairing, {})]
+    return lines + ([f"{len(new)} cells are not in the baseline yet"] if new else [])

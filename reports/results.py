@@ -1,0 +1,99 @@
+"""What a run left behind, read for every kind of report: cells of parity, rows of the bench, and their history.
+
+    results/cells/<pairing>.json    the cells of a pairing as they were judged last, or why there are none
+    results/bench/<run>.jsonl       rows of the bench, see bench/rows.py
+    results/history.jsonl           one line for each pairing and system, or row of the bench, and run
+
+Whatever is not here is named as absent. A cell is green only where its numbers say so.
+"""
+
+import math
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.rows import Row, read_rows
+from pairings import BY_NAME, PAIRINGS, find_interpreter
+from parity.compare import BOUND, Cell
+from parity.files import RESULTS, read_json, read_lines, write_json
+
+SCHEMA = 1
+# The ratios of a cell, and what they are of.
+RATIOS = {"error_ratio": "outputs", "gradient_ratio": "gradients", "losses_ratio": "losses"}
+
+
+class Results(NamedTuple):
+    """absent: {pairing: why it has no cells}. history: lines as `history.py` writes them."""
+
+    cells: list[Cell]
+    absent: dict[str, str]
+    rows: list[Row]
+    history: list[dict[str, Any]]
+
+
+def read_results(folder: Path = RESULTS) -> Results:
+    cells: list[Cell] = []
+    absent = {}
+    for pairing in PAIRINGS:
+        found = read_cells(folder, pairing.name)
+        if isinstance(found, str):
+            absent[pairing.name] = found
+        else:
+            cells += found
+    rows = [row for path in sorted((folder / "bench").glob("*.jsonl")) for row in read_rows(path)]
+    history = folder / "history.jsonl"
+    return Results(cells, absent, rows, read_lines(history, SCHEMA) if history.exists() else [])
+
+
+def cells_path(folder: Path, pairing: str) -> Path:
+    return folder / "cells" / f"{pairing}.json"
+
+
+def write_cells(folder: Path, pairing: str, cells: list[Cell]) -> None:
+    """Keep the verdicts on a pairing. Ratios that are no numbers become null; layers stay in their order."""
+    rows = []
+    for cell in cells:
+        row = {name: finite(value) for name, value in cell._asdict().items()}
+        row["layer_ratios"] = [[layer, finite(ratio)] for layer, ratio in cell.layer_ratios.items()]
+        rows.append(row)
+    write_json(cells_path(folder, pairing), {"schema": SCHEMA, "pairing": pairing, "cells": rows})
+
+
+def read_cells(folder: Path, pairing: str) -> list[Cell] | str:
+    """The cells of a pairing, or why there are none."""
+    path = cells_path(folder, pairing)
+    if not path.exists():
+        return why_not_run(BY_NAME[pairing].python)
+    facts = read_json(path)
+    if facts["schema"] > SCHEMA:
+        raise ValueError(f"{path}: schema {facts['schema']}, expected at most {SCHEMA}: update this checkout")
+    if not facts.get("cells"):
+        return facts.get("absent") or "no case was judged"
+    return [Cell(**dict(row, layer_ratios=dict(row["layer_ratios"]))) for row in facts["cells"]]
+
+
+@cache
+def why_not_run(python: str) -> str:
+    return "not run" if find_interpreter(python) else f"not run: this machine lacks Python {python}"
+
+
+def finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def why_red(cell: Cell) -> str | None:
+    """Why a cell is red, None where it is green: nothing compared, or no number, is red here too."""
+    if cell.red:
+        return cell.red
+    if cell.error_ratio is None or not cell.error_ratio <= BOUND:
+        return f"error ratio {cell.error_ratio}, expected at most {BOUND:g}"
+    for name in RATIOS:
+        ratio = getattr(cell, name)
+        if ratio is not None and not ratio <= BOUND:
+            return f"{RATIOS[name]}: error ratio {ratio}, expected at most {BOUND:g}"
+    return None
+
+
+def repeat_command(pairing: str, *cases: str) -> str:
+    words = "".join(f" --case {case}" for case in cases)
+    return f"nox -s parity-{pairing}" + (f" --{words}" if words else "")

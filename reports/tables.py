@@ -1,0 +1,169 @@
+"""The tables that every report shows, as pandas frames: what may not be shown is taken out here, once for all.
+
+A red cell and a row that is not MEASURED keep their reason and lose their times; what is absent is a row too.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.rows import MEASURED, Row
+from pairings import PAIRINGS
+from parity.cases import CASES
+from parity.compare import Cell
+from reports.results import RATIOS, Results, repeat_command, why_red
+from reports.statistics import quantile, ratio_of_medians
+
+GREEN, RED, ABSENT = "green", "red", "absent"
+FULL_SIZE = "not run: full size, wants --everything"
+NARROWED = "not run: the run was narrowed to other cases"
+
+
+def cell_table(results: Results) -> pd.DataFrame:
+    """One row for each case and pairing, absent ones too. Ratios as numbers, seconds, bytes."""
+    return pd.DataFrame([cell_row(cell) for cell in judged_cells(results)] + absent_rows(results))
+
+
+def judged_cells(results: Results) -> list[Cell]:
+    """In the order of the registries."""
+    names = [pairing.name for pairing in PAIRINGS]
+    return sorted(results.cells, key=lambda cell: names.index(cell.pairing))
+
+
+def cell_row(cell: Cell) -> dict[str, Any]:
+    red = why_red(cell)
+    story = cell.provenance or {}
+    return {
+        "pairing": cell.pairing,
+        "system": cell.system,
+        "case": cell.case,
+        "status": RED if red else GREEN,
+        "reason": red,
+        **{name: getattr(cell, name) for name in RATIOS},
+        "worst_layer": cell.worst_layer,
+        "worst_layer_ratio": cell.worst_layer_ratio,
+        "worst_gradient": cell.worst_gradient,
+        "load_seconds": None if red else cell.load_seconds,
+        "latency_seconds": None if red else cell.latency_seconds,
+        "peak_memory_bytes": None if red else cell.peak_memory_bytes,
+        "command": repeat_command(cell.pairing, cell.case),
+        "commit": cell.commit,
+        "recorded": cell.recorded,
+        "python": story.get("python"),
+        "processor": story.get("processor"),
+        "platform": story.get("platform"),
+        "versions": ", ".join(f"{name} {version}" for name, version in story.get("versions", {}).items()),
+    }
+
+
+def absent_rows(results: Results) -> list[dict[str, Any]]:
+    """A row for each of our cases that has no cell, with the reason."""
+    judged = {(cell.pairing, cell.case) for cell in results.cells}
+    empty = cell_row(Cell("", "", ""))
+    rows = []
+    for pairing in PAIRINGS:
+        for case in CASES:
+            if (pairing.name, case.name) in judged:
+                continue
+            reason = results.absent.get(pairing.name) or (FULL_SIZE if case.slow else NARROWED)
+            names = {"pairing": pairing.name, "system": case.system, "case": case.name}
+            command = repeat_command(pairing.name, case.name)
+            rows.append({**empty, **names, "status": ABSENT, "reason": reason, "command": command})
+    return rows
+
+
+def matrix(cells: pd.DataFrame) -> pd.DataFrame:
+    """One row for each system and pairing: largest error ratio, how many cases are green, red, absent, and why."""
+    rows = []
+    for (system, pairing), group in cells.groupby(["system", "pairing"], sort=False):
+        count = group["status"].value_counts()
+        red = group[group["status"] == RED]
+        judged = group[group["status"] != ABSENT]
+        rows.append(
+            {
+                "system": system,
+                "pairing": pairing,
+                "status": RED if len(red) else GREEN if len(judged) else ABSENT,
+                "error_ratio": judged["error_ratio"].max() if len(judged) else None,
+                "green": int(count.get(GREEN, 0)),
+                "red": len(red),
+                "absent": int(count.get(ABSENT, 0)),
+                "reason": (red if len(red) else group)["reason"].iloc[0]
+                if not len(judged) or len(red)
+                else None,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def speed_table(rows: list[Row]) -> pd.DataFrame:
+    """One row for each row of the bench that no newer run repeats. Seconds with their 95 % intervals, bytes.
+
+    times_limit: median ÷ the least that the machine would need. times_fastest: median ÷ that of the fastest right
+    row of the same run, scenario, mode and device, with its interval.
+    """
+    latest = {(row.subject, row.scenario, row.mode, row.device): row for row in sorted(rows, key=when)}
+    shown = list(latest.values())
+    return pd.DataFrame([speed_row(row, fastest(row, shown)) for row in shown], columns=SPEED_COLUMNS)
+
+
+def when(row: Row) -> tuple[str, str]:
+    return row.started, row.run
+
+
+def fastest(row: Row, rows: list[Row]) -> Row | None:
+    """The fastest of those that were measured side by side with it."""
+    group = [one for one in rows if measured(one) and side_by_side(one) == side_by_side(row)]
+    return min(group, key=lambda one: float(np.median(one.latency_seconds)), default=None)
+
+
+def side_by_side(row: Row) -> tuple[str, ...]:
+    """Rows that took turns have these in common."""
+    return row.run, row.scenario, row.mode, row.device
+
+
+def measured(row: Row) -> bool:
+    return row.status == MEASURED and len(row.latency_seconds) > 0
+
+
+def speed_row(row: Row, base: Row | None) -> dict[str, Any]:
+    shown = {name: getattr(row, name) for name in [*NAMES, *ORIGIN]}
+    if row.status == MEASURED and not measured(row):
+        shown.update(status="failed", reason="it left no times")
+    shown["settings"] = json.dumps(row.settings, sort_keys=True, ensure_ascii=False)
+    if not measured(row):
+        return shown
+    median, late = quantile(row.latency_seconds, 0.5), quantile(row.latency_seconds, 0.95)
+    shown.update(p50=median.value, p50_low=median.low, p50_high=median.high)
+    shown.update(p95=late.value, p95_low=late.low, p95_high=late.high)
+    shown.update({name: getattr(row, name) for name in MEASURES}, calls=len(row.latency_seconds))
+    shown["items_per_second"] = row.items / median.value
+    if row.limit_seconds:
+        shown["times_limit"] = median.value / row.limit_seconds
+    if base is row:
+        shown.update(times_fastest=1.0, times_fastest_low=1.0, times_fastest_high=1.0)
+    elif base is not None:
+        ratio = ratio_of_medians(row.latency_seconds, base.latency_seconds)
+        shown.update(times_fastest=ratio.value, times_fastest_low=ratio.low, times_fastest_high=ratio.high)
+    return shown
+
+
+NAMES = ["scenario", "device", "subject", "mode", "status", "reason", "error_ratio"]
+ORIGIN = ["run", "started", "commit", "command"]
+MEASURES = ["limit_seconds", "load_seconds", "first_call_seconds", "peak_rss_bytes", "peak_device_bytes"]
+MEASURES += ["compilations", "memory_slope"]
+SPEED_COLUMNS = [*NAMES, "p50", "p50_low", "p50_high", "p95", "p95_low", "p95_high", "items_per_second"]
+SPEED_COLUMNS += ["times_limit", "times_fastest", "times_fastest_low", "times_fastest_high", "calls"]
+SPEED_COLUMNS += [*MEASURES, *ORIGIN, "settings"]
+
+
+def layer_table(results: Results) -> pd.DataFrame:
+    """One row for each layer of each cell, in the order of computation: how the error grows over the depth."""
+    rows = [
+        {"pairing": cell.pairing, "case": cell.case, "depth": depth, "layer": layer, "error_ratio": ratio}
+        for cell in judged_cells(results)
+        for depth, (layer, ratio) in enumerate(cell.layer_ratios.items())
+    ]
+    return pd.DataFrame(rows, columns=["pairing", "case", "depth", "layer", "error_ratio"])

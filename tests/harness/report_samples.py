@@ -1,0 +1,106 @@
+"""Made-up results to test reports with; none of these numbers was measured, and none is shown to anybody."""
+
+from functools import cache
+
+import numpy as np
+
+from bench.rows import ABSENT, FAILED, MEASURED, WRONG, Row
+from pairings import PAIRINGS
+from parity.cases import CASES
+from parity.compare import Cell
+from reports.results import Results
+
+ABSENT_PAIRING = "tfkeras-tf2.2"
+LAYERS = [f"Transformer-{i}-{part}" for i in range(4) for part in ("MultiHeadSelfAttention", "FeedForward")]
+WRONG_SECONDS = 0.0071234567  # must stand in no report
+RED_SECONDS = 0.0089876543  # of a cell that is red: neither
+PROVENANCE = {
+    "versions": {"bert4keras3": "2.0.0.dev0", "made-up": "1.0"},
+    "python": "3.11.7",
+    "platform": "Linux-6.1-x86_64",
+    "processor": "Made-up processor",
+}
+SETTINGS = {"threads": 2, "processor": "Made-up processor", "versions": {"made-up": "1.0"}}
+
+
+def sample_cell(case, pairing, random):
+    ratios = {layer: float(0.7 * 1.08**i * random.uniform(0.9, 1.1)) for i, layer in enumerate(LAYERS)}
+    ratio = float(random.uniform(0.7, 1.6))
+    return Cell(
+        case.name,
+        case.system,
+        pairing,
+        error_ratio=ratio,
+        worst_layer=LAYERS[-1],
+        worst_layer_ratio=ratios[LAYERS[-1]],
+        gradient_ratio=1.2,
+        worst_gradient="Embedding-Token/0",
+        losses_ratio=0.4,
+        load_seconds=0.02,
+        latency_seconds=0.0012,
+        peak_memory_bytes=5 * 10**8,
+        layer_ratios=ratios,
+        commit="0123456789ab",
+        recorded="2026-01-05T03:00:00Z",
+        provenance=PROVENANCE,
+    )
+
+
+def red_cells(cells):
+    """Red in every way that there is: judged so, NaN, empty."""
+    first, second, third = cells[:3]
+    wrong = {
+        layer: ratio * (1 if i < 3 else 40) for i, (layer, ratio) in enumerate(first.layer_ratios.items())
+    }
+    return [
+        first._replace(
+            red="error ratio 41, first in layer <Transformer-1> & others",
+            error_ratio=41.0,
+            layer_ratios=wrong,
+            latency_seconds=RED_SECONDS,
+        ),
+        second._replace(error_ratio=float("nan")),
+        Cell(third.case, third.system, third.pairing),
+        *cells[3:],
+    ]
+
+
+def sample_rows(started="2026-01-05T04:00:00+00:00", run="20260105T040000Z-peers", scale=1.0):
+    random = np.random.default_rng(7)
+
+    def row(subject, scenario, mode, median, status=MEASURED, **more):
+        seconds = list(median * scale * random.lognormal(0, 0.06, 40)) if status == MEASURED else []
+        words = f"nox -s bench-peers -- --scenario {scenario} --subject {subject}"
+        return Row(
+            run, started, "0123456789ab", words, subject, scenario, mode, "cpu", status,
+            latency_seconds=seconds, limit_seconds=0.031, settings=SETTINGS, **more,
+        )  # fmt: skip
+
+    measured = dict(load_seconds=0.8, first_call_seconds=1.9, error_ratio=0.9, memory_slope=120.0)
+    rows = []
+    for scenario in ("bert-base-1x128", "bert-base-8x128"):
+        for mode in ("compiled", "predict"):
+            rows += [
+                row("bert4keras3-jax", scenario, mode, 0.052, peak_rss_bytes=10**9, compilations=5, **measured),
+                row("bert4keras3-jax-again", scenario, mode, 0.0525, peak_rss_bytes=10**9, **measured),
+                row("bert4keras3-torch", scenario, mode, 0.061, peak_rss_bytes=9 * 10**8, **measured),
+                row("transformers", scenario, mode, 0.055, peak_rss_bytes=12 * 10**8, **measured),
+                row("keras-hub-tensorflow", scenario, mode, 0.0, WRONG, reason="error ratio 231", error_ratio=231.0),
+                row("abandoned-port", scenario, mode, 0.0, FAILED, reason="ValueError: an argument of that name"),
+                row("reference", scenario, mode, 0.0, ABSENT, reason="no environment tf1.15, which needs Python 3.7"),
+            ]  # fmt: skip
+    # a row that says wrong and yet brings times along: they count for nothing
+    cheat = rows[4]._replace(latency_seconds=[WRONG_SECONDS] * 40, first_call_seconds=WRONG_SECONDS)
+    return [*rows[:4], cheat._replace(load_seconds=WRONG_SECONDS), *rows[5:]]
+
+
+@cache
+def sample_results(red=True):
+    random = np.random.default_rng(3)
+    cells = []
+    for pairing in PAIRINGS:
+        found = [sample_cell(case, pairing.name, random) for case in CASES if not case.slow]
+        cells += red_cells(found) if red and pairing.name == "torch" else found
+    cells = [cell for cell in cells if cell.pairing != ABSENT_PAIRING]
+    absent = {ABSENT_PAIRING: "not run: this machine lacks Python <3.8>"}
+    return Results(cells, absent, sample_rows(), [])

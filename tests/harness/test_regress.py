@@ -1,0 +1,130 @@
+"""What has become worse is found, and what has not is left alone."""
+
+import numpy as np
+import pytest
+from report_samples import sample_results
+from rich.console import Console
+
+from reports import regress, versus
+from reports.__main__ import main
+from reports.results import write_cells
+from reports.statistics import compare, judge
+from reports.versus import Versus
+
+RUNS = 20
+
+
+def times(seed, scale=1.0):
+    return list(0.05 * scale * np.random.default_rng(seed).lognormal(0, 0.05, 16))
+
+
+def jax_cells():
+    return [cell for cell in sample_results(red=False).cells if cell.pairing == "jax"]
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Folder of results with a baseline of the very same cells."""
+    write_cells(tmp_path, "jax", jax_cells())
+    assert run(tmp_path, "--update") == 0
+    return tmp_path
+
+
+def run(folder, *words):
+    return main(["regress", "--results", str(folder), "--baseline", str(folder / "baseline.json"), *words])
+
+
+def change(folder, **fields):
+    first, *rest = jax_cells()
+    write_cells(folder, "jax", [first._replace(**fields), *rest])
+
+
+def test_the_same_run_is_no_regression(results, capsys):
+    assert run(results) == 0
+    assert "89 cells compared, 0 worse" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["error_ratio", "gradient_ratio", "losses_ratio"])
+def test_a_ratio_of_two_and_a_half_is_found(results, capsys, name):
+    change(results, **{name: 2.5 * getattr(jax_cells()[0], name)})
+    assert run(results) == 1
+    assert "1 worse" in capsys.readouterr().out
+
+
+def test_a_ratio_that_has_not_doubled_is_left_alone(results):
+    change(results, error_ratio=1.9 * jax_cells()[0].error_ratio)
+    assert run(results) == 0
+
+
+@pytest.mark.parametrize(
+    "damage", [{"red": "out of memory"}, {"error_ratio": float("nan")}, {"error_ratio": None}]
+)
+def test_a_cell_that_is_newly_red_is_found(results, capsys, damage):
+    change(results, **damage)
+    assert run(results) == 1
+    assert "newly red" in capsys.readouterr().out
+
+
+def test_nothing_compared_is_a_failure(tmp_path, results, capsys):
+    (results / "cells" / "jax.json").unlink()
+    assert run(results) == 1
+    out = capsys.readouterr().out
+    assert "nothing was compared" in out and "jax: not compared" in out
+
+
+def test_cells_of_the_baseline_that_were_not_run_are_counted(results, capsys):
+    write_cells(results, "jax", jax_cells()[:10])
+    assert run(results) == 0
+    assert "79 cases of the baseline were not run" in capsys.readouterr().out
+
+
+def test_no_baseline_is_a_failure(tmp_path):
+    assert run(tmp_path) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_slow_down_of_30_percent_is_seen(seed):
+    found = judge(times(3 * seed), times(3 * seed + 1), times(3 * seed + 2, 1.3))
+    assert found.worse and found.ratio == pytest.approx(1.3, rel=0.1)
+
+
+def test_equal_libraries_are_left_alone():
+    alarms = sum(judge(times(3 * i), times(3 * i + 1), times(3 * i + 2)).worse for i in range(RUNS))
+    assert alarms == 0, f"{alarms} of {RUNS} A/A runs were called worse"
+
+
+def test_a_change_that_the_equal_pair_shows_too_is_none():
+    """One of two equal processes is 30 % slower: then 30 % is noise."""
+    assert not judge(times(1), times(2, 1.3), times(3, 1.3)).worse
+
+
+def test_the_smallest_change_is_one_that_is_seen():
+    """Eight of ten runs that are slower by as much are called worse, give or take what chance does to 20 of them."""
+    smallest = compare(times(0), times(1), times(2)).smallest
+    seen = sum(judge(times(3 * i), times(3 * i + 1), times(3 * i + 2, smallest)).worse for i in range(RUNS))
+    assert smallest < 1.3 and seen >= 0.6 * RUNS
+
+
+def test_noise_makes_the_smallest_change_larger():
+    noisy = [list(np.array(times(i)) * np.random.default_rng(i).lognormal(0, 0.4, 16)) for i in range(3)]
+    assert (compare(*noisy).smallest or 99) > compare(times(0), times(1), times(2)).smallest
+
+
+def test_a_slower_library_fails_the_run_and_says_what_could_be_seen(results, monkeypatch):
+    slow = Versus("bert-base-1x128", "compiled", compare(times(0), times(1), times(2, 1.3)), None)
+    monkeypatch.setattr(versus, "measure", lambda pairing, commit, repeats: [slow])
+    console = Console(width=200, record=True)
+    assert regress.report_speed("jax", "0123456", None, console)
+    text = console.export_text()
+    assert "latency: worse" in text and "smallest change this run could have seen" in text
+
+
+def test_a_subject_that_did_not_run_is_a_failure(monkeypatch):
+    absent = Versus("bert-base-1x128", "compiled", None, None, "bert4keras3-jax absent: no environment jax")
+    monkeypatch.setattr(versus, "measure", lambda pairing, commit, repeats: [absent])
+    assert regress.report_speed("jax", "0123456", None, Console())
+
+
+def test_an_unknown_commit_is_one_clear_line():
+    with pytest.raises(ValueError, match="commit 0000000 is not in this clone"):
+        versus.library_folder("0000000")

@@ -1,0 +1,220 @@
+"""The reports: nothing wrong has a number, nothing absent is hidden, in any format."""
+
+import json
+
+import pandas as pd
+import pytest
+from junitparser import JUnitXml
+from report_samples import ABSENT_PAIRING, RED_SECONDS, WRONG_SECONDS, red_cells, sample_results, sample_rows
+from rich.console import Console
+
+from bench.rows import append_rows, read_rows
+from parity.compare import BOUND, Cell
+from parity.files import append_lines, read_lines
+from reports import __main__ as command_line
+from reports import html, terminal
+from reports.export import write_tables
+from reports.history import lines_of, merge, remember
+from reports.html import write_html
+from reports.junit import write_junit
+from reports.markdown import markdown
+from reports.results import Results, read_results, why_red, write_cells
+from reports.tables import cell_table, matrix, speed_table
+
+FORMATS = ("terminal", "html", "markdown", "junit", "csv", "parquet")
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """{format: what a reader of it may see} of the made-up results."""
+    folder, results = tmp_path_factory.mktemp("report"), sample_results()
+    console = Console(width=250, record=True, file=open("/dev/null", "w"))
+    cells = cell_table(results)
+    console.print(terminal.matrix_table(matrix(cells)))
+    for pairing in cells["pairing"].unique():
+        found = [cell for cell in results.cells if cell.pairing == pairing]
+        console.print(terminal.parity_table(pairing, found), terminal.summary(pairing, found))
+    console.print(*terminal.absent_lines(results.absent), *terminal.speed_tables(speed_table(results.rows)))
+    write_html(results, folder / "report.html")
+    write_junit(results, folder / "report.xml")
+    write_tables(results, folder)
+    tables = [folder / f"{name}.parquet" for name in ("cells", "speed")]
+    page = (folder / "report.html").read_text() + json.dumps(html.page_data(results, cells))
+    return {
+        "terminal": console.export_text(),
+        "html": page,
+        "markdown": markdown(results),
+        "junit": (folder / "report.xml").read_text(),
+        "csv": "".join((folder / f"{name}.csv").read_text() for name in ("cells", "speed")),
+        "parquet": "".join(pd.read_parquet(path).to_csv() for path in tables),
+    }
+
+
+def spellings(seconds):
+    """The first digits of a time in seconds and in milliseconds."""
+    return [f"{seconds:.4g}", f"{seconds * 1e3:.3g}", f"{seconds * 1e3:.2f}"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_wrong_row_has_no_speed_and_its_reason(texts, name):
+    for seconds in (WRONG_SECONDS, RED_SECONDS):
+        assert not [text for text in spellings(seconds) if text in texts[name]], f"{name} shows {seconds}"
+    assert "231" in texts[name] and "wrong" in texts[name], f"{name} does not say who was wrong"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_absent_pairing_is_named(texts, name):
+    assert ABSENT_PAIRING in texts[name] and "lacks Python" in texts[name]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_absent_and_failed_subjects_are_named(texts, name):
+    assert "no environment tf1.15" in texts[name] and "an argument of that name" in texts[name]
+
+
+def test_red_judged_nan_and_empty_are_red_everywhere(tmp_path):
+    cells = red_cells([cell for cell in sample_results(red=False).cells if cell.pairing == "torch"])
+    assert [bool(why_red(cell)) for cell in cells[:4]] == [True, True, True, False]
+    write_cells(tmp_path, "torch", cells)
+    results = read_results(tmp_path)
+    table = cell_table(results)
+    red = table[(table["pairing"] == "torch") & (table["status"] == "red")]
+    assert list(red["case"]) == [cell.case for cell in cells[:3]]
+    assert markdown(results).startswith("# bert4keras3") and "**3 red**" in markdown(results)
+    write_junit(results, tmp_path / "report.xml")
+    assert sum(suite.failures for suite in JUnitXml.fromfile(str(tmp_path / "report.xml"))) == 3
+    assert "torch: 86 of 89 cases green" in terminal.summary("torch", results.cells)
+    assert html.page(results)["count"]["red"] == 3
+
+
+@pytest.mark.parametrize("name", ["error_ratio", "gradient_ratio", "losses_ratio"])
+def test_a_ratio_above_the_bound_is_red_whatever_the_cell_says(name):
+    cell = Cell("bert", "google_bert", "jax", error_ratio=1.0)
+    assert why_red(cell) is None and why_red(cell._replace(**{name: BOUND * 1.01}))
+
+
+def test_nothing_at_all_is_absent_and_not_green(tmp_path):
+    results = read_results(tmp_path)
+    assert set(cell_table(results)["status"]) == {"absent"}
+    assert len(results.absent) == 10 and "**0 green**" in markdown(results)
+
+
+def test_cells_come_back_as_they_were_written(tmp_path):
+    cells = [cell for cell in sample_results(red=False).cells if cell.pairing == "jax"]
+    write_cells(tmp_path, "jax", cells)
+    found = read_results(tmp_path).cells
+    assert found == cells and list(found[0].layer_ratios) == list(cells[0].layer_ratios)
+
+
+def test_speeds_of_the_table_are_those_of_the_rows():
+    rows = sample_rows()
+    table = speed_table(rows).set_index(["subject", "scenario", "mode"])
+    row = table.loc[("bert4keras3-torch", "bert-base-1x128", "compiled")]
+    assert row["p50_low"] < row["p50"] < row["p50_high"] and row["p50"] < row["p95"]
+    assert row["times_limit"] == pytest.approx(row["p50"] / 0.031)
+    fastest = table.loc[("bert4keras3-jax", "bert-base-1x128", "compiled")]
+    assert (
+        row["times_fastest"] == pytest.approx(row["p50"] / fastest["p50"]) and fastest["times_fastest"] == 1
+    )
+
+
+def test_a_newer_run_takes_the_place_of_an_older_row():
+    old, new = sample_rows(), sample_rows("2026-01-06T04:00:00+00:00", "20260106T040000Z-peers", 2.0)
+    assert set(speed_table(new + old)["run"]) == {"20260106T040000Z-peers"}
+
+
+def test_every_row_names_command_commit_and_environment():
+    results = sample_results(red=False)
+    speed, cells = speed_table(results.rows), cell_table(results)
+    judged = cells[cells["status"] == "green"]
+    for table, names in (
+        (speed, ("command", "commit", "settings")),
+        (judged, ("command", "commit", "versions")),
+    ):
+        for name in names:
+            assert table[name].astype(bool).all() and not table[name].isna().any(), name
+
+
+def fill(folder, pairings, rows=()):
+    everything = sample_results(red=False).cells
+    for pairing in pairings:
+        write_cells(folder, pairing, [cell for cell in everything if cell.pairing == pairing])
+    for row in rows:
+        append_rows(folder / "bench" / f"{row.run}.jsonl", [row])
+    remember(folder, read_results(folder))
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.json*")}
+
+
+def test_merge_is_idempotent_and_knows_no_order(tmp_path):
+    fill(tmp_path / "a", ["jax"], sample_rows())
+    fill(tmp_path / "b", ["torch", "jax"], sample_rows("2026-01-06T04:00:00+00:00", "other"))
+    merge([tmp_path / "a", tmp_path / "b"], tmp_path / "first")
+    merge([tmp_path / "b", tmp_path / "a"], tmp_path / "second")
+    once = contents(tmp_path / "first")
+    merge([tmp_path / "a", tmp_path / "b"], tmp_path / "first")
+    assert contents(tmp_path / "first") == once == contents(tmp_path / "second")
+    results = read_results(tmp_path / "first")
+    assert {cell.pairing for cell in results.cells} == {"jax", "torch"}
+    assert len(results.rows) == 2 * len(sample_rows())
+
+
+def test_a_verdict_wins_over_a_reason_why_there_is_none(tmp_path):
+    fill(tmp_path / "a", ["jax"])
+    write_cells(tmp_path / "b", "jax", [])
+    merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    assert read_results(tmp_path / "c").cells
+
+
+def test_what_is_remembered_twice_is_kept_once(tmp_path):
+    fill(tmp_path, ["jax"], sample_rows())
+    results = read_results(tmp_path)
+    assert len(results.history) == len(list(lines_of(results)))
+    assert remember(tmp_path, results) == 0
+
+
+def test_a_killed_writer_loses_its_last_line_alone(tmp_path):
+    path = tmp_path / "history.jsonl"
+    append_lines(path, [{"started": "1"}, {"started": "2"}], 1)
+    path.write_bytes(path.read_bytes()[:-5])
+    append_lines(path, [{"started": "3"}], 1)
+    assert [line["started"] for line in read_lines(path, 1)] == ["1", "3"]
+
+
+def test_a_row_of_a_newer_schema_names_file_and_line(tmp_path):
+    path = tmp_path / "run.jsonl"
+    append_lines(path, [sample_rows()[0]._asdict()], 99)
+    with pytest.raises(ValueError, match=r"run.jsonl:1: line of schema 99"):
+        read_rows(path)
+
+
+def test_the_command_line_writes_every_format(tmp_path, capsys):
+    fill(tmp_path, ["jax"], sample_rows())
+    assert command_line.main(["all", "--results", str(tmp_path)]) == 0
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    assert {"report.html", "report.md", "report.xml", "cells.csv", "cells.parquet", "speed.csv"} <= names
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_the_page_fetches_nothing(tmp_path):
+    results = sample_results()
+    write_html(results._replace(history=list(lines_of(results))), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    head = page.split('id="data"')[0]
+    assert "default-src 'none'" in head  # the browser holds the page to it, scripts of the library too
+    for word in ("http://", "https://", " src=", '<link rel="stylesheet', "@import", "url("):
+        assert word not in head, word
+
+
+def test_the_page_escapes_what_it_shows(tmp_path):
+    write_html(sample_results(), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "&lt;Transformer-1&gt; &amp; others" in page and "<Transformer-1>" not in page
+
+
+def test_an_empty_history_says_so(tmp_path):
+    write_html(Results([], {}, [], []), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "nothing was measured" in page and "nothing is remembered yet" in page

@@ -1,0 +1,58 @@
+"""The workflows of CI: valid by GitHub's schema, and made from the registry."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from pairings import PAIRINGS
+from parity.files import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def test_there_are_workflows():
+    assert {path.name for path in WORKFLOWS} == {"quick.yml", "nightly.yml"}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflow_is_valid(path):
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.github-workflows",
+        str(path),
+    ]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflow_pins_its_actions_and_may_only_read(path):
+    text = path.read_text()
+    assert "permissions:\n  contents: read\n" in text and "concurrency:" in text
+    actions = re.findall(r"uses: (\S+)", text)
+    assert actions and all(re.fullmatch(r"[\w./-]+@v\d+", action) for action in actions)
+
+
+def nox(*words):
+    command = [sys.executable, "-m", "nox", "-f", str(ROOT / "noxfile.py"), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_matrix_is_the_registry():
+    found = json.loads(nox("-s", "matrix"))
+    assert found == {"include": [{"pairing": one.name, "python": one.python} for one in PAIRINGS]}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflow_runs_sessions_that_there_are(path):
+    listed = {line.split()[1] for line in nox("-l").splitlines() if line[:2] in ("* ", "- ")}
+    text = path.read_text().replace("${{ matrix.pairing }}", "jax").replace('"', "")
+    for words in re.findall(r"nox -s ([^\n|]+)", text):
+        names = words.split(" -- ")[0].split(" 2>")[0].split()
+        assert names and set(names) <= listed, names
