@@ -266,9 +266,12 @@ def add_bench(name: str, summary: str) -> None:
     def bench(session: nox.Session) -> None:
         for subject in chosen_subjects([name, *session.posargs]):
             make_environment(session, subject)
-        measure = ["bench.measure", name, *session.posargs]
-        folder = str(ENVIRONMENTS)
-        harness(session, environment(session, "host"), *measure, BERT4KERAS3_ENVIRONMENTS=folder)
+        python, folder = environment(session, "host"), str(ENVIRONMENTS)
+        try:
+            measure = ["bench.measure", name, *session.posargs]
+            harness(session, python, *measure, BERT4KERAS3_ENVIRONMENTS=folder)
+        finally:  # after Ctrl-C too
+            harness(session, python, "reports", "speed", "--newest")
 
     bench.__doc__ = f"Speed and memory of {summary}."
 

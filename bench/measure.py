@@ -1,16 +1,15 @@
-"""Measure subjects on scenarios, side by side, and print the table:
+"""Measure subjects on scenarios, side by side:
 
     python -m bench.measure jax [--quick] [--scenario NAME] [--subject NAME] [--rounds N] [--device gpu]
 
-by `nox -s bench-jax -- …`, which makes the environments first. Rows go to results/bench/<run>.jsonl as each
-scenario ends; Ctrl-C keeps what was measured.
+by `nox -s bench-jax -- …`, which makes the environments first and prints the table after it. Rows go to
+results/bench/<run>.jsonl as each scenario ends; Ctrl-C keeps what was measured.
 """
 
 import argparse
 import datetime
 import shutil
 import signal
-import subprocess
 import sys
 from typing import Optional
 
@@ -22,8 +21,7 @@ from bench.limit import Limits
 from bench.rows import ABSENT, MEASURED, Row, append_rows
 from bench.scenarios import BY_NAME, SCENARIOS, Scenario
 from bench.subjects import Subject, add_subject_arguments, chosen_subjects
-from bench.table import reasons, table_of
-from parity.files import ROOT
+from parity.files import ROOT, commit
 
 RESULTS = ROOT / "results" / "bench"
 LOGS = ROOT / ".cache" / "bench" / "logs"
@@ -59,7 +57,7 @@ class Run:
         self.started = datetime.datetime.now(datetime.timezone.utc)
         self.name = f"{self.started:%Y%m%dT%H%M%SZ}-{options.session}"
         self.path = RESULTS / f"{self.name}.jsonl"
-        self.commit = commit()
+        self.commit = commit() or "unknown"
         self.rows: list[Row] = []
 
     def make_row(self, subject: Subject, scenario: Scenario, mode: str) -> Row:
@@ -111,20 +109,6 @@ class Run:
             self.rows += rows
 
 
-def commit() -> str:
-    """Short name of the commit, "+" behind it where files differ from it."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-
-    try:
-        return git("rev-parse", "--short", "HEAD").strip() + (
-            "+" if git("status", "--porcelain").strip() else ""
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
 def main(arguments: Optional[list[str]] = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments)
@@ -154,9 +138,6 @@ def main(arguments: Optional[list[str]] = None) -> int:
                 run.measure(scenario, subjects, progress, task)
         except KeyboardInterrupt:
             interrupted = True
-    console.print(table_of(run.rows))
-    for line in reasons(run.rows):
-        console.print(line, highlight=False)
     console.print(
         f"rows: {run.path}{' (interrupted)' if interrupted else ''}", highlight=False, soft_wrap=True
     )

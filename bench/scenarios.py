@@ -101,7 +101,7 @@ SCENARIOS = (
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 LABELS = np.arange(8) % 2  # of the batch that is trained on
 TRAIN_STEPS = 2  # before outputs are compared
-RATE = 2.0**-6
+RATE = 2.0**-12
 
 
 def make_inputs(scenario, length=None):

@@ -44,6 +44,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         command = commands.add_parser(name, help=text)
         command.add_argument("--into", type=Path, help="folder, where not `report` in that of the results")
         command.set_defaults(run=run)
+    commands.choices["speed"].add_argument("--newest", action="store_true", help="only the last run")
     merged = commands.add_parser("merge", help="results of several machines in one folder")
     merged.add_argument("folders", nargs="+", type=Path)
     merged.add_argument("--into", type=Path, required=True)
@@ -83,7 +84,10 @@ def run_table(options: argparse.Namespace, console: Console) -> int:
 
 
 def run_speed(options: argparse.Namespace, console: Console) -> int:
-    for table in terminal.speed_tables(speed_table(read_results(options.results).rows)):
+    rows = read_results(options.results).rows
+    if options.newest:
+        rows = [row for row in rows if row.run == max(row.run for row in rows)]
+    for table in terminal.speed_tables(speed_table(rows)):
         console.print(table)
     return 0
 

@@ -80,6 +80,10 @@ def summary(pairing: str, cells: list[Cell]) -> str:
     return f"[{'red' if red else 'green'}]{pairing}: {green}{worst}[/]"
 
 
+SPEED_COLUMNS = ["p50 ms", "95 %", "p95 ms", "items/s", "× limit", "× fastest", "error ratio", "peak MB"]
+SPEED_COLUMNS += ["load s", "first call s", "compiled", "KB/call"]
+
+
 def speed_tables(speed: pd.DataFrame) -> list[Table]:
     """One for what was measured side by side. Who was wrong, failed or absent has its reason in place of a time."""
     tables = []
@@ -88,7 +92,7 @@ def speed_tables(speed: pd.DataFrame) -> list[Table]:
         title = f"{scenario} {mode} on {device}, run {run}, commit {rows['commit'].iloc[0]}"
         table = Table(title=title, title_justify="left", header_style="bold")
         table.add_column("subject", no_wrap=True)
-        for column in ("p50 ms", "95 %", "p95 ms", "× limit", "× fastest", "error ratio", "peak MB"):
+        for column in SPEED_COLUMNS:
             table.add_column(column, justify="right", overflow="fold")
         for row in rows.sort_values("p50").to_dict("records"):
             table.add_row(*speed_entries(row))
@@ -100,16 +104,21 @@ def speed_entries(row: dict) -> list[str]:
     ratio = number(row["error_ratio"], "%.3g")
     if pd.isna(row["p50"]):
         colour = "dim" if row["status"] == ABSENT else "red"
-        return [row["subject"], f"[{colour}]{row['status']}[/]", "", "", "", "", ratio, str(row["reason"])]
+        return [row["subject"], f"[{colour}]{row['status']}: {row['reason']}[/]", *[""] * 5, ratio]
     return [
         row["subject"],
         number(row["p50"], "%.3g", 1e3),
         interval(row["p50_low"], row["p50_high"], 1e3),
         number(row["p95"], "%.3g", 1e3),
+        number(row["items_per_second"], "%.3g"),
         number(row["times_limit"], "%.2f"),
         number(row["times_fastest"], "%.2f"),
         ratio,
         number(row["peak_rss_bytes"], "%.0f", 1e-6),
+        number(row["load_seconds"], "%.2f"),
+        number(row["first_call_seconds"], "%.2f"),
+        number(row["compilations"], "%d"),
+        number(row["memory_slope"], "%.1f", 1e-3),
     ]
 
 

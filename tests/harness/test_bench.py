@@ -1,4 +1,4 @@
-"""What the bench is made of: registries, verdicts, statistics, rows, limits."""
+"""What the bench is made of: registries, verdicts, rows, limits."""
 
 import io
 import json
@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from bench import limit, table, worker
+from bench import limit, worker
 from bench.golden import golden_name, read_golden
 from bench.judge import difference_of_tokens, judge_output
-from bench.rows import ABSENT, MEASURED, WRONG, Row, append_rows, read_rows
+from bench.rows import MEASURED, WRONG, Row, append_rows, read_rows
 from bench.scenarios import BY_NAME, GENERATE, LOAD, SCENARIOS, TRAIN, make_inputs
 from bench.subjects import ADAPTERS, AGAIN, SUBJECTS, Unsupported, chosen_subjects, subject_named
 from parity.compare import BOUND
@@ -136,35 +136,6 @@ def test_a_wrong_output_says_why(right_output, spoil, reason):
 )
 def test_tokens_are_equal_or_wrong(found, reason):
     assert difference_of_tokens(np.array([1, 2, 3]), np.array(found)) == reason
-
-
-# Statistics and the table
-
-
-def test_the_interval_holds_the_median_and_narrows_with_calls():
-    seconds = np.random.RandomState(0).gamma(9, 0.01, 400)
-    few, many = table.summarize(list(seconds[:10])), table.summarize(list(seconds))
-    for one in (few, many):
-        assert one.low <= one.median <= one.high <= one.p95 * 1.5
-    assert many.high - many.low < (few.high - few.low) / 2
-
-
-def test_one_call_has_an_interval_without_width():
-    assert table.summarize([0.5]) == (0.5, 0.5, 0.5, 0.5)
-
-
-def test_the_table_shows_no_number_of_who_is_wrong():
-    rows = [
-        row(latency_seconds=[0.125] * 5, items=2, error_ratio=1.25, limit_seconds=0.05),
-        row(subject="keras-hub-jax", status=WRONG, reason="error ratio 500", latency_seconds=[0.001] * 5),
-        row(subject="reference", status=ABSENT, reason="no environment tf1.15, which needs Python 3.7"),
-    ]
-    shown = table.table_of(rows)
-    cells = [cell for column in shown.columns for cell in column.cells]
-    assert {"125.0 [125.0, 125.0]", "16.0", "2.50", "1.25"} <= set(cells)
-    assert "keras-hub-jax" not in cells and "reference" not in cells
-    lines = table.reasons(rows)
-    assert "wrong: error ratio 500" in lines[0] and "absent: no environment tf1.15" in lines[1]
 
 
 # Rows

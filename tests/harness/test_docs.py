@@ -78,7 +78,8 @@ def sessions():
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and any("nox" in ast.dump(one) for one in node.decorator_list)
     ]
-    return set(plain) | {f"{kind}-{pairing.name}" for kind in ("parity", "tests") for pairing in PAIRINGS}
+    kinds = ("parity", "tests", "bench")
+    return set(plain) | {f"{kind}-{pairing.name}" for kind in kinds for pairing in PAIRINGS} | {"bench-peers"}
 
 
 def run_regularly():
