@@ -234,5 +234,8 @@ def golden(session: nox.Session) -> None:
         harness(session, python, f"parity.golden_{oracle.name}", *session.posargs, **oracle.variables)
     if not session.posargs:
         python = pairing_environment(session, "reference")
-        for golden in ("tokenizers", "layers", "hdf5"):
+        for golden in ("tokenizers", "layers", "hdf5", "optimizers"):
             harness(session, python, f"parity.golden_{golden}", **BY_NAME["reference"].variables)
+        tf_keras = BY_NAME["tfkeras-tf2.2"]
+        python = pairing_environment(session, tf_keras.name)
+        harness(session, python, "parity.golden_optimizers", **tf_keras.variables)

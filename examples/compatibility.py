@@ -8,7 +8,13 @@ PLACES = ("keras2", "tf_keras", "tensorflow", "jax", "torch")  # the last three 
 NOT_RUN = ("__main__", "compatibility", "sentiment", "tiny")
 
 # Example → {place: why it fails there, and what to do}.
-NOT_WORKING: dict = {}
+NOT_WORKING: dict = {
+    name: {
+        place: "bert4keras3.optimizers is for Keras 3: take keras.optimizers.Adam, or bert4keras.optimizers"
+        for place in ("keras2", "tf_keras")
+    }
+    for name in ("weight_decay",)
+}
 
 # What old scripts write and Keras 3 refuses: (what, code that raises, the modern way).
 OLD_WAYS = [

@@ -42,9 +42,7 @@ def run_graph(library, case, floatx):
     loss = sum(K.sum(variable * gradient) for variable, gradient in zip(variables, given))
     optimizer = make_optimizer(library, case)
     step = K.function(given, [loss], updates=optimizer.get_updates(loss, variables))
-    return trained(
-        case, step, lambda: K.batch_get_value(variables), lambda: optimizer.apply_ema_weights()
-    )
+    return trained(case, step, lambda: K.batch_get_value(variables), lambda: optimizer.apply_ema_weights())
 
 
 def run_eager(library, case, floatx):

@@ -39,6 +39,9 @@ EXTENSIONS: Dict[str, Dict[str, Any]] = {
 def optimizer(base, extensions=(), version="v1", pull=False, **arguments):
     """base: an optimizer of bert4keras, or "keras." and one of Keras's own. extensions: the inner ones first."""
     arguments = dict({"learning_rate": RATE}, **arguments)
+    if base == "keras.Adam":
+        # numbers of float32, since that of Keras 3 rounds 1 - beta and beta apart
+        arguments.update(beta_1=1 - 2.0**-3, beta_2=1 - 2.0**-10)
     for extension in extensions:
         arguments.update(EXTENSIONS[extension])
     return {

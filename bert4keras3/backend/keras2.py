@@ -23,7 +23,9 @@ many = parallel_class = with_current_values = None  # for optimizers, which are 
 
 
 def require_keras_3(name, instead):
-    raise ImportError("%s is for Keras 3 alone, and this is Keras %s. %s" % (name, keras.__version__, instead))
+    raise ImportError(
+        "%s is for Keras 3 alone, and this is Keras %s. %s" % (name, keras.__version__, instead)
+    )
 
 
 def integer_shape(shape):

@@ -64,8 +64,8 @@ class Layer(keras.layers.Layer):  # type: ignore[name-defined]
     def compute_output_spec(self, inputs, **kwargs):
         if self.traced:
             return keras.Operation.compute_output_spec(self, inputs, **kwargs)
-        many = isinstance(inputs, (list, tuple))
-        shape = self.compute_output_shape([x.shape for x in inputs] if many else inputs.shape)
+        several = isinstance(inputs, (list, tuple))
+        shape = self.compute_output_shape([x.shape for x in inputs] if several else inputs.shape)
         dtype = self.output_dtype or self.compute_dtype
         if isinstance(shape, list):
             return [keras.KerasTensor(one, dtype=dtype) for one in shape]

@@ -56,7 +56,11 @@ else:
         return [ops.divide(m, ops.add(ops.sqrt(v), epsilon)) for m, v in zip(momentums, velocities)]
 
     def average(slots, momentum, xs):
-        """slot ← momentum · slot + (1 − momentum) · x"""
+        """slot ← momentum · slot + (1 − momentum) · x
+
+        The momentum is rounded first, so that both weights add up to 1 and Adam's bias correction is right.
+        """
+        momentum = ops.cast(momentum, keras.config.floatx())
         for slot, x in zip(slots, xs):
             slot.assign(ops.add(ops.multiply(momentum, slot), ops.multiply(1 - momentum, x)))
 

@@ -1,5 +1,7 @@
 """The functions of keras3_many on PyTorch: those of torch over lists, in place where that is asked for."""
 
+import keras
+import numpy as np
 import torch
 
 __all__ = [
@@ -65,8 +67,13 @@ def adam_directions(momentums, velocities, epsilon):
 
 def average(slots, momentum, xs):
     slots = values(slots)
-    torch._foreach_mul_(slots, momentum)
-    torch._foreach_add_(slots, xs, alpha=1 - momentum)
+    if isinstance(momentum, torch.Tensor):
+        torch._foreach_mul_(slots, momentum)
+        torch._foreach_add_(slots, torch._foreach_mul(xs, 1 - momentum))
+    else:
+        momentum = float(np.asarray(momentum, keras.config.floatx()))
+        torch._foreach_mul_(slots, momentum)
+        torch._foreach_add_(slots, xs, alpha=1 - momentum)
 
 
 def accumulate(slots, keep, xs):
@@ -88,8 +95,9 @@ def move(variables, directions, rates, shrinks):
     variables = values(variables)
     if shrinks is not None:
         places = [i for i, shrink in enumerate(shrinks) if shrink is not None]
-        kept = {id(shrinks[i]): 1 + shrinks[i] for i in places}
-        scale([variables[i] for i in places], [kept[id(shrinks[i])] for i in places])
+        shrunk = [variables[i] for i in places]
+        if shrunk:  # not a product with 1 + shrink, which is rounded the same way in every step
+            torch._foreach_addcmul_(shrunk, shrunk, tensors([shrinks[i] for i in places], shrunk))
     if directions is not None:
         scale(directions, rates)
         torch._foreach_add_(variables, directions)
@@ -100,6 +108,11 @@ def scale(xs, factors):
     if isinstance(factors, list) and all(factor is factors[0] for factor in factors):
         factors = factors[0] if factors else 1
     if isinstance(factors, list):
-        factors = [torch.as_tensor(factor, device=x.device) for factor, x in zip(factors, xs)]
+        factors = tensors(factors, xs)
     if xs:
         torch._foreach_mul_(xs, factors)
+
+
+def tensors(factors, xs):
+    """Factors as tensors of the same dtypes and devices as xs."""
+    return [torch.as_tensor(factor, dtype=x.dtype, device=x.device) for factor, x in zip(factors, xs)]

@@ -18,10 +18,10 @@ class GradientAccumulation(Extension):
     At every k-th batch, from the first on: a step with the sum of gradients so far ÷ k, and the sum begins again;
     then the gradient of this batch goes into the sum.
 
-    So the first step is made with a gradient of zero, and the gradients of the last k batches wait for one more. Each
-    batch counts as a step: for Adam's bias correction, for schedules, for EMA. Only what is inside waits; a decay
-    outside decays at every batch. All this is as in bert4keras; Keras's gradient_accumulation_steps steps at the
-    k-th batch with its gradient.
+    So the first step is made with a gradient of zero, the gradients of the last k batches wait for one more, and the
+    gradient of the batch at which a step is made is still that of the weights before it. Each batch counts as a step:
+    for Adam's bias correction, for schedules, for EMA. Only what is inside waits; a decay outside decays at every
+    batch. All this is as in bert4keras; Keras's gradient_accumulation_steps steps at the k-th batch with its gradient.
     """
 
     def __init__(self, *args: Any, grad_accum_steps: int = 2, **kwargs: Any) -> None:

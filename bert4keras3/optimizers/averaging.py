@@ -83,9 +83,7 @@ class ExponentialMovingAverage(Extension):
 
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
         yield from super().changes(gradients, variables, learning_rate)
-        pairs = zip(self._ema_weights, self._trainable_variables)
-        pairs = [(average, variable) for average, variable in pairs if average is not None]
-        many.average([average for average, _ in pairs], self.ema_momentum, many.values([one for _, one in pairs]))
+        many.average(self._ema_weights, self.ema_momentum, many.values(self._trainable_variables))
 
     @with_current_values
     def apply_ema_weights(self, bias_correction: bool = True) -> None:

@@ -25,7 +25,7 @@ class Extension(Steps):
     composition: list[Any] = []
 
     def get_config(self) -> dict[str, Any]:
-        return dict(super().get_config(), composition=self.composition)  # type: ignore[misc]
+        return dict(super().get_config(), composition=self.composition)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
@@ -87,7 +87,8 @@ def extended(extension: type[Extension], BaseOptimizer: type) -> type:
     """A subclass of both. Raises TypeError if BaseOptimizer has the extension or is no optimizer of Keras 3."""
     if not (isinstance(BaseOptimizer, type) and issubclass(BaseOptimizer, keras.optimizers.Optimizer)):
         raise TypeError(
-            "expected a class of optimizers of Keras 3, such as bert4keras3.optimizers.Adam, got %r" % (BaseOptimizer,)
+            "expected a class of optimizers of Keras 3, such as bert4keras3.optimizers.Adam, got %r"
+            % (BaseOptimizer,)
         )
     if issubclass(BaseOptimizer, extension):
         raise TypeError("%s has %s already" % (BaseOptimizer.__name__, extension.__name__))

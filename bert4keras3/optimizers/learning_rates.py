@@ -23,9 +23,11 @@ class PiecewiseLinearRate(Extension):
     extend_with_piecewise_linear_lr_v2 is that on tf.keras.
     """
 
-    def __init__(self, *args: Any, lr_schedule: Mapping[int, float] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, lr_schedule: Mapping[Any, float] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.lr_schedule = {int(step): rate for step, rate in (lr_schedule or {0: 1}).items()}
+        self.lr_schedule: dict[float, float] = {
+            int(step): rate for step, rate in (lr_schedule or {0: 1}).items()
+        }
 
     def multiplier(self) -> Any:
         return piecewise_linear(self.iterations, self.lr_schedule)

@@ -82,11 +82,16 @@ def listed(values: Any, size: int) -> list[Any]:
     return values if isinstance(values, list) else [values] * size
 
 
-class Steps:
+Mixed: Any = object  # what follows in the order of classes is an optimizer of Keras
+
+
+class Steps(Mixed):
     """Base of our optimizers and of all extensions, before an optimizer of Keras in the order of classes."""
 
-    # How many changes a step has.
-    changes_per_step = 1
+    @property
+    def changes_per_step(self) -> int:
+        """How many changes `changes` gives."""
+        return 1
 
     def step_rate(self, learning_rate: Any) -> Any:
         """The learning rate of this step."""
@@ -99,7 +104,7 @@ class Steps:
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
         """Here: what Keras's optimizer does, which has then been done, so take it back first."""
         old = many.copies(variables)
-        super()._backend_update_step(gradients, variables, learning_rate)  # type: ignore[misc]
+        super()._backend_update_step(gradients, variables, learning_rate)
         directions = many.subtract(many.values(variables), old)
         many.restore(variables, old)
         yield Change(directions)
@@ -114,11 +119,11 @@ class Steps:
 
     def of(self, items: list[Any], variables: list[Any]) -> list[Any]:
         """The items of these variables, out of one for each variable that the optimizer was built with."""
-        return [items[self._get_variable_index(variable)] for variable in variables]  # type: ignore[attr-defined]
+        return [items[self._get_variable_index(variable)] for variable in variables]
 
     def step_count(self) -> Any:
         """The step that is being made as a float, from 1 on; with accumulation each batch counts."""
-        return ops.cast(self.iterations + 1, keras.config.floatx())  # type: ignore[attr-defined]
+        return ops.cast(self.iterations + 1, keras.config.floatx())
 
 
 def matching(variables: Sequence[Any], match: Callable[[str], Any]) -> list[Any]:
