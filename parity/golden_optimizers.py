@@ -28,21 +28,30 @@ def make_optimizer(library, case):
 
 
 def run_graph(library, case, floatx):
-    """Weights of a case on keras 2.3.1, whose optimizers are a graph of updates."""
+    """Weights of a case on keras 2.3.1, whose optimizers are a graph of updates.
+
+    The graph leaves it to chance whether `iterations` is read before or after it is raised in the same step. Here it
+    is raised after the step: the first step is number 1 for Adam, 0 for schedules, as on tf.keras.
+    """
     import tensorflow as tf
 
     K = library.K
     K.clear_session()
     K.maximum = lambda x, y: tf.maximum(tf.cast(x, floatx), tf.cast(y, floatx))  # a number is float32 there
-    # One thread: the graph leaves it open whether `iterations` is read before it is raised.
-    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
-    K.set_session(tf.compat.v1.Session(config=config))
+    K.update_add = lambda variable, by: tf.no_op()
     variables = [K.variable(value, name=name) for name, value in zip(SHAPES, first_weights())]
     given = [K.placeholder(shape=shape) for shape in SHAPES.values()]
     loss = sum(K.sum(variable * gradient) for variable, gradient in zip(variables, given))
     optimizer = make_optimizer(library, case)
     step = K.function(given, [loss], updates=optimizer.get_updates(loss, variables))
-    return trained(case, step, lambda: K.batch_get_value(variables), lambda: optimizer.apply_ema_weights())
+
+    def whole_step(gradients):
+        step(gradients)
+        K.set_value(optimizer.iterations, K.get_value(optimizer.iterations) + 1)
+
+    return trained(
+        case, whole_step, lambda: K.batch_get_value(variables), lambda: optimizer.apply_ema_weights()
+    )
 
 
 def run_eager(library, case, floatx):
@@ -73,6 +82,11 @@ def main():
         backend.K.set_floatx(floatx)
         for name, case in cases.items():
             results[name, floatx] = run(optimizers, case, floatx)
+    write(version, cases, results)
+
+
+def write(version, cases, results):
+    """results: {(case, floatx): weights}"""
     arrays, noises = {}, {}
     for name in cases:
         single, double = results[name, "float32"], results[name, "float64"]

@@ -24,8 +24,8 @@ else:
         return None
 
     def values(variables):
-        """Tensors of the variables."""
-        return [ops.convert_to_tensor(variable) for variable in variables]
+        """Tensors of the variables; of TensorFlow's, which change in place, as they are now."""
+        return [one_tensor(variable.value) for variable in variables]
 
     copies = values  # later assignments to the variables do not change them
 

@@ -5,6 +5,10 @@ AdamWLR = extend_with_piecewise_linear_lr(AdamW, "AdamWLR")
 
 Names without a suffix compute what bert4keras computes on keras 2.3.1, those with `_v2` what it computes on tf.keras;
 where both compute the same they are one. Adam and Lion, which it has on tf.keras alone, are those.
+
+One difference: steps are counted as on tf.keras, from 0 for a schedule and from 1 for Adam's bias correction. The
+graph of keras 2.3.1 leaves it to chance whether the counter is read before or after it is raised, and TensorFlow
+1.15 reads it after: there all is one step ahead.
 """
 
 from bert4keras3.backend import require_keras_3

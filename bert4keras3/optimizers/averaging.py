@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from bert4keras3 import ops
 from bert4keras3.backend import get_values, keras, many, set_values, with_current_values
 from bert4keras3.optimizers.extending import Extension, export_to_custom_objects, extended
@@ -96,7 +98,8 @@ class ExponentialMovingAverage(Extension):
         if not averages or not iterations:
             raise ValueError("%s: no average yet: train for a step first" % self.name)
         if bias_correction:
-            averages = [average / (1 - self.ema_momentum ** int(iterations)) for average in averages]
+            momentum = float(np.asarray(self.ema_momentum, keras.config.floatx()))  # as in the average
+            averages = [average / (1 - momentum ** int(iterations)) for average in averages]
         self._old_weights = get_values(self._trainable_variables)
         set_values(list(zip(self._trainable_variables, averages)))
 

@@ -65,6 +65,11 @@ def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callab
         return made[BaseOptimizer, name]
 
     def extend(BaseOptimizer: type, name: str | None) -> type:
+        if not (isinstance(BaseOptimizer, type) and issubclass(BaseOptimizer, keras.optimizers.Optimizer)):
+            raise TypeError(
+                "%s: expected a class of optimizers of Keras 3, such as bert4keras3.optimizers.Adam, got %r"
+                % (extension, BaseOptimizer)
+            )
         NewOptimizer = base_extend_with(parallel_class(BaseOptimizer))
         if name is None:
             name = BaseOptimizer.__name__ + extension.replace("extend_", "").title().replace("_", "")
@@ -84,12 +89,7 @@ def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callab
 
 
 def extended(extension: type[Extension], BaseOptimizer: type) -> type:
-    """A subclass of both. Raises TypeError if BaseOptimizer has the extension or is no optimizer of Keras 3."""
-    if not (isinstance(BaseOptimizer, type) and issubclass(BaseOptimizer, keras.optimizers.Optimizer)):
-        raise TypeError(
-            "expected a class of optimizers of Keras 3, such as bert4keras3.optimizers.Adam, got %r"
-            % (BaseOptimizer,)
-        )
+    """A subclass of both. Raises TypeError if BaseOptimizer has the extension."""
     if issubclass(BaseOptimizer, extension):
         raise TypeError("%s has %s already" % (BaseOptimizer.__name__, extension.__name__))
     return type(extension.__name__, (extension, BaseOptimizer), {"__doc__": extension.__doc__})
