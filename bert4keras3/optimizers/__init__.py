@@ -15,8 +15,8 @@ from bert4keras3.backend import require_keras_3
 
 require_keras_3(
     "bert4keras3.optimizers",
-    "Here take keras.optimizers.Adam (tf.keras.optimizers.Adam with TF_KERAS=1), or bert4keras.optimizers, which "
-    "works with the models of bert4keras3: pip install bert4keras==0.11.5",
+    "Here take keras.optimizers.Adam (from bert4keras3.backend import keras), or bert4keras.optimizers of bert4keras "
+    "0.11.5, which trains the models of bert4keras3 too.",
 )
 
 from bert4keras3.optimizers.accumulation import (  # noqa: E402
