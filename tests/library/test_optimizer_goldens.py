@@ -157,6 +157,8 @@ SLOW_WAYS = ["eager"] + ["jit"] * (keras.config.backend() == "torch")
 )
 def test_fit_computes_what_the_reference_does(name, way):
     """Compiled, several steps in one call, in float16 under a loss scale that grows on the way."""
+    if way == "several-steps" and keras.config.backend() == "torch":
+        pytest.skip("Keras on PyTorch refuses steps_per_execution")
     assert_equals_the_reference(name, fitted_record_of(name, **WAYS[way]))
 
 
