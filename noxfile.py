@@ -333,6 +333,10 @@ def golden(session: nox.Session) -> None:
             "parity.golden_tokenizers",
             "parity.golden_layers",
             "parity.golden_hdf5",
+            "parity.golden_optimizers",
             "bench.golden",
         ):
             harness(session, python, module, **BY_NAME["reference"].variables)
+        tf_keras = BY_NAME["tfkeras-tf2.2"]
+        python = pairing_environment(session, tf_keras.name)
+        harness(session, python, "parity.golden_optimizers", **tf_keras.variables)

@@ -14,6 +14,10 @@ NOT_WORKING: dict = {
         "jax": "needs TensorFlow: to_dataset is tf.data. On JAX: data_parallel",
         "torch": "needs TensorFlow: to_dataset is tf.data. On PyTorch: DistributedDataParallel, a process a device",
     },
+    "weight_decay": dict.fromkeys(
+        ("keras2", "tf_keras"),
+        "bert4keras3.optimizers is for Keras 3: take keras.optimizers.Adam, or bert4keras.optimizers",
+    ),
 }
 
 # Each script that is published with bert4keras → the example here that is written in its ways.

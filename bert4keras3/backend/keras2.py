@@ -19,6 +19,15 @@ set_values = keras.backend.batch_set_value
 batch_structure = tuple if FLAVOUR == "tf_keras" else list
 
 
+many = parallel_class = with_current_values = None  # for optimizers, which are for Keras 3 alone
+
+
+def require_keras_3(name, instead):
+    raise ImportError(
+        "%s is for Keras 3 alone, and this is Keras %s. %s" % (name, keras.__version__, instead)
+    )
+
+
 def integer_shape(shape):
     """A shape, or a nest of shapes, as tuples of int or None (TensorFlow passes TensorShape and Dimension)."""
     if isinstance(shape, tf.TensorShape):

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from bert4keras3.backend import keras3_backend as K  # noqa: F401
-from bert4keras3.backend.keras3_model import add_metric
+from bert4keras3.backend import keras3_many as many  # noqa: F401
+from bert4keras3.backend.keras3_many import parallel_class  # noqa: F401
+from bert4keras3.backend.keras3_model import add_metric, with_current_values  # noqa: F401
 from bert4keras3.backend.keras3_model import keras_with_our_model as keras
 
 framework = keras.config.backend()
@@ -66,8 +68,8 @@ class Layer(WithOutputs, keras.layers.Layer):  # type: ignore[name-defined]
     def compute_output_spec(self, inputs, **kwargs):
         if self.traced:
             return keras.Operation.compute_output_spec(self, inputs, **kwargs)
-        many = isinstance(inputs, (list, tuple))
-        shape = self.compute_output_shape([x.shape for x in inputs] if many else inputs.shape)
+        several = isinstance(inputs, (list, tuple))
+        shape = self.compute_output_shape([x.shape for x in inputs] if several else inputs.shape)
         dtype = self.output_dtype or self.compute_dtype
         if isinstance(shape, list):
             return [keras.KerasTensor(one, dtype=dtype) for one in shape]
@@ -116,6 +118,10 @@ def build_child(layer, input_shape):
     """Make the weights of a layer inside a layer now, so that their order is the order of these calls."""
     layer.build(tuple(input_shape))
     return layer
+
+
+def require_keras_3(name, instead):
+    """Raises ImportError on Keras 2 for a module that is for Keras 3 alone. instead: what to do there."""
 
 
 def dtype_name(x):

@@ -6,6 +6,7 @@ Keras knows goes to Keras as it is; any other file is written in Keras's own for
 loading its first bytes say what it is. Keras itself is not changed.
 """
 
+import functools
 import os
 import shutil
 import tempfile
@@ -26,10 +27,21 @@ MODEL_NAMES = (".keras", ".h5", ".hdf5")
 steps: list = []
 
 
+# The models that are in `fit` on JAX, which keeps their variables to itself between the batches.
+fitted: list = []
+
+
 class JaxModel(keras.Model):
     """Lets metrics be added in calls and use weights. Keras on JAX hands a step all numbers as arguments, but its
     calls no metrics and its metrics no weights.
     """
+
+    def fit(self, *args, **kwargs):
+        fitted.append(self)
+        try:
+            return super().fit(*args, **kwargs)
+        finally:
+            fitted.remove(self)
 
     def train_step(self, state, data):
         with self.traced(state):
@@ -65,6 +77,23 @@ class JaxModel(keras.Model):
         for variable in self.metrics_variables:
             variable.assign(scope.get_current_value(variable))
         return results
+
+
+def with_current_values(method):
+    """Decorator of a method of an optimizer that reads and sets variables, in callbacks too."""
+
+    @functools.wraps(method)
+    def wrapped(optimizer, *args, **kwargs):
+        for model in fitted:
+            model.jax_state_sync()
+        if any(variable._value is None for variable in optimizer.variables):
+            raise RuntimeError(
+                "%s: within an epoch JAX keeps the variables to itself. Read self.model in the callback first, or "
+                "make the model with keras.models.Model of bert4keras3.backend" % optimizer.name
+            )
+        return method(optimizer, *args, **kwargs)
+
+    return wrapped
 
 
 def add_metric(metric, value):

@@ -2,8 +2,9 @@
 
 `keras2` and `keras3` define what differs: `keras`, `K`, `framework`, `ops` (keras.ops or our functions of the
 same names), `Layer`, `WithOutputs`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`,
-`serializable`, `operation`, `get_available_gpus`, `remat`, `device_scope`, `spread_batches` and `batch_structure`, the
-type in which a generator hands over several arrays.
+`serializable`, `operation`, `get_available_gpus`, `remat`, `device_scope`, `spread_batches`, `require_keras_3`, for
+optimizers `many`, `parallel_class` and `with_current_values`, and `batch_structure`, the type in which a generator hands
+over several arrays.
 """
 
 from importlib import import_module
@@ -37,6 +38,10 @@ remat = flavour.remat
 device_scope = flavour.device_scope
 spread_batches = flavour.spread_batches
 serializable = flavour.serializable
+require_keras_3 = flavour.require_keras_3
+many = flavour.many
+parallel_class = flavour.parallel_class
+with_current_values = flavour.with_current_values
 
 penalize_gradients = flavour_gradients.penalize_gradients
 perturb_training = flavour_gradients.perturb_training

@@ -20,6 +20,7 @@ LIBRARY_ORDER = [
     "layers",
     "parallel",
     "gradients",
+    "optimizers",
     "advice",
     "weights",
     "blocks",
@@ -36,6 +37,7 @@ MAY_IMPORT_THE_LIBRARY = {
     "minilm.py",
     "golden_tokenizers.py",
     "snippet_scenarios.py",
+    "optimizer_step.py",
     "read_checkpoint.py",
     "tokenize_texts.py",
 }

@@ -65,3 +65,16 @@ def test_flavour_follows_what_is_installed(monkeypatch, keras, tensorflow, tf_ke
     monkeypatch.setattr(flavour, "installed_version", versions.get)
     monkeypatch.setenv("TF_KERAS", tf_keras)
     assert flavour.find_flavour() == expected
+
+
+def test_optimizers_say_what_to_take_on_keras_2():
+    command = [sys.executable, "-c", "import bert4keras3.optimizers"]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    from bert4keras3.backend import keras
+
+    if hasattr(keras, "ops"):
+        assert result.returncode == 0
+    else:
+        message = result.stdout.decode().strip().split("\n")[-1]
+        assert message.startswith("ImportError: bert4keras3.optimizers is for Keras 3 alone")
+        assert "keras.optimizers.Adam" in message and "bert4keras.optimizers" in message

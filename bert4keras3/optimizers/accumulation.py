@@ -1,0 +1,132 @@
+"""Steps that wait: for more gradients, and for rows that have one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bert4keras3 import ops
+from bert4keras3.backend import keras, many
+from bert4keras3.optimizers.extending import Extension, export_to_custom_objects, extended
+from bert4keras3.optimizers.steps import Change, matching
+from bert4keras3.snippets import string_matching
+
+
+class GradientAccumulation(Extension):
+    """One step with the mean gradient of `grad_accum_steps` batches.
+
+    At every k-th batch, from the first on: a step with the sum of gradients so far ÷ k, and the sum begins again;
+    then the gradient of this batch goes into the sum.
+
+    So the first step is made with a gradient of zero, the gradients of the last k batches wait for one more, and the
+    gradient of the batch at which a step is made is still that of the weights before it. Each batch counts as a step:
+    for Adam's bias correction, for schedules, for EMA. Only what is inside waits; a decay outside decays at every
+    batch. All this is as in bert4keras; Keras's gradient_accumulation_steps steps at the k-th batch with its gradient.
+    """
+
+    def __init__(self, *args: Any, grad_accum_steps: int = 2, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.grad_accum_steps = grad_accum_steps
+
+    def build(self, variables: list[Any]) -> None:
+        if self.built:
+            return
+        before = len(self.variables)
+        super().build(variables)
+        self._inside = self.variables[before:]
+        self._sums = self.add_optimizer_variables(variables, "sum_of_gradients")
+
+    def step_gradients(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
+        return many.divide(many.values(self.of(self._sums, variables)), self.grad_accum_steps)
+
+    def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
+        is_due = ops.equal(self.iterations % self.grad_accum_steps, 0)
+        if many.known(is_due) is False:
+            for _ in range(super().changes_per_step):
+                yield Change()
+        else:
+            yield from self.due_changes(is_due, gradients, variables, learning_rate)
+        keep = 1.0 - ops.cast(is_due, keras.config.floatx())
+        many.accumulate(self.of(self._sums, variables), keep, gradients)
+
+    def due_changes(
+        self, is_due: Any, gradients: list[Any], variables: list[Any], learning_rate: Any
+    ) -> Iterator[Change]:
+        """Changes that are nothing, and slots inside that stay, where no step is due."""
+        old, factor = many.copies(self._inside), ops.cast(is_due, keras.config.floatx())
+        mean = self.step_gradients(gradients, variables)
+        for change in super().changes(mean, variables, learning_rate):
+            yield change.scale(factor)
+        many.restore_unless(is_due, self._inside, old)
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(super().get_config(), grad_accum_steps=self.grad_accum_steps)
+
+
+class LazyOptimization(Extension):
+    """Variables whose rows, along the last axis, change only where their gradient is not all zero.
+
+    include_in_lazy_optimization: regular expressions; a variable is lazy if one is found in its path.
+
+    Only the weights wait; the averages of Adam go on. The gradient is that of the step: with gradient accumulation,
+    inside or outside, the mean of several batches.
+    """
+
+    def __init__(self, *args: Any, include_in_lazy_optimization: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.include_in_lazy_optimization = list(include_in_lazy_optimization)
+
+    def build(self, variables: list[Any]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        self._is_lazy = matching(
+            variables, lambda path: string_matching(path, self.include_in_lazy_optimization)
+        )
+
+    def seen_gradients(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
+        return self.step_gradients(gradients, variables)
+
+    def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
+        seen = self.seen_gradients(gradients, variables)
+        factors = [
+            ops.cast(ops.any(ops.not_equal(gradient, 0), axis=-1, keepdims=True), keras.config.floatx())
+            if is_lazy
+            else None
+            for gradient, is_lazy in zip(seen, self.of(self._is_lazy, variables))
+        ]
+        for change in super().changes(gradients, variables, learning_rate):
+            yield change.scale(factors)
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(
+            super().get_config(), include_in_lazy_optimization=list(self.include_in_lazy_optimization)
+        )
+
+
+class LazyOptimizationV2(LazyOptimization):
+    """As LazyOptimization, but outside of gradient accumulation it goes by the gradient of the batch alone."""
+
+    def seen_gradients(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
+        return gradients
+
+
+@export_to_custom_objects
+def extend_with_gradient_accumulation(BaseOptimizer: type) -> type:
+    """Class that accumulates gradients, argument grad_accum_steps=2. See GradientAccumulation."""
+    return extended(GradientAccumulation, BaseOptimizer)
+
+
+@export_to_custom_objects
+def extend_with_lazy_optimization(BaseOptimizer: type) -> type:
+    """Class for lazy embeddings, argument include_in_lazy_optimization=[]. See LazyOptimization."""
+    return extended(LazyOptimization, BaseOptimizer)
+
+
+@export_to_custom_objects
+def extend_with_lazy_optimization_v2(BaseOptimizer: type) -> type:
+    """Class for lazy embeddings, argument include_in_lazy_optimization=[]. See LazyOptimizationV2."""
+    return extended(LazyOptimizationV2, BaseOptimizer)
+
+
+extend_with_gradient_accumulation_v2 = extend_with_gradient_accumulation

@@ -1,0 +1,53 @@
+"""Adam, with a switch for its bias correction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bert4keras3 import ops
+from bert4keras3.backend import keras, many, serializable
+from bert4keras3.optimizers.steps import Change, Steps
+
+
+@serializable
+class Adam(Steps, keras.optimizers.Adam):
+    """Adam, https://arxiv.org/abs/1412.6980 , Algorithm 1.
+
+    m ← β1 m + (1 − β1) g;  v ← β2 v + (1 − β2) g²
+    with bias correction: w ← w − lr · m / (1 − β1^t) / (√(v / (1 − β2^t)) + ε), else w ← w − lr · m / (√v + ε)
+
+    That of bert4keras on tf.keras. Keras's own adds ε to the uncorrected √v, as does that of keras 2.3.1, which
+    bert4keras takes there, and has ε = 1e-7. `lr` is an old name of learning_rate.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-6,
+        bias_correction: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        learning_rate = kwargs.pop("lr", learning_rate)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon or keras.config.epsilon(), **kwargs)
+        if self.amsgrad:
+            raise ValueError("Adam: amsgrad is not among its options, take keras.optimizers.Adam")
+        self.bias_correction = bias_correction
+
+    def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
+        momentums, velocities = self.of(self._momentums, variables), self.of(self._velocities, variables)
+        many.average(momentums, self.beta_1, gradients)
+        many.average(velocities, self.beta_2, many.squares(gradients))
+        rate, epsilon = learning_rate, self.epsilon
+        if self.bias_correction:  # of v by √(1 − β2^t) on both sides of the fraction
+            root = ops.sqrt(1 - ops.power(self.beta_2, self.step_count()))
+            rate = rate * root / (1 - ops.power(self.beta_1, self.step_count()))
+            epsilon = epsilon * root
+        yield Change(many.adam_directions(momentums, velocities, epsilon), -rate)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["amsgrad"]
+        return dict(config, bias_correction=self.bias_correction)

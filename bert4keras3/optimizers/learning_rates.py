@@ -1,0 +1,168 @@
+"""Rates by step, by variable, and by the size of a layer's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bert4keras3 import ops
+from bert4keras3.backend import keras, many, piecewise_linear
+from bert4keras3.optimizers.extending import Extension, export_to_custom_objects, extended
+from bert4keras3.optimizers.steps import Change, matching
+from bert4keras3.snippets import string_matching
+
+
+class PiecewiseLinearRate(Extension):
+    """Scales each change of a step: w_new ← w + (w_new − w) · multiplier
+
+    lr_schedule: {1000: 1, 2000: 0.1} is a line from 0 at step 0 to 1 at step 1000, on to 0.1 at step 2000, 0.1 from
+    there on. Steps count from 0; with gradient accumulation each batch is one.
+
+    `optimizer.learning_rate` stays what it was. What is inside is scaled as a whole, decay too; a decay or layer
+    adaptation outside does not see the schedule, and the latter undoes it. So it is in bert4keras on keras 2.3.1;
+    extend_with_piecewise_linear_lr_v2 is that on tf.keras.
+    """
+
+    def __init__(self, *args: Any, lr_schedule: Mapping[Any, float] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lr_schedule: dict[float, float] = {
+            int(step): rate for step, rate in (lr_schedule or {0: 1}).items()
+        }
+
+    def multiplier(self) -> Any:
+        return piecewise_linear(self.iterations, self.lr_schedule)
+
+    def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
+        multiplier = self.multiplier()
+        for change in super().changes(gradients, variables, learning_rate):
+            yield change.scale(multiplier)
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(super().get_config(), lr_schedule=dict(self.lr_schedule))
+
+
+class PiecewiseLinearRateV2(PiecewiseLinearRate):
+    """Scales the learning rate, for what is inside and outside alike: lr ← lr · multiplier
+
+    lr_schedule: as in PiecewiseLinearRate. `optimizer.learning_rate` stays what it was.
+    """
+
+    def step_rate(self, learning_rate: Any) -> Any:
+        return super().step_rate(learning_rate) * self.multiplier()
+
+    def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
+        return super(PiecewiseLinearRate, self).changes(gradients, variables, learning_rate)
+
+
+class ParameterWiseRate(Extension):
+    """Scales the changes of some variables: w_new ← w + (w_new − w) · factor
+
+    paramwise_lr_schedule: {"Embedding": 0.1, "gamma": 2}; the factor of a variable is the product of those whose
+    name is part of its path.
+    """
+
+    def __init__(
+        self, *args: Any, paramwise_lr_schedule: Mapping[str, float] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.paramwise_lr_schedule = dict(paramwise_lr_schedule or {})
+
+    def build(self, variables: list[Any]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        self._factors = matching(variables, self.factor)
+
+    def factor(self, path: str) -> float | None:
+        """Of the variable with this path; None where there is none."""
+        factors = [factor for name, factor in self.paramwise_lr_schedule.items() if name in path]
+        product = 1.0
+        for factor in factors:
+            product *= factor
+        return product if factors else None
+
+    def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
+        factors = self.of(self._factors, variables)
+        for change in super().changes(gradients, variables, learning_rate):
+            yield change.scale(factors)
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(super().get_config(), paramwise_lr_schedule=dict(self.paramwise_lr_schedule))
+
+
+class LayerAdaptation(Extension):
+    """Changes in proportion to the weights, as in LAMB, https://arxiv.org/abs/1904.00962 :
+
+    w_new ← w + (w_new − w) · |w| / (|w_new − w| / lr), where both norms are above 0.
+
+    exclude_from_layer_adaptation: regular expressions; a variable takes part unless one is found in its path.
+
+    What is inside counts to the change, decay too: extend_with_layer_adaptation(extend_with_weight_decay(Adam)) is
+    LAMB. Keras's Lamb has no decay under the norm, and excludes nothing.
+    """
+
+    def __init__(self, *args: Any, exclude_from_layer_adaptation: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.exclude_from_layer_adaptation = list(exclude_from_layer_adaptation)
+
+    def build(self, variables: list[Any]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        self._adapts = matching(
+            variables, lambda path: not string_matching(path, self.exclude_from_layer_adaptation)
+        )
+
+    def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
+        chosen = self.of(self._adapts, variables)
+        places = [i for i, is_chosen in enumerate(chosen) if is_chosen]
+        adapted = [variables[i] for i in places]
+        rate = ops.maximum(learning_rate, keras.config.epsilon())
+        for change in super().changes(gradients, variables, learning_rate):
+            if adapted:
+                norms = ops.stack(many.norms(many.values(adapted)))
+                change_norms = ops.stack(many.norms(change.part(places).totals(adapted)))
+                factors: list[Any] = [None] * len(variables)
+                for i, factor in zip(places, ops.unstack(ratio(norms, change_norms / rate))):
+                    factors[i] = factor
+                change.scale(factors)
+            yield change
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(
+            super().get_config(), exclude_from_layer_adaptation=list(self.exclude_from_layer_adaptation)
+        )
+
+
+def ratio(norms: Any, change_norms: Any) -> Any:
+    """Their ratios, 1 where one of both is 0."""
+    both = ops.logical_and(norms > 0, change_norms > 0)
+    return ops.where(both, norms / ops.where(both, change_norms, 1.0), 1.0)
+
+
+@export_to_custom_objects
+def extend_with_piecewise_linear_lr(BaseOptimizer: type) -> type:
+    """Class with a schedule, argument lr_schedule={0: 1}. See PiecewiseLinearRate."""
+    return extended(PiecewiseLinearRate, BaseOptimizer)
+
+
+@export_to_custom_objects
+def extend_with_piecewise_linear_lr_v2(BaseOptimizer: type) -> type:
+    """Class with a schedule, argument lr_schedule={0: 1}. See PiecewiseLinearRateV2."""
+    return extended(PiecewiseLinearRateV2, BaseOptimizer)
+
+
+@export_to_custom_objects
+def extend_with_parameter_wise_lr(BaseOptimizer: type) -> type:
+    """Class with rates for each variable, argument paramwise_lr_schedule={}. See ParameterWiseRate."""
+    return extended(ParameterWiseRate, BaseOptimizer)
+
+
+@export_to_custom_objects
+def extend_with_layer_adaptation(BaseOptimizer: type) -> type:
+    """Class with LAMB's rates, argument exclude_from_layer_adaptation=[]. See LayerAdaptation."""
+    return extended(LayerAdaptation, BaseOptimizer)
+
+
+extend_with_parameter_wise_lr_v2 = extend_with_parameter_wise_lr
+extend_with_layer_adaptation_v2 = extend_with_layer_adaptation

@@ -1,0 +1,60 @@
+"""Weight decay beside the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bert4keras3.optimizers.extending import Extension, export_to_custom_objects, extended
+from bert4keras3.optimizers.steps import Change, matching
+from bert4keras3.snippets import string_matching
+
+
+class WeightDecay(Extension):
+    """Weight decay beside the gradient, https://arxiv.org/abs/1711.05101 : w_new ← w_new − lr · weight_decay_rate · w
+
+    exclude_from_weight_decay: regular expressions; a variable decays unless one is found in its path, such as
+    "Transformer-0-FeedForward-Norm/gamma".
+
+    The w that decays is the one before the step; Keras's AdamW decays first and steps from there, which is the same
+    for Adam alone. What extends this one from outside scales the decay too. A lookahead inside is a second change
+    of the weights in each step, and they decay a second time, as in bert4keras.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        weight_decay_rate: float = 0.01,
+        exclude_from_weight_decay: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.weight_decay_rate = weight_decay_rate
+        self._exclude_from_decay = list(exclude_from_weight_decay)  # Keras has a method of the longer name
+
+    def build(self, variables: list[Any]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        self._decays = matching(variables, lambda path: not string_matching(path, self._exclude_from_decay))
+
+    def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
+        amount, chosen = learning_rate * self.weight_decay_rate, self.of(self._decays, variables)
+        for change in super().changes(gradients, variables, learning_rate):
+            yield change.shrink(amount, chosen)
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(
+            super().get_config(),
+            weight_decay_rate=self.weight_decay_rate,
+            exclude_from_weight_decay=list(self._exclude_from_decay),
+        )
+
+
+@export_to_custom_objects
+def extend_with_weight_decay(BaseOptimizer: type) -> type:
+    """Class with weight decay: arguments weight_decay_rate=0.01, exclude_from_weight_decay=[]. See WeightDecay."""
+    return extended(WeightDecay, BaseOptimizer)
+
+
+extend_with_weight_decay_v2 = extend_with_weight_decay

@@ -1,0 +1,193 @@
+"""Each optimizer and each pair of extensions against what bert4keras 0.11.5 computed, from the same gradients."""
+
+import numpy as np
+import pytest
+
+from bert4keras3.backend import get_values, keras, ops
+from parity.compare import BOUND
+from parity.files import GOLDENS, read_arrays, read_json, sha256
+from parity.optimizer_cases import CASES, EXTENSIONS, KEPT, SHAPES, first_weights, trained, worst_ratio
+
+if not hasattr(keras, "ops"):
+    pytest.skip("optimizers are for Keras 3 alone", allow_module_level=True)
+
+from bert4keras3 import optimizers  # noqa: E402
+
+VERSIONS = ("v1", "v2")
+PATHS = {version: GOLDENS / ("optimizers-%s.npz" % version) for version in VERSIONS}
+STORIES = {version: read_json(path.with_suffix(".json")) for version, path in PATHS.items()}
+ARRAYS = {version: read_arrays(path) for version, path in PATHS.items()}
+# Each extension alone, and pairs in which the order matters; the others are slow.
+QUICK = [name for name in CASES if "-in-" not in name and not name.endswith("-pull")]
+QUICK += [
+    version + pair
+    for version in VERSIONS
+    for pair in (
+        "-weight-decay-in-piecewise-linear-lr",
+        "-piecewise-linear-lr-in-weight-decay",
+        "-gradient-accumulation-in-lazy-optimization",
+        "-lookahead-in-weight-decay",
+        "-lookahead-in-gradient-accumulation",
+        "-exponential-moving-average-in-gradient-accumulation",
+    )
+]
+
+
+def make_optimizer(case):
+    if case["base"].startswith("keras."):
+        made = getattr(keras.optimizers, case["base"][len("keras.") :])
+    else:
+        made = getattr(optimizers, case["base"])
+    for extension in case["extensions"]:
+        suffix = "_v2" if case["version"] == "v2" else ""
+        made = getattr(optimizers, "extend_with_" + extension + suffix)(made)
+    return made(**case["arguments"])
+
+
+def make_variables():
+    variables = []
+    for path, value in zip(SHAPES, first_weights()):
+        layer, name = path.split("/")
+        with keras.name_scope(layer):
+            variables.append(keras.Variable(value, name=name))
+        assert variables[-1].path == path
+    return variables
+
+
+def golden_of(name):
+    version = CASES[name]["version"]
+    parts = len(KEPT) + ("exponential_moving_average" in CASES[name]["extensions"])
+    sizes = [parts * int(np.prod(shape)) for shape in SHAPES.values()]
+    values = np.split(ARRAYS[version][name], np.cumsum(sizes))
+    assert len(values) == len(SHAPES) + 1 and not len(values[-1])
+    golden = dict(zip(SHAPES, values))
+    golden.update({variable + "@noise": noise for variable, noise in STORIES[version]["noise"][name].items()})
+    return golden
+
+
+def record_of(name):
+    """What our optimizer computes, called with gradients as a training loop of one's own would."""
+    variables, optimizer = make_variables(), make_optimizer(CASES[name])
+    optimizer.build(variables)
+
+    def step(gradients):
+        optimizer.apply([ops.convert_to_tensor(one) for one in gradients], variables)
+
+    return trained(CASES[name], step, lambda: get_values(variables), lambda: optimizer.apply_ema_weights())
+
+
+def assert_equals_the_reference(name, record):
+    ratio, worst = worst_ratio(golden_of(name), record)
+    assert ratio <= BOUND, "%s, %s: error ratio %.3g, expected at most %g" % (name, worst, ratio, BOUND)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
+def test_optimizer_computes_what_the_reference_does(name):
+    assert_equals_the_reference(name, record_of(name))
+
+
+class Given(keras.layers.Layer):
+    """Holds the weights; its output, Σ weight · gradient, has the gradients that it is fed."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.parts = make_variables()
+
+    def call(self, inputs):
+        weights = [ops.cast(part, self.compute_dtype) for part in self.parts]
+        return ops.reshape(sum(ops.sum(w * gradient) for w, gradient in zip(weights, inputs)), (1, 1))
+
+    def compute_output_shape(self, input_shape):
+        return (1, 1)
+
+
+def fitted_record_of(name, dtype="float32", wrap=lambda optimizer: optimizer, **compile_arguments):
+    """What `fit` computes with our optimizer, the gradients coming from a loss."""
+    case = CASES[name]
+    layer, optimizer = Given(dtype=dtype), make_optimizer(case)
+    inputs = [keras.layers.Input(batch_shape=(1,) + shape) for shape in SHAPES.values()]
+    model = keras.models.Model(inputs, layer(inputs))
+    model.compile(
+        wrap(optimizer), lambda true, predicted: predicted, auto_scale_loss=False, **compile_arguments
+    )
+    pending = []
+
+    def step(given):
+        pending.append(given)
+
+    def get_weights():
+        if len(pending) in [later - before for before, later in zip((0,) + KEPT, KEPT)]:
+            x = [np.stack(arrays) for arrays in zip(*pending)]
+            model.fit(x, np.zeros((len(pending), 1)), batch_size=1, shuffle=False, verbose=0)
+            pending.clear()
+        return get_values(layer.parts)
+
+    return trained(case, step, get_weights, lambda: optimizer.apply_ema_weights())
+
+
+COMPOSED = [
+    "v2-weight-decay-in-piecewise-linear-lr",
+    "v1-weight-decay-in-layer-adaptation",
+    "v2-exponential-moving-average-in-gradient-accumulation",
+    "v2-lazy-optimization-in-lookahead",
+    "v2-adafactor-momentum",
+    "v2-lion",
+]
+WAYS = {
+    "jit": dict(jit_compile=True),
+    "several-steps": dict(steps_per_execution=4),
+    "eager": dict(run_eagerly=True),
+    "mixed": dict(
+        dtype="mixed_float16",
+        wrap=lambda optimizer: keras.optimizers.LossScaleOptimizer(optimizer, 16.0, dynamic_growth_steps=20),
+    ),
+}
+SLOW_WAYS = ["eager"] + ["jit"] * (keras.config.backend() == "torch")
+
+
+@pytest.mark.parametrize(
+    "name, way",
+    [
+        pytest.param(name, way, marks=[pytest.mark.slow] * (way in SLOW_WAYS or name not in COMPOSED[:3]))
+        for name in COMPOSED
+        for way in WAYS
+    ],
+)
+def test_fit_computes_what_the_reference_does(name, way):
+    """Compiled, several steps in one call, in float16 under a loss scale that grows on the way."""
+    if way == "several-steps" and keras.config.backend() == "torch":
+        pytest.skip("Keras on PyTorch refuses steps_per_execution")
+    assert_equals_the_reference(name, fitted_record_of(name, **WAYS[way]))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_golden_is_of_these_cases(version):
+    story = STORIES[version]
+    assert story["cases"] == {name: case for name, case in CASES.items() if case["version"] == version}
+    assert story["sha256"] == sha256(PATHS[version])
+    expected = {"v1": ("2.3.1", "1.15.5"), "v2": ("2.3.0-tf", "2.2.3")}[version]
+    versions = story["provenance"]
+    assert (versions["bert4keras"], versions["keras"], versions["tensorflow"]) == ("0.11.5",) + expected
+
+
+def test_every_pair_of_extensions_has_a_case():
+    names = {name[len("extend_with_") :] for name in optimizers.__all__ if name.startswith("extend_with_")}
+    assert {name for name in names if not name.endswith("_v2")} == set(EXTENSIONS)
+    pairs = {(case["version"],) + tuple(case["extensions"]) for case in CASES.values()}
+    for version in VERSIONS:
+        for inner in EXTENSIONS:
+            assert all((version, inner, outer) in pairs for outer in EXTENSIONS if outer != inner)
+
+
+def test_a_wrong_optimizer_is_seen():
+    """The bound bites: Keras's Adam with its other ε, a decay of another rate, a step too few."""
+    golden = golden_of("v2-weight-decay")
+    right = record_of("v2-weight-decay")
+    assert worst_ratio(golden, right)[0] <= BOUND
+    for wrong in ("v1-weight-decay", "v2-adam", "v2-weight-decay-in-piecewise-linear-lr"):
+        assert worst_ratio(golden, record_of(wrong))[0] > 10 * BOUND
+    shifted = {name: value * (1 + 1e-5) for name, value in right.items()}
+    assert worst_ratio(golden, shifted)[0] > BOUND
+    assert not worst_ratio(golden, {name: value * np.nan for name, value in right.items()})[0] <= BOUND
