@@ -3,8 +3,8 @@
 `keras2` and `keras3` define what differs: `keras`, `K`, `framework`, `ops` (keras.ops or our functions of the
 same names), `Layer`, `WithOutputs`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`,
 `serializable`, `operation`, `get_available_gpus`, `remat`, `device_scope`, `spread_batches`, `require_keras_3`, for
-optimizers `many`, `parallel_class` and `with_current_values`, and `batch_structure`, the type in which a generator hands
-over several arrays.
+optimizers `many`, `parallel_class` and `with_current_values`, and `batch_structure`, the type in which a generator
+hands over several arrays.
 """
 
 from importlib import import_module
