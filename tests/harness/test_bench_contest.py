@@ -121,13 +121,12 @@ def test_a_run_measures_all_that_a_row_tells(fake, capsys):
         ("hangs", FAILED, "no answer to prepare in 1 s"),
     ],
 )
-def test_who_fails_costs_its_own_rows_and_shows_no_speed(fake, capsys, name, status, reason):
+def test_who_fails_costs_its_own_rows_and_has_no_speed(fake, name, status, reason):
     fake.setattr(contest, "PREPARE_TIMEOUT", 1 if name == "hangs" else 60)
     code, rows = run(fake, ["right", name, "again"])
     assert code == 0
     assert [row.status for row in rows] == [MEASURED, status, MEASURED]
     assert reason in rows[1].reason and not rows[1].latency_seconds
-    assert reason.replace("\n", " ") in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_a_run_where_nothing_was_measured_fails(fake):
