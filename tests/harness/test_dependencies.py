@@ -38,6 +38,7 @@ MAY_IMPORT_THE_LIBRARY = {
     "snippet_scenarios.py",
     "read_checkpoint.py",
     "tokenize_texts.py",
+    "profile_forward.py",
 }
 
 
