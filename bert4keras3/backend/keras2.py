@@ -1,5 +1,7 @@
 """Keras of generation 2 on TensorFlow: keras 2.3.1 (to TensorFlow 2.2), or tf.keras (1.15 to 2.15)."""
 
+from contextlib import contextmanager
+
 import tensorflow as tf
 
 from bert4keras3.backend import ops_tf
@@ -93,6 +95,12 @@ def dtype_name(x):
 
 def weight_shape(weight):
     return tuple(weight.shape.as_list())
+
+
+@contextmanager
+def initial_values_last():
+    """Nothing to do: TensorFlow draws initial values quickly."""
+    yield
 
 
 def get_available_gpus():

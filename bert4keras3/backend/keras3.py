@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from bert4keras3.backend import keras3_backend as K  # noqa: F401
+from bert4keras3.backend.keras3_initial import initial_values_last, make_weight  # noqa: F401
 from bert4keras3.backend.keras3_model import add_metric
 from bert4keras3.backend.keras3_model import keras_with_our_model as keras
 
@@ -38,7 +39,11 @@ class Layer(keras.layers.Layer):  # type: ignore[name-defined]
         if args and isinstance(args[0], str):
             kwargs.update(zip(("name", "shape", "dtype", "initializer"), args))
             args = ()
-        return super().add_weight(*args, **kwargs)
+        make = super().add_weight
+        if "initializer" not in kwargs:
+            return make(*args, **kwargs)
+        initializer = keras.initializers.get(kwargs.pop("initializer"))
+        return make_weight(lambda one: make(*args, initializer=one, **kwargs), initializer)
 
     def get_output_at(self, node_index):
         """Output of the call of this number, -1 for the last."""
@@ -110,7 +115,18 @@ def operation(function):
 
 def build_child(layer, input_shape):
     """Make the weights of a layer inside a layer now, so that their order is the order of these calls."""
-    layer.build(tuple(input_shape))
+
+    def build(initializer):
+        layer.kernel_initializer = initializer
+        layer.build(tuple(input_shape))
+        return layer.kernel
+
+    if isinstance(layer, keras.layers.Dense):
+        initializer = layer.kernel_initializer
+        make_weight(build, initializer)
+        layer.kernel_initializer = initializer
+    else:
+        layer.build(tuple(input_shape))
     return layer
 
 

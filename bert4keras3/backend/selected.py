@@ -1,9 +1,9 @@
 """The names of the Keras that this process uses.
 
 `keras2` and `keras3` define what differs: `keras`, `K`, `framework`, `ops` (keras.ops or our functions of the
-same names), `Layer`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`, `serializable`,
-`operation`, `get_available_gpus`, `remat`, `device_scope`, `spread_batches` and `batch_structure`, the type in which
-a generator hands over several arrays.
+same names), `Layer`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`, `initial_values_last`,
+`serializable`, `operation`, `get_available_gpus`, `remat`, `device_scope`, `spread_batches` and `batch_structure`,
+the type in which a generator hands over several arrays.
 """
 
 from importlib import import_module
@@ -30,6 +30,7 @@ dtype_name = flavour.dtype_name
 weight_shape = flavour.weight_shape
 get_values = flavour.get_values
 set_values = flavour.set_values
+initial_values_last = flavour.initial_values_last
 get_available_gpus = flavour.get_available_gpus
 operation = flavour.operation
 remat = flavour.remat
