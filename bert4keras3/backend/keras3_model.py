@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from bert4keras3.backend import keras3_backend
+from bert4keras3.backend.keras3_calls import CompiledCalls
 
 WEIGHTS_NAMES = (".weights.h5", ".weights.json", ".keras")
 MODEL_NAMES = (".keras", ".h5", ".hdf5")
@@ -26,7 +27,7 @@ MODEL_NAMES = (".keras", ".h5", ".hdf5")
 steps: list = []
 
 
-class JaxModel(keras.Model):
+class JaxModel(CompiledCalls):
     """Lets metrics be added in calls and use weights. Keras on JAX hands a step all numbers as arguments, but its
     calls no metrics and its metrics no weights.
     """
@@ -75,7 +76,10 @@ def add_metric(metric, value):
         steps[-1].added_metrics.append((metric, value))
 
 
-class Model(JaxModel if keras.config.backend() == "jax" else keras.Model):  # type: ignore[misc]
+BASES = {"jax": JaxModel, "tensorflow": CompiledCalls}
+
+
+class Model(BASES.get(keras.config.backend(), keras.Model)):  # type: ignore[misc]
     """keras.Model whose files may have any name, and whose layers may call `add_metric`."""
 
     def save(self, filepath, overwrite=True, **kwargs):
