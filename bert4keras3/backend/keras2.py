@@ -88,6 +88,14 @@ def build_child(layer, input_shape):
     return layer
 
 
+fused_attention = fused_layer_normalization = None
+
+
+def dense(layer, inputs):
+    """layer(inputs) of a Dense that is part of a layer."""
+    return layer(inputs)
+
+
 def dtype_name(x):
     """dtype of a tensor, a variable or an array as a string."""
     return tf.as_dtype(x.dtype).base_dtype.name

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from bert4keras3.backend import keras3_backend as K  # noqa: F401
-from bert4keras3.backend.keras3_initial import initial_values_last, make_weight  # noqa: F401
+from bert4keras3.backend.keras3_initial import initial_values_last, kernel_last, make_weight  # noqa: F401
 from bert4keras3.backend.keras3_model import add_metric
 from bert4keras3.backend.keras3_model import keras_with_our_model as keras
 
@@ -115,19 +115,19 @@ def operation(function):
 
 def build_child(layer, input_shape):
     """Make the weights of a layer inside a layer now, so that their order is the order of these calls."""
-
-    def build(initializer):
-        layer.kernel_initializer = initializer
-        layer.build(tuple(input_shape))
-        return layer.kernel
-
-    if isinstance(layer, keras.layers.Dense):
-        initializer = layer.kernel_initializer
-        make_weight(build, initializer)
-        layer.kernel_initializer = initializer
-    else:
+    with kernel_last(layer):
         layer.build(tuple(input_shape))
     return layer
+
+
+if framework == "torch":
+    from bert4keras3.backend.keras3_torch import dense, fused_attention, fused_layer_normalization
+else:
+    fused_attention = fused_layer_normalization = None  # compilers fuse by themselves
+
+    def dense(layer, inputs):
+        """layer(inputs) of a Dense that is part of a layer."""
+        return layer(inputs)
 
 
 def dtype_name(x):

@@ -38,10 +38,27 @@ def initial_values_last():
                 weight.assign(initializer(tuple(weight.shape), dtype=weight.dtype))
 
 
+def may_wait(initializer):
+    return bool(waiting) and isinstance(initializer, RANDOM)
+
+
 def make_weight(make, initializer):
     """make(initializer), a weight; if its random values may wait, with none as yet."""
-    if not (waiting and isinstance(initializer, RANDOM)):
+    if not may_wait(initializer):
         return make(initializer)
     weight = make(Unset())
     waiting[-1].append((weight, initializer))
     return weight
+
+
+@contextmanager
+def kernel_last(layer):
+    """Around the build of one of Keras's own layers: the same for its kernel."""
+    initializer = getattr(layer, "kernel_initializer", None)
+    if not may_wait(initializer) or getattr(layer, "quantization_mode", None):
+        yield
+        return
+    layer.kernel_initializer = Unset()
+    yield
+    layer.kernel_initializer = initializer
+    waiting[-1].append((layer.kernel, initializer))
