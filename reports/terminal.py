@@ -101,6 +101,8 @@ def main() -> int:
                 red = True
                 console.print(f"[red]{cell.case}: {cell.red}[/]", highlight=False)
         console.print(summary(pairing, cells), highlight=False)
+        for what, reason in BY_NAME[pairing].limitations.items():
+            console.print(f"{pairing}: no {what}: {reason}", highlight=False)
         console.print()
         if options.weights:
             rows = read_json(FOUND / "published" / f"{pairing}.json")

@@ -96,6 +96,11 @@ def dense(layer, inputs):
     return layer(inputs)
 
 
+def first_rows(table, count):
+    """table[:count], where count may be a tensor."""
+    return table[:count]
+
+
 def dtype_name(x):
     """dtype of a tensor, a variable or an array as a string."""
     return tf.as_dtype(x.dtype).base_dtype.name

@@ -130,6 +130,15 @@ else:
         return layer(inputs)
 
 
+if framework == "openvino":
+    from bert4keras3.backend.keras3_openvino import first_rows
+else:
+
+    def first_rows(table, count):
+        """table[:count], where count may be a tensor."""
+        return table[:count]
+
+
 def dtype_name(x):
     """dtype of a tensor, a variable or an array as a string."""
     return keras.backend.standardize_dtype(x.dtype)

@@ -20,22 +20,26 @@ class CompiledCalls(keras.Model):
     compile_calls = True
 
     def __call__(self, *args, **kwargs):
-        if not self.may_compile(args, kwargs):
-            return super().__call__(*args, **kwargs)
+        outputs = self.call_compiled(args[0]) if self.may_compile(args, kwargs) else None
+        return super().__call__(*args, **kwargs) if outputs is None else outputs
+
+    def call_compiled(self, inputs):
+        """The outputs; None where the call adds losses, which the model then has of its last plain call."""
         variables = self.variables
         compiled = getattr(self, "compiled_call", None)
         if compiled is None or [id(one) for one in compiled.variables] != [id(one) for one in variables]:
             compiled = self.compiled_call = compiled_call(self, variables)
-        if not compiled.adds_losses:
-            values = [variable.value for variable in variables] if keras.config.backend() == "jax" else []
-            outputs, masks, changed = compiled.forward(values, args[0])
-            for index, value in changed.items():
-                variables[index].assign(value)
-            for output, mask in zip(keras.tree.flatten(outputs), masks):
-                if mask is not None:
-                    set_keras_mask(output, mask)
-        if compiled.adds_losses:  # the model's `losses` are those of the last call that was not compiled
-            return super().__call__(*args, **kwargs)
+        if compiled.adds_losses:
+            return None
+        values = [variable.value for variable in variables] if keras.config.backend() == "jax" else []
+        outputs, masks, changed = compiled.forward(values, inputs)
+        if compiled.adds_losses:  # as the first call tells
+            return None
+        for index, value in changed.items():
+            variables[index].assign(value)
+        for output, mask in zip(keras.tree.flatten(outputs), masks):
+            if mask is not None:
+                set_keras_mask(output, mask)
         return outputs
 
     def may_compile(self, args, kwargs):
@@ -61,6 +65,8 @@ def holds_numbers(x):
         import jax
 
         return isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)
+    if keras.config.backend() == "openvino":
+        return False
     import tensorflow as tf
 
     return tf.is_tensor(x) and hasattr(x, "numpy") and not isinstance(x, tf.Variable)

@@ -76,10 +76,16 @@ def add_metric(metric, value):
         steps[-1].added_metrics.append((metric, value))
 
 
-BASES = {"jax": JaxModel, "tensorflow": CompiledCalls}
+def base_of_models():
+    """What a model of the framework needs beside what Keras gives it."""
+    if keras.config.backend() == "openvino":
+        from bert4keras3.backend.keras3_openvino import OpenVINOModel
+
+        return OpenVINOModel
+    return {"jax": JaxModel, "tensorflow": CompiledCalls}.get(keras.config.backend(), keras.Model)
 
 
-class Model(BASES.get(keras.config.backend(), keras.Model)):  # type: ignore[misc]
+class Model(base_of_models()):  # type: ignore[misc]
     """keras.Model whose files may have any name, and whose layers may call `add_metric`."""
 
     def save(self, filepath, overwrite=True, **kwargs):

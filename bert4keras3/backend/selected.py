@@ -1,7 +1,7 @@
 """The names of the Keras that this process uses.
 
 `keras2` and `keras3` define what differs: `keras`, `K`, `framework`, `ops` (keras.ops or our functions of the
-same names), `Layer`, `build_child`, `dense`, `dtype_name`, `weight_shape`, `get_values`, `set_values`,
+same names), `Layer`, `build_child`, `dense`, `first_rows`, `dtype_name`, `weight_shape`, `get_values`, `set_values`,
 `initial_values_last`, `serializable`, `operation`, `get_available_gpus`, `remat`, `device_scope`, `spread_batches` and
 `batch_structure`, the type in which a generator hands over several arrays. `fused_attention` and
 `fused_layer_normalization` are None where a compiler fuses or nothing does.
@@ -28,6 +28,7 @@ batch_structure = flavour.batch_structure
 Layer = flavour.Layer
 build_child = flavour.build_child
 dense = flavour.dense
+first_rows = flavour.first_rows
 fused_attention = flavour.fused_attention
 fused_layer_normalization = flavour.fused_layer_normalization
 dtype_name = flavour.dtype_name
