@@ -2,6 +2,7 @@
 
 import functools
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -120,10 +121,15 @@ def build_child(layer, input_shape):
     return layer
 
 
+fused_attention: Any = None  # compilers fuse by themselves
+fused_layer_normalization: Any = None
 if framework == "torch":
-    from bert4keras3.backend.keras3_torch import dense, fused_attention, fused_layer_normalization
+    from bert4keras3.backend import keras3_torch
+
+    dense = keras3_torch.dense
+    fused_attention = keras3_torch.fused_attention
+    fused_layer_normalization = keras3_torch.fused_layer_normalization
 else:
-    fused_attention = fused_layer_normalization = None  # compilers fuse by themselves
 
     def dense(layer, inputs):
         """layer(inputs) of a Dense that is part of a layer."""
