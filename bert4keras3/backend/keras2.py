@@ -91,6 +91,11 @@ def build_child(layer, input_shape):
 fused_attention = fused_layer_normalization = None
 
 
+def fuses():
+    """Whether layers call `fused_attention` and `fused_layer_normalization`."""
+    return False
+
+
 def dense(layer, inputs):
     """layer(inputs) of a Dense that is part of a layer."""
     return layer(inputs)

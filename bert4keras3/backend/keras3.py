@@ -127,9 +127,14 @@ if framework == "torch":
     from bert4keras3.backend import keras3_torch
 
     dense = keras3_torch.dense
+    fuses = keras3_torch.fuses
     fused_attention = keras3_torch.fused_attention
     fused_layer_normalization = keras3_torch.fused_layer_normalization
 else:
+
+    def fuses():
+        """Whether layers call `fused_attention` and `fused_layer_normalization`."""
+        return False
 
     def dense(layer, inputs):
         """layer(inputs) of a Dense that is part of a layer."""

@@ -64,6 +64,11 @@ def packed_kernel(layer, kernel):
     return known[1]
 
 
+def fuses():
+    """Whether the two below are to be used: not where a gradient is recorded, as theirs is less exact."""
+    return not torch.is_grad_enabled()
+
+
 def fused_layer_normalization(x, gamma, beta, epsilon):
     return functional.layer_norm(x, (x.shape[-1],), gamma.value, beta.value, epsilon)
 

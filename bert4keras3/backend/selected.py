@@ -29,6 +29,7 @@ Layer = flavour.Layer
 build_child = flavour.build_child
 dense = flavour.dense
 first_rows = flavour.first_rows
+fuses = flavour.fuses
 fused_attention = flavour.fused_attention
 fused_layer_normalization = flavour.fused_layer_normalization
 dtype_name = flavour.dtype_name

@@ -10,6 +10,7 @@ from bert4keras3.backend import (
     dtype_name,
     flatten,
     fused_attention,
+    fuses,
     keras,
     mask_value,
     ops,
@@ -128,7 +129,7 @@ class MultiHeadAttention(Layer):
     def may_fuse(self, qw, p_bias, training):
         """Whether one operator can do it, with what it keeps and how it rounds."""
         return (
-            fused_attention is not None
+            fuses()
             and type(self) is MultiHeadAttention  # a subclass may want the scores
             and not self.return_attention_scores
             and self.normalization == "softmax"

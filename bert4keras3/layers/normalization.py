@@ -6,6 +6,7 @@ from bert4keras3.backend import (
     build_child,
     dtype_name,
     fused_layer_normalization,
+    fuses,
     get_activation,
     keras,
     ops,
@@ -146,7 +147,7 @@ class LayerNormalization(ScaleOffset):
         if self.conditional:
             inputs, condition = inputs
         x = widen(inputs)
-        if fused_layer_normalization and self.is_plain and type(self) is LayerNormalization:
+        if fuses() and self.is_plain and type(self) is LayerNormalization:
             x = fused_layer_normalization(x, self.gamma, self.beta, self.epsilon)
             return ops.cast(x, dtype_name(inputs))
         if self.zero_mean:
