@@ -19,6 +19,7 @@ class Pairing(NamedTuple):
     environment: name of its virtual environment and of its file in `pins/`; pairings may share one.
     variables: environment variables that choose the Keras in it.
     library: what runs there: ours, one that makes goldens, or a peer.
+    limitations: {what its Keras cannot do: the reason}; strict, so that one that has disappeared is an error.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Pairing(NamedTuple):
     variables: Dict[str, str]
     summary: str
     library: str = "bert4keras3"
+    limitations: Dict[str, str] = {}
 
     @property
     def pins(self) -> Path:
@@ -48,6 +50,14 @@ PAIRINGS = (
     Pairing("torch", "3.11", "torch", {"KERAS_BACKEND": "torch"}, "Keras 3 on PyTorch"),
     Pairing(
         "jax-python3.13", "3.13", "jax-python3.13", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX, newest Python"
+    ),
+    Pairing(
+        "openvino",
+        "3.11",
+        "openvino",
+        {"KERAS_BACKEND": "openvino"},
+        "Keras 3 on OpenVINO, inference alone",
+        limitations={"training": "Keras has neither gradients nor fit on OpenVINO"},
     ),
 )
 
@@ -111,9 +121,9 @@ PEERS = (
         library="onnxruntime",
     ),
     Pairing(
-        "openvino",
+        "openvino-export",
         "3.11",
-        "openvino",
+        "openvino-export",
         {"KERAS_BACKEND": "torch"},
         "OpenVINO in float32, on what bert4keras3 exports from Keras 3 on PyTorch",
         library="openvino",

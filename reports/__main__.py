@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pairings import PAIRINGS
+from pairings import BY_NAME, PAIRINGS
 from parity.cases import add_case_arguments, chosen_cases
 from parity.compare import compare_case
 from parity.files import FOUND, RESULTS, read_json
@@ -70,6 +70,8 @@ def run_table(options: argparse.Namespace, console: Console) -> int:
                 red = True
                 console.print(f"[red]{cell.case}: {why_red(cell)}[/]", highlight=False)
         console.print(terminal.summary(pairing, cells), highlight=False)
+        for what, reason in BY_NAME[pairing].limitations.items():
+            console.print(f"{pairing}: no {what}: {reason}", highlight=False)
         console.print()
         if options.weights:
             rows = read_json(FOUND / "published" / f"{pairing}.json")

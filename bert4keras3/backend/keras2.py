@@ -1,5 +1,7 @@
 """Keras of generation 2 on TensorFlow: keras 2.3.1 (to TensorFlow 2.2), or tf.keras (1.15 to 2.15)."""
 
+from contextlib import contextmanager
+
 import tensorflow as tf
 
 from bert4keras3.backend import ops_tf
@@ -99,6 +101,24 @@ def build_child(layer, input_shape):
     return layer
 
 
+fused_attention = fused_layer_normalization = None
+
+
+def fuses():
+    """Whether layers call `fused_attention` and `fused_layer_normalization`."""
+    return False
+
+
+def dense(layer, inputs):
+    """layer(inputs) of a Dense that is part of a layer."""
+    return layer(inputs)
+
+
+def first_rows(table, count):
+    """table[:count], where count may be a tensor."""
+    return table[:count]
+
+
 def dtype_name(x):
     """dtype of a tensor, a variable or an array as a string."""
     return tf.as_dtype(x.dtype).base_dtype.name
@@ -106,6 +126,12 @@ def dtype_name(x):
 
 def weight_shape(weight):
     return tuple(weight.shape.as_list())
+
+
+@contextmanager
+def initial_values_last():
+    """Nothing to do: TensorFlow draws initial values quickly."""
+    yield
 
 
 def get_available_gpus():

@@ -2,11 +2,13 @@
 
 import functools
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from bert4keras3.backend import keras3_backend as K  # noqa: F401
 from bert4keras3.backend import keras3_many as many  # noqa: F401
+from bert4keras3.backend.keras3_initial import initial_values_last, kernel_last, make_weight  # noqa: F401
 from bert4keras3.backend.keras3_many import parallel_class  # noqa: F401
 from bert4keras3.backend.keras3_model import add_metric, with_current_values  # noqa: F401
 from bert4keras3.backend.keras3_model import keras_with_our_model as keras
@@ -49,7 +51,11 @@ class Layer(WithOutputs, keras.layers.Layer):  # type: ignore[name-defined]
         if args and isinstance(args[0], str):
             kwargs.update(zip(("name", "shape", "dtype", "initializer"), args))
             args = ()
-        return super().add_weight(*args, **kwargs)
+        make = super().add_weight
+        if "initializer" not in kwargs:
+            return make(*args, **kwargs)
+        initializer = keras.initializers.get(kwargs.pop("initializer"))
+        return make_weight(lambda one: make(*args, initializer=one, **kwargs), initializer)
 
     def add_loss(self, loss, inputs=None):
         """Add to the model's loss; inputs: what it is computed from, which matters on Keras 2."""
@@ -116,12 +122,42 @@ def operation(function):
 
 def build_child(layer, input_shape):
     """Make the weights of a layer inside a layer now, so that their order is the order of these calls."""
-    layer.build(tuple(input_shape))
+    with kernel_last(layer):
+        layer.build(tuple(input_shape))
     return layer
 
 
 def require_keras_3(name, instead):
     """Raises ImportError on Keras 2 for a module that is for Keras 3 alone. instead: what to do there."""
+
+
+fused_attention: Any = None  # compilers fuse by themselves
+fused_layer_normalization: Any = None
+if framework == "torch":
+    from bert4keras3.backend import keras3_torch
+
+    dense = keras3_torch.dense
+    fuses = keras3_torch.fuses
+    fused_attention = keras3_torch.fused_attention
+    fused_layer_normalization = keras3_torch.fused_layer_normalization
+else:
+
+    def fuses():
+        """Whether layers call `fused_attention` and `fused_layer_normalization`."""
+        return False
+
+    def dense(layer, inputs):
+        """layer(inputs) of a Dense that is part of a layer."""
+        return layer(inputs)
+
+
+if framework == "openvino":
+    from bert4keras3.backend.keras3_openvino import first_rows
+else:
+
+    def first_rows(table, count):
+        """table[:count], where count may be a tensor."""
+        return table[:count]
 
 
 def dtype_name(x):

@@ -20,6 +20,8 @@ def value_gradients(function, variables):
         import torch
 
         gradients = torch.autograd.grad(function(), [variable.value for variable in variables])
+    elif framework != "tensorflow":
+        raise NotImplementedError("Keras has no gradients on %s: take JAX, PyTorch or TensorFlow" % framework)
     else:
         import tensorflow as tf
 

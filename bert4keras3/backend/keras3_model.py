@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from bert4keras3.backend import keras3_backend
+from bert4keras3.backend.keras3_calls import CompiledCalls
 
 WEIGHTS_NAMES = (".weights.h5", ".weights.json", ".keras")
 MODEL_NAMES = (".keras", ".h5", ".hdf5")
@@ -31,7 +32,7 @@ steps: list = []
 fitted: list = []
 
 
-class JaxModel(keras.Model):
+class JaxModel(CompiledCalls):
     """Lets metrics be added in calls and use weights. Keras on JAX hands a step all numbers as arguments, but its
     calls no metrics and its metrics no weights.
     """
@@ -104,7 +105,16 @@ def add_metric(metric, value):
         steps[-1].added_metrics.append((metric, value))
 
 
-class Model(JaxModel if keras.config.backend() == "jax" else keras.Model):  # type: ignore[misc]
+def base_of_models():
+    """What a model of the framework needs beside what Keras gives it."""
+    if keras.config.backend() == "openvino":
+        from bert4keras3.backend.keras3_openvino import OpenVINOModel
+
+        return OpenVINOModel
+    return {"jax": JaxModel, "tensorflow": CompiledCalls}.get(keras.config.backend(), keras.Model)
+
+
+class Model(base_of_models()):  # type: ignore[misc]
     """keras.Model whose files may have any name, and whose layers may call `add_metric`."""
 
     def save(self, filepath, overwrite=True, **kwargs):

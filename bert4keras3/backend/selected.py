@@ -1,10 +1,11 @@
 """The names of the Keras that this process uses.
 
 `keras2` and `keras3` define what differs: `keras`, `K`, `framework`, `ops` (keras.ops or our functions of the
-same names), `Layer`, `WithOutputs`, `build_child`, `dtype_name`, `weight_shape`, `get_values`, `set_values`,
-`serializable`, `operation`, `get_available_gpus`, `remat`, `device_scope`, `spread_batches`, `require_keras_3`, for
-optimizers `many`, `parallel_class` and `with_current_values`, and `batch_structure`, the type in which a generator
-hands over several arrays.
+same names), `Layer`, `WithOutputs`, `build_child`, `dense`, `first_rows`, `dtype_name`, `weight_shape`, `get_values`,
+`set_values`, `initial_values_last`, `serializable`, `operation`, `get_available_gpus`, `remat`, `device_scope`,
+`spread_batches`, `require_keras_3`, for optimizers `many`, `parallel_class` and `with_current_values`, and
+`batch_structure`, the type in which a generator hands over several arrays. `fused_attention` and
+`fused_layer_normalization` are None where a compiler fuses or nothing does.
 """
 
 from importlib import import_module
@@ -28,10 +29,16 @@ batch_structure = flavour.batch_structure
 Layer = flavour.Layer
 WithOutputs = flavour.WithOutputs
 build_child = flavour.build_child
+dense = flavour.dense
+first_rows = flavour.first_rows
+fuses = flavour.fuses
+fused_attention = flavour.fused_attention
+fused_layer_normalization = flavour.fused_layer_normalization
 dtype_name = flavour.dtype_name
 weight_shape = flavour.weight_shape
 get_values = flavour.get_values
 set_values = flavour.set_values
+initial_values_last = flavour.initial_values_last
 get_available_gpus = flavour.get_available_gpus
 operation = flavour.operation
 remat = flavour.remat

@@ -6,10 +6,16 @@ from bert4keras3.backend import (
     apply_rotary_position_embeddings,
     attention_normalize,
     build_child,
+    dense,
+    dtype_name,
     flatten,
+    fused_attention,
+    fuses,
     keras,
+    mask_value,
     ops,
     recompute_grad,
+    sequence_masking,
 )
 from bert4keras3.layers.initialization import fresh
 
@@ -49,6 +55,7 @@ class MultiHeadAttention(Layer):
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.attention_scale = attention_scale
+        self.scale = self.key_size**-0.5 if attention_scale else 1.0
         self.normalization = normalization
         self.attention_dropout = attention_dropout
         self.return_attention_scores = return_attention_scores
@@ -76,14 +83,14 @@ class MultiHeadAttention(Layer):
     def call(self, inputs, mask=None, a_bias=None, p_bias=None, training=None, **kwargs):
         # the biases are named here: Keras 3 forgets all masks where keyword arguments hold nothing but None
         q, k, v = inputs[:3]
-        qw = self.split_heads(self.q_dense(q), self.key_size)
-        kw = self.split_heads(self.k_dense(k), self.key_size)
-        vw = self.split_heads(self.v_dense(v), self.head_size)
+        qw = self.split_heads(dense(self.q_dense, q), self.key_size)
+        kw = self.split_heads(dense(self.k_dense, k), self.key_size)
+        vw = self.split_heads(dense(self.v_dense, v), self.head_size)
         masks = [None, None] if mask is None else [mask[0], mask[2]]
         o, a = self.pay_attention_to(
             [qw, kw, vw] + list(inputs[3:]), masks, a_bias=a_bias, p_bias=p_bias, training=training, **kwargs
         )
-        o = self.o_dense(flatten(o, 2))  # (batch, query, out_dim)
+        o = dense(self.o_dense, flatten(o, 2))  # (batch, query, out_dim)
         return [o, a] if self.return_attention_scores else o
 
     def split_heads(self, x, size):
@@ -92,13 +99,18 @@ class MultiHeadAttention(Layer):
     def pay_attention_to(self, inputs, mask=None, **kwargs):
         """Inputs: [q, k, v] as (batch, length, head, size), then the biases; mask: [of q, of v].
 
-        Returns the heads (batch, query, head, size) and the scores.
+        Returns the heads (batch, query, head, size) and the scores, None where an operator for all of it kept them.
         """
         (qw, kw, vw), extra = inputs[:3], list(inputs[3:])
         a_bias = extra.pop(0) if kwargs.get("a_bias") else None
         p_bias = kwargs.get("p_bias")
         if p_bias == "rotary":
             qw, kw = apply_rotary_position_embeddings(extra[0], qw, kw)
+        if a_bias is not None and len(a_bias.shape) == 3:
+            a_bias = align(a_bias, [0, -2, -1], 4)
+        if self.may_fuse(qw, p_bias, kwargs.get("training")):
+            bias = self.fused_bias(qw, extra, mask[1], a_bias, p_bias)
+            return fused_attention(qw, kw, vw, bias, self.scale), None
         a = ops.einsum("bjhd,bkhd->bhjk", qw, kw)
         if p_bias == "typical_relative":
             a = a + ops.einsum("bjhd,jkd->bhjk", qw, extra[0])
@@ -106,8 +118,6 @@ class MultiHeadAttention(Layer):
             a = a + ops.expand_dims(ops.transpose(extra[0], (2, 0, 1)), 0)
         if self.attention_scale:
             a = a / self.key_size**0.5
-        if a_bias is not None and len(a_bias.shape) == 3:
-            a_bias = align(a_bias, [0, -2, -1], 4)
         weights = attention_normalize(a, mask[1], -1, self.normalization, a_bias)
         if self.attention_dropout:
             weights = self.dropout(weights, training=kwargs.get("training"))
@@ -115,6 +125,32 @@ class MultiHeadAttention(Layer):
         if p_bias == "typical_relative":
             o = o + ops.einsum("bhjk,jkd->bjhd", weights, extra[0])
         return o, a
+
+    def may_fuse(self, qw, p_bias, training):
+        """Whether one operator can do it, with what it keeps and how it rounds."""
+        return (
+            fuses()
+            and type(self) is MultiHeadAttention  # a subclass may want the scores
+            and not self.return_attention_scores
+            and self.normalization == "softmax"
+            and p_bias != "typical_relative"
+            and not (self.attention_dropout and training)
+            and dtype_name(qw) == "float32"
+        )
+
+    def fused_bias(self, qw, extra, mask, a_bias, p_bias):
+        """All that is added to the scores or masks them, broadcastable to (batch, head, query, key); None for nothing.
+
+        A masked score gets a large negative number, as in `attention_normalize`: with −inf, a query that sees no
+        key would be NaN.
+        """
+        if p_bias == "t5_relative":
+            bias = ops.expand_dims(ops.transpose(extra[0], (2, 0, 1)), 0) * self.scale
+        elif mask is None and a_bias is None:
+            return None
+        else:
+            bias = ops.zeros((1, 1, 1, 1), dtype=dtype_name(qw))
+        return sequence_masking(bias, mask, mask_value(bias), -1, a_bias)
 
     def compute_mask(self, inputs, mask=None):
         mask = None if mask is None else mask[0]

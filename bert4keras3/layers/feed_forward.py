@@ -1,6 +1,6 @@
 """The position-wise part of a Transformer block."""
 
-from bert4keras3.backend import Layer, get_activation, keras, recompute_grad
+from bert4keras3.backend import Layer, dense, get_activation, keras, recompute_grad
 from bert4keras3.layers.initialization import inner_dense
 
 
@@ -31,10 +31,10 @@ class FeedForward(Layer):
 
     @recompute_grad
     def call(self, inputs, mask=None):
-        x = self.i0_dense(inputs)
+        x = dense(self.i0_dense, inputs)
         for i in range(1, len(self.activation)):
-            x = x * getattr(self, "i%d_dense" % i)(inputs)  # (batch, length, units)
-        return self.o_dense(x)
+            x = x * dense(getattr(self, "i%d_dense" % i), inputs)  # (batch, length, units)
+        return dense(self.o_dense, x)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

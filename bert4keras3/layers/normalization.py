@@ -5,6 +5,8 @@ from bert4keras3.backend import (
     Layer,
     build_child,
     dtype_name,
+    fused_layer_normalization,
+    fuses,
     get_activation,
     keras,
     ops,
@@ -131,6 +133,13 @@ class LayerNormalization(ScaleOffset):
         self.zero_mean = zero_mean
         self.unit_variance = unit_variance
         self.epsilon = epsilon or K.epsilon()
+        self.is_plain = (
+            not self.conditional
+            and self.scale is True
+            and self.offset is True
+            and zero_mean
+            and unit_variance
+        )
 
     @recompute_grad
     def call(self, inputs, mask=None):
@@ -138,6 +147,9 @@ class LayerNormalization(ScaleOffset):
         if self.conditional:
             inputs, condition = inputs
         x = widen(inputs)
+        if fuses() and self.is_plain and type(self) is LayerNormalization:
+            x = fused_layer_normalization(x, self.gamma, self.beta, self.epsilon)
+            return ops.cast(x, dtype_name(inputs))
         if self.zero_mean:
             x = x - ops.mean(x, axis=-1, keepdims=True)
         if self.unit_variance:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bert4keras3.backend import Layer, dtype_name, keras, ops, sinusoidal_embeddings, wide_floatx
+from bert4keras3.backend import Layer, dtype_name, first_rows, keras, ops, sinusoidal_embeddings, wide_floatx
 
 
 def merge_positions(x, embeddings, merge_mode):
@@ -118,7 +118,7 @@ class PositionEmbedding(PositionTable, TokenPositions):
         else:
             x = inputs
             # a slice, not a lookup: a text longer than the table is then an error in every framework
-            embeddings = ops.expand_dims(self.embeddings[: ops.shape(x)[1]], 0)  # (1, length, size)
+            embeddings = ops.expand_dims(first_rows(self.embeddings, ops.shape(x)[1]), 0)  # (1, length, size)
         return merge_positions(x, embeddings, self.merge_mode)
 
     def lookup(self, position_ids):

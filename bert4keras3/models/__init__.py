@@ -4,7 +4,7 @@ import json
 from typing import Any, Optional
 
 from bert4keras3 import layers
-from bert4keras3.backend import K, Model, keras
+from bert4keras3.backend import K, Model, initial_values_last, keras
 from bert4keras3.layers import *  # noqa: F403
 from bert4keras3.models.albert import ALBERT, ALBERT_Unshared
 from bert4keras3.models.bert import BERT
@@ -139,9 +139,12 @@ def build_transformer_model(
             % (model.__name__, model.applications[0], application)
         )
     transformer = APPLICATIONS[application.lower()](model)(**configs)
-    transformer.build(**configs)
-    if checkpoint_path is not None:
-        transformer.load_weights_from_checkpoint(checkpoint_path)
+    if checkpoint_path is None:
+        transformer.build(**configs)
+    else:
+        with initial_values_last():
+            transformer.build(**configs)
+            transformer.load_weights_from_checkpoint(checkpoint_path)
     return transformer.model if return_keras_model else transformer
 
 

@@ -6,6 +6,7 @@ are those of bert4keras 0.11.5; where it crashes or is wrong, the docstring says
 
 from bert4keras3.snippets.arguments import delete_arguments, insert_arguments
 from bert4keras3.snippets.arrays import orthogonally_resize, softmax
+from bert4keras3.snippets.buckets import predict_in_buckets
 from bert4keras3.snippets.data_generator import DataGenerator
 from bert4keras3.snippets.decoding import AutoRegressiveDecoder
 from bert4keras3.snippets.files import open
@@ -55,6 +56,7 @@ __all__ = [
     "orthogonally_resize",
     "parallel_apply",
     "parallel_apply_generator",
+    "predict_in_buckets",
     "sequence_padding",
     "softmax",
     "strQ2B",

@@ -40,6 +40,7 @@ MAY_IMPORT_THE_LIBRARY = {
     "optimizer_step.py",
     "read_checkpoint.py",
     "tokenize_texts.py",
+    "profile_forward.py",
 }
 
 

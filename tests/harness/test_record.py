@@ -76,3 +76,15 @@ def test_another_library_starts_anew(tmp_path):
     write_json(tmp_path / "jax" / "bert.json", {"status": "recorded"})
     record.start_or_resume(tmp_path / "jax", {"library": ["b"]})
     assert not (tmp_path / "jax" / "bert.json").exists()
+
+
+def test_a_limitation_that_has_disappeared_is_an_error():
+    with pytest.raises(ValueError, match="works here by now"):
+        record.expect_limitation("training", lambda: None)
+
+
+def test_a_limitation_that_holds_is_none():
+    def refuse():
+        raise NotImplementedError("fit is not supported")
+
+    record.expect_limitation("training", refuse)

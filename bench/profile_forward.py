@@ -1,0 +1,180 @@
+"""Where the time of BERT-base's forward pass goes: operators by class, and what one call costs around them.
+
+    KERAS_BACKEND=jax python -m bench.profile_forward [--layers 12]      in an environment with bert4keras3
+
+Seconds are processor time, which other programs on the machine change little; divided by the cores it is what a
+quiet machine takes. "limit": the matrix products alone, at the rate of the framework's own product of
+(tokens, 768) and (768, 3072) in the same process. Classes are shares of what the framework's profiler saw.
+"""
+
+import argparse
+import functools
+import glob
+import gzip
+import json
+import os
+import platform
+import re
+import tempfile
+import time
+from collections import Counter
+
+import numpy as np
+
+from bert4keras3.backend import framework, keras, ops
+from bert4keras3.models import build_transformer_model
+from parity.releases import BY_NAME
+
+SHAPES = ((1, 128), (8, 128), (1, 512))
+CALLS = 5
+# The first that is found in an operator's name or body names its class.
+CLASSES = (
+    ("product", r"\bdot\(|mm$|matmul|linear|MatMul|Einsum"),
+    ("attention", r"scaled_dot_product|flash"),
+    ("GELU", r"\berf\(|gelu|Erf|tanh\("),
+    ("softmax", r"exponential|softmax|Softmax"),
+    ("embedding", r"gather|embedding|index_select|Gather"),
+    ("layout", r"transpose|copy|clone|contiguous|Transpose|cat\b|ConcatV2"),
+)
+
+
+def processor_seconds(call):
+    """Processor seconds of one call, the median of some, after one that compiles."""
+    call()
+    seconds = []
+    for _ in range(CALLS):
+        start = time.process_time()
+        call()
+        seconds.append(time.process_time() - start)
+    return float(np.median(seconds))
+
+
+def product_rate(rows):
+    """FLOP in a processor second of the framework's product at the size of a feed-forward layer."""
+    random = np.random.RandomState(0)
+    a, b = [
+        ops.convert_to_tensor(random.normal(size=shape).astype("float32"))
+        for shape in ((rows, 768), (768, 3072))
+    ]
+    return 2 * rows * 768 * 3072 / processor_seconds(lambda: finished(ops.matmul(a, b)))
+
+
+def finished(outputs):
+    """The outputs, computed: JAX hands them out before."""
+    return outputs.block_until_ready() if framework == "jax" else outputs
+
+
+def product_flops(batch, length, layers):
+    linear = 2 * (4 * 768 * 768 + 2 * 768 * 3072) * length
+    return batch * layers * (linear + 4 * length * length * 768)
+
+
+def class_of(text):
+    return next((name for name, pattern in CLASSES if re.search(pattern, text)), "other elementwise")
+
+
+def profile_jax(model, values):
+    """Counter of microseconds by class, from XLA's trace and the bodies of its fusions."""
+    import jax
+
+    weights = [v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]
+    forward = jax.jit(lambda a, b, x: model.stateless_call(a, b, x, training=False)[0]).lower(
+        *weights, values
+    )
+    forward = forward.compile()
+    text = forward.as_text()
+    bodies = {name: body for name, body in re.findall(r"^%(\S+) \(.*?\{\n(.*?)^\}", text, re.M | re.S)}
+    operations = dict(re.findall(r"^\s+(?:ROOT )?%(\S+) = (.*)$", text, re.M))
+    forward(*weights, values).block_until_ready()
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            for _ in range(CALLS):
+                forward(*weights, values).block_until_ready()
+        name = glob.glob(os.path.join(folder, "**", "*.trace.json.gz"), recursive=True)[0]
+        with gzip.open(name) as file:
+            events = json.load(file)["traceEvents"]
+    found = Counter()
+    for event in events:
+        operation = operations.get(event.get("name"))
+        if event.get("ph") == "X" and operation:
+            called = re.search(r"calls=%(\S+?)(,|$)", operation)
+            found[class_of(bodies.get(called.group(1), "") if called else operation)] += event["dur"]
+    return found
+
+
+def profile_torch(model, values):
+    """Counter of microseconds by class, from the time that each operator spends in itself."""
+    import torch
+
+    model.predict_on_batch(values)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        for _ in range(CALLS):
+            model.predict_on_batch(values)
+    found = Counter()
+    for one in profiler.key_averages():
+        found[class_of(one.key)] += one.self_cpu_time_total
+    return found
+
+
+def profile_tensorflow(model, values):
+    """Counter of microseconds by class, from the kernels that TensorFlow ran, operator by operator."""
+    import tensorflow as tf
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    tensors = [tf.convert_to_tensor(value) for value in values]
+    forward = tf.function(lambda x: model(x, training=False))
+    forward(tensors)
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.profiler.experimental.Profile(folder):
+            for _ in range(CALLS):
+                forward(tensors)
+        name = glob.glob(os.path.join(folder, "**", "*.xplane.pb"), recursive=True)[0]
+        with open(name, "rb") as file:
+            space = xplane_pb2.XSpace.FromString(file.read())
+    found = Counter()
+    for plane in space.planes:
+        for line in plane.lines:
+            for event in line.events:
+                name = plane.event_metadata[event.metadata_id].name
+                if re.search(r":[A-Z]\w+$", name) and not name.endswith("Call"):  # node:Operator
+                    found[class_of(name.rsplit(":", 1)[1])] += event.duration_ps / 1e6
+    return found
+
+
+PROFILERS = {"jax": profile_jax, "torch": profile_torch, "tensorflow": profile_tensorflow}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--layers", type=int, default=12)
+    options = parser.parse_args()
+    config = dict(BY_NAME["bert_base"].config, num_hidden_layers=options.layers)
+    model = build_transformer_model(**config)
+    modes = {
+        "predict_on_batch": model.predict_on_batch,
+        "predict": functools.partial(model.predict, verbose=0),
+        "direct call": lambda values: finished(model(values, training=False)),
+    }
+    cores = len(os.sched_getaffinity(0))
+    print("Keras %s on %s, %d cores, %s" % (keras.__version__, framework, cores, platform.platform()))
+    print("BERT-base of %d layers, float32; milliseconds on %d cores" % (options.layers, cores))
+    for batch, length in SHAPES:
+        random = np.random.RandomState(0)
+        values = [random.randint(1, 20000, (batch, length)), np.zeros((batch, length))]
+        values = [value.astype("float32") for value in values]
+        values[0][:, -3:] = 0  # padding
+        limit = product_flops(batch, length, options.layers) / product_rate(batch * length)
+        print("\n%d x %d: limit %.0f" % (batch, length, limit / cores * 1e3))
+        for name, call in modes.items():
+            seconds = processor_seconds(functools.partial(call, values))
+            print("  %-17s %6.0f  %.2f x the limit" % (name, seconds / cores * 1e3, seconds / limit))
+        found = PROFILERS[framework](model, values)
+        total = sum(found.values())
+        print(
+            "  "
+            + ", ".join("%s %.1f %%" % (name, 100 * value / total) for name, value in found.most_common())
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""`model(x)` with numbers: compiled, and still what a call operator by operator is."""
+
+import numpy as np
+import pytest
+from small_models import build, inputs_of
+
+from bert4keras3.backend import Layer, Model, framework, keras, ops, value_gradients
+
+COMPILED = hasattr(Model, "compile_calls") and framework != "openvino"
+pytestmark = pytest.mark.skipif(
+    not COMPILED, reason="so on Keras 3 with JAX or TensorFlow; see test_openvino.py"
+)
+
+TOKENS = np.array([[2, 5, 9, 4, 0, 0], [2, 7, 7, 7, 3, 1]])
+
+
+def compilations(model):
+    """How often the call of a model was compiled."""
+    forward = model.compiled_call.forward
+    return forward._cache_size() if framework == "jax" else forward.experimental_get_tracing_count()
+
+
+def numbers(outputs):
+    return [ops.convert_to_numpy(x) for x in keras.tree.flatten(outputs)]
+
+
+def eager(model, *args, **kwargs):
+    model.compile_calls = False
+    outputs = model(*args, **kwargs)
+    model.compile_calls = True
+    return outputs
+
+
+@pytest.mark.parametrize("name", ["bert", "nezha", "t5.1.1", "gau_alpha"])
+def test_a_compiled_call_gives_what_operators_give(name):
+    model = build(name)
+    inputs = inputs_of(model, TOKENS)
+    inputs = inputs if len(inputs) > 1 else inputs[0]
+    for compiled, expected in zip(numbers(model(inputs)), numbers(eager(model, inputs))):
+        error = np.abs(compiled - expected).max()
+        assert error < 1e-6 * max(1, np.abs(expected).max()), "largest difference %.1e" % error
+    assert compilations(model) == 1
+
+
+def test_a_length_seen_before_is_not_compiled_again():
+    model = build("bert")
+    for length in (6, 4, 6, 4, 6):
+        model(inputs_of(model, TOKENS[:, :length]))
+    assert compilations(model) == 2
+
+
+def test_changed_weights_count_at_the_next_call():
+    model = build("bert-unilm")
+    inputs = inputs_of(model, TOKENS)
+    before = numbers(model(inputs))[0]
+    bias = model.get_layer("MLM-Bias")
+    bias.set_weights([np.arange(600, dtype="float32") / 100])
+    after = numbers(model(inputs))[0]
+    assert np.abs(after - before).max() > 0.005
+    assert compilations(model) == 1
+
+
+def test_outputs_keep_their_masks():
+    model = build("roformer_v2", with_mlm=False)
+    pooled = keras.layers.GlobalAveragePooling1D()
+    inputs = inputs_of(model, TOKENS)
+    compiled, expected = [numbers(pooled(call(inputs)))[0] for call in (model, lambda x: eager(model, x))]
+    assert np.abs(compiled - expected).max() < 1e-5
+    unmasked = numbers(model(inputs))[0].mean(axis=1)
+    assert np.abs(compiled - unmasked).max() > 1e-3, "the padding was averaged too"
+
+
+def test_training_and_symbolic_calls_are_not_compiled():
+    model = build("bert")
+    model(inputs_of(model, TOKENS), training=True)
+    Model(model.inputs, model(model.inputs))
+    assert getattr(model, "compiled_call", None) is None
+
+
+def test_gradients_pass_through_a_call():
+    model = build("bert", with_mlm=False)
+    weight = model.get_layer("Embedding-Token").embeddings
+    inputs = inputs_of(model, TOKENS)
+
+    def loss(call):
+        return value_gradients(lambda: ops.sum(ops.square(call(inputs)[:, 0])), [weight])[0]
+
+    compiled, expected = loss(model), loss(lambda x: eager(model, x))
+    assert np.abs(expected).max() > 0
+    assert np.abs(compiled - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+class AddsItsMean(Layer):
+    def call(self, inputs, mask=None):
+        self.add_loss(ops.mean(inputs))
+        return inputs
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def test_losses_that_a_call_adds_are_there_after_it():
+    x = keras.layers.Input((3,))
+    model = Model(x, AddsItsMean()(x))
+    for value in (1.0, 3.0):
+        model(np.full((2, 3), value, "float32"))
+        assert [float(loss) for loss in model.losses] == [value]
+
+
+class Counts(Layer):
+    def build(self, input_shape):
+        self.count = self.add_weight(name="count", shape=(), initializer="zeros", trainable=False)
+        self.built = True
+
+    def call(self, inputs, mask=None):
+        self.count.assign(self.count + 1)
+        return inputs
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def test_variables_that_a_call_changes_are_changed():
+    x = keras.layers.Input((3,))
+    layer = Counts()
+    model = Model(x, layer(x))
+    before = float(numbers(layer.count)[0])
+    for _ in range(3):
+        model(np.ones((2, 3), "float32"))
+    assert float(numbers(layer.count)[0]) == before + 3
