@@ -234,5 +234,5 @@ def golden(session: nox.Session) -> None:
         harness(session, python, f"parity.golden_{oracle.name}", *session.posargs, **oracle.variables)
     if not session.posargs:
         python = pairing_environment(session, "reference")
-        for golden in ("tokenizers", "layers", "hdf5"):
+        for golden in ("tokenizers", "layers", "hdf5", "generation"):
             harness(session, python, f"parity.golden_{golden}", **BY_NAME["reference"].variables)

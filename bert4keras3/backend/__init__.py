@@ -31,6 +31,8 @@ from bert4keras3.backend.losses import (
 from bert4keras3.backend.recompute import do_recompute, recompute_grad
 from bert4keras3.backend.search import search_layer, symbolic
 from bert4keras3.backend.selected import (
+    Compiled,
+    CompiledLoop,
     K,
     Layer,
     Model,
@@ -57,6 +59,8 @@ from bert4keras3.backend.selected import (
 from bert4keras3.backend.sequences import batch_gather, divisible_temporal_padding, pool1d
 
 __all__ = [
+    "Compiled",
+    "CompiledLoop",
     "FLAVOUR",
     "K",
     "Layer",

@@ -12,6 +12,7 @@ from bert4keras3.backend.flavour import FLAVOUR
 
 generation = "keras3" if FLAVOUR == "keras3" else "keras2"
 flavour = import_module("bert4keras3.backend." + generation)
+flavour_compiling = import_module("bert4keras3.backend." + generation + "_compiling")
 flavour_gradients = import_module("bert4keras3.backend." + generation + "_gradients")
 
 framework = flavour.framework
@@ -37,6 +38,8 @@ device_scope = flavour.device_scope
 spread_batches = flavour.spread_batches
 serializable = flavour.serializable
 
+Compiled = flavour_compiling.Compiled
+CompiledLoop = flavour_compiling.CompiledLoop
 penalize_gradients = flavour_gradients.penalize_gradients
 perturb_training = flavour_gradients.perturb_training
 value_gradients = flavour_gradients.value_gradients

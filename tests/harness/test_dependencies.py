@@ -23,6 +23,7 @@ LIBRARY_ORDER = [
     "advice",
     "weights",
     "blocks",
+    "generation",
     "transformers",
     "models",
 ]
