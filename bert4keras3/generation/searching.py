@@ -55,11 +55,11 @@ class BeamSearch(TokenByToken):
         outputs, state = read_prompts(self.decoder, state)
         rows = ops.repeat(ops.arange(0, prompts, dtype="int32"), self.width)
         names = [name for name in ROWS if name != "finished"]
-        first = ops.equal(ops.arange(0, self.width, dtype="int32"), ops.zeros((prompts, 1), "int32"))
+        places = ops.expand_dims(ops.arange(0, self.width, dtype="int32"), 0)
         state = dict(
             rows_of_state(state, rows, names),
-            totals=ops.zeros((prompts, self.width)),
-            followed=first,  # one text, as all are still the same
+            totals=ops.where(places == 0, ops.zeros((prompts, 1)), IMPOSSIBLE),  # all are still the same text
+            followed=ops.ones((prompts, self.width), "bool"),
         )
         return self.write(ops.take(outputs, rows, axis=0), state)
 
