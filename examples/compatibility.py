@@ -8,7 +8,12 @@ PLACES = ("keras2", "tf_keras", "tensorflow", "jax", "torch")  # the last three 
 NOT_RUN = ("__main__", "compatibility", "sentiment", "tiny")
 
 # Example → {place: why it fails there, and what to do}.
-NOT_WORKING: dict = {}
+NOT_WORKING: dict = {
+    "generation_cached": dict.fromkeys(
+        ("keras2", "tf_keras"),
+        "generation with cached keys and values needs Keras 3: generation_gpt.py works everywhere",
+    )
+}
 
 # What old scripts write and Keras 3 refuses: (what, code that raises, the modern way).
 OLD_WAYS = [

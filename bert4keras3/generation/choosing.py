@@ -105,11 +105,15 @@ def nucleus(probas, top_p):
 
     The threshold is found by halving, as a sort of a whole vocabulary takes longer than the model on a CPU.
     """
-    low, high = ops.zeros_like(probas[:, :1]), ops.max(probas, axis=-1, keepdims=True)
-    for _ in range(30):
+
+    def halve(_, limits):
+        low, high = limits
         middle = (low + high) / 2
         enough = ops.sum(ops.where(probas >= middle, probas, 0), axis=-1, keepdims=True) >= top_p
-        low, high = ops.where(enough, middle, low), ops.where(enough, high, middle)
+        return ops.where(enough, middle, low), ops.where(enough, high, middle)
+
+    limits = ops.zeros_like(probas[:, :1]), ops.max(probas, axis=-1, keepdims=True)
+    low, _ = ops.fori_loop(0, 30, halve, limits)
     return ops.where(probas >= low, probas, 0)
 
 
