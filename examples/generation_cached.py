@@ -19,7 +19,9 @@ generator = Generator(gpt, end_tokens=tokenizer._token_end_id)
 greedy = generator.generate(prompts, max_tokens=5)
 sampled = generator.generate(prompts, max_tokens=5, sample=True, top_k=10, top_p=0.9, temperature=0.8, seed=0)
 beams = generator.generate(prompts, max_tokens=5, beams=3)
-generator.generate(prompts[:1], max_tokens=5, stream=lambda new: print("new:", tokenizer.ids_to_tokens(new[0])))
+generator.generate(
+    prompts[:1], max_tokens=5, stream=lambda new: print("new:", tokenizer.ids_to_tokens(new[0]))
+)
 
 
 # A decoder of one's own gets fast with a cached model in place of the model.

@@ -46,7 +46,9 @@ def predict_function(case, transformer):
     import numpy as np
 
     if hasattr(transformer, "encoder"):
-        return lambda prompts, new: transformer.decoder.predict([transformer.encoder.predict(prompts), new])[:, -1]
+        return lambda prompts, new: transformer.decoder.predict([transformer.encoder.predict(prompts), new])[
+            :, -1
+        ]
 
     def predict(prompts, new):
         inputs = [np.concatenate([prompts, new], axis=1)]

@@ -55,6 +55,7 @@ from bert4keras3.backend.selected import (
     spread_batches,
     value_gradients,
     weight_shape,
+    write_column,
 )
 from bert4keras3.backend.sequences import batch_gather, divisible_temporal_padding, pool1d
 
@@ -114,4 +115,5 @@ __all__ = [
     "where",
     "wide_floatx",
     "widen",
+    "write_column",
 ]

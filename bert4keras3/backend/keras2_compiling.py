@@ -9,4 +9,4 @@ class Compiled(object):
         )
 
 
-CompiledLoop = Compiled
+CompiledLoop = write_column = Compiled

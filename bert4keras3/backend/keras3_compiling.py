@@ -84,7 +84,10 @@ class Compiled:
                         return tree.flatten(outputs[0])
 
                     packed = arguments
-                    graph = make_fx(flat)(*values, *tree.flatten(arguments))
+                    # copies, as recording runs the function
+                    graph = make_fx(flat)(*values, *[x.clone() for x in tree.flatten(arguments)])
+                    graph.graph.eliminate_dead_code()
+                    graph.recompile()
                     recorded[key] = graph, tree.map_structure(lambda x: 0, outputs[0])
                 graph, structure = recorded[key]
                 return tree.pack_sequence_as(structure, graph(*values, *tree.flatten(arguments)))
@@ -121,6 +124,13 @@ class CompiledLoop:
         while self.goes_on(state):
             state = self.compiled(state)
         return state
+
+
+def write_column(buffer, column, values):
+    """`buffer` (batch, length, …) with `values` (batch, 1, …) in a column. The memory of `buffer` may be used."""
+    if framework == "torch":  # its slice_update copies, and takes forty operations
+        return buffer.index_copy_(1, column.reshape(1).long(), values)
+    return keras.ops.slice_update(buffer, (0, column) + (0,) * (len(buffer.shape) - 2), values)
 
 
 def tensors(nested):

@@ -68,7 +68,8 @@ class CachedModel:
         length, limit = texts[-1].shape[1], self.decoder.max_positions
         if not length or (limit is not None and length > limit):
             raise ValueError(
-                "CachedModel.predict: expected texts of 1 to %s tokens, got %d" % (limit or "any number of", length)
+                "CachedModel.predict: expected texts of 1 to %s tokens, got %d"
+                % (limit or "any number of", length)
             )
 
     def find_rows(self, texts):

@@ -162,9 +162,7 @@ class Generator:
     def prepared(self, form, beams):
         """The compiled start and loop for choices of this form."""
         if (form, beams) not in self.compiled:
-            search = (
-                TokenByToken(self.decoder, form) if beams == 1 else BeamSearch(self.decoder, form, beams)
-            )
+            search = TokenByToken(self.decoder, form) if beams == 1 else BeamSearch(self.decoder, form, beams)
             model = self.decoder.model
             self.compiled[form, beams] = (
                 Compiled(search.start, model),

@@ -6,7 +6,14 @@ the place of a token or looks at other tokens is done here; every other layer is
 Texts stand at the right: text i begins in column `starts[i]`, so that all of them grow in the same column.
 """
 
-from bert4keras3.backend import apply_rotary_position_embeddings, attention_normalize, flatten, keras, ops
+from bert4keras3.backend import (
+    apply_rotary_position_embeddings,
+    attention_normalize,
+    flatten,
+    keras,
+    ops,
+    write_column,
+)
 from bert4keras3.layers import (
     CausalMask,
     Embedding,
@@ -114,7 +121,9 @@ class IncrementalCall(object):
             keep = self.keep
         else:
             # the keys and values of the other text are made in the first call alone
-            self.cross.append(self.keys_and_values(layer, inputs) if self.old is None else next(self.old_cross))
+            self.cross.append(
+                self.keys_and_values(layer, inputs) if self.old is None else next(self.old_cross)
+            )
             (kw, vw), keep = self.cross[-1], self.state["context_keep"]
         o, _ = layer.pay_attention_to([qw, kw, vw] + biases, [None, keep], **arguments)
         return layer.o_dense(flatten(o, 2))  # (batch, query, out_dim)
@@ -144,9 +153,7 @@ class IncrementalCall(object):
             rest = self.total - new[0].shape[1]
             self.caches.append([ops.pad(x, [(0, 0), (0, rest)] + [(0, 0)] * (len(x.shape) - 2)) for x in new])
             return new
-        old = next(self.old)
-        rows = [(0, self.first) + (0,) * (len(x.shape) - 2) for x in new]
-        self.caches.append([ops.slice_update(*parts) for parts in zip(old, rows, new)])
+        self.caches.append([write_column(old, self.first, x) for old, x in zip(next(self.old), new)])
         return self.caches[-1]
 
     # Masks and positions

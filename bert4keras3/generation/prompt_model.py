@@ -9,7 +9,6 @@ import numpy as np
 
 from bert4keras3.generation.generator import Generator
 
-
 # Arguments of models that write, and what `Generator.generate` calls them.
 OPTION_NAMES = {
     "temperature": "temperature",
@@ -26,7 +25,9 @@ class PromptModel:
     prompt even where they are 0; options: of `Generator.generate`.
     """
 
-    def __init__(self, generator: Generator, length: int, leading: int = 0, progress: bool = False, **options: Any):
+    def __init__(
+        self, generator: Generator, length: int, leading: int = 0, progress: bool = False, **options: Any
+    ):
         self.generator = generator
         self.length = length
         self.leading = leading
@@ -50,7 +51,9 @@ class PromptModel:
         prompts = [row[:size] for row, size in zip(begun, sizes)]
         if decoder.encoder is not None:
             if any(list(prompt) != list(prompts[0]) for prompt in prompts):
-                raise ValueError("build_cache_model: expected the same tokens at the beginning of all new texts")
+                raise ValueError(
+                    "build_cache_model: expected the same tokens at the beginning of all new texts"
+                )
             options["start_tokens"] = prompts[0]
             read = [np.trim_zeros(row, "b") for row in inputs[0]]
         else:
@@ -97,7 +100,9 @@ def build_prompt_model(
         "topp": dict(zip(("top_p", "top_k"), k if isinstance(k, (list, tuple)) else (k,)), sample=True),
     }
     if search_mode not in ways:
-        raise ValueError("build_cache_model: search_mode expected one of %s, got %r" % (list(ways), search_mode))
+        raise ValueError(
+            "build_cache_model: search_mode expected one of %s, got %r" % (list(ways), search_mode)
+        )
     generator = Generator(transformer, end_token)
     length = input_lengths[1 if generator.decoder.encoder is not None else 0]
     options = dict(transformer.generation_options, **options)

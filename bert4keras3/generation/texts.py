@@ -19,7 +19,7 @@ Sizes are rounded up, so that few are compiled: those of prompts and of `total` 
 
 import numpy as np
 
-from bert4keras3.backend import keras, ops, wide_floatx
+from bert4keras3.backend import keras, ops, wide_floatx, write_column
 from bert4keras3.generation.incremental import IncrementalCall
 from bert4keras3.layers.embeddings import padding_mask
 
@@ -56,7 +56,9 @@ def begin_texts(decoder, prompts, segments, new_segments, max_tokens, total=None
         state["segments"] = np.array(new_segments, "int32")
     if decoder.is_unilm:
         rest = np.repeat(state["segments"][:, None], total - width, axis=1)
-        state["order"] = np.concatenate([state["prompt_segments"], rest], axis=1).cumsum(axis=1, dtype="int32")
+        state["order"] = np.concatenate([state["prompt_segments"], rest], axis=1).cumsum(
+            axis=1, dtype="int32"
+        )
     return state
 
 
@@ -87,7 +89,7 @@ def read_newest(decoder, state):
 
 def append(state, tokens):
     """The state after one more token of each text, (batch,)."""
-    written = ops.slice_update(state["tokens"], (0, state["column"]), ops.expand_dims(tokens, 1))
+    written = write_column(state["tokens"], state["column"], ops.expand_dims(tokens, 1))
     return dict(state, tokens=written, column=state["column"] + 1)
 
 

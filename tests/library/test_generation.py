@@ -15,7 +15,9 @@ from bert4keras3.snippets import AutoRegressiveDecoder
 from parity.files import release_paths
 from parity.generation_cases import CASES, NO_END, predict_function
 
-GOLDEN = json.loads((Path(__file__).parents[2] / "parity/goldens/generation.json").read_text(encoding="utf-8"))
+GOLDEN = json.loads(
+    (Path(__file__).parents[2] / "parity/goldens/generation.json").read_text(encoding="utf-8")
+)
 BY_NAME = {case.name: case for case in CASES}
 QUICK = ("gpt2", "mt5")
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BY_NAME]
@@ -110,7 +112,8 @@ def test_cached_outputs_are_those_of_the_whole_model(name):
 
 @pytest.mark.parametrize("beams", [1, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "name", ["bert-unilm"] + [pytest.param(one, marks=pytest.mark.slow) for one in BY_NAME if one != "bert-unilm"]
+    "name",
+    ["bert-unilm"] + [pytest.param(one, marks=pytest.mark.slow) for one in BY_NAME if one != "bert-unilm"],
 )
 def test_texts_of_a_batch_are_those_of_single_prompts(name, beams):
     ends = (GOLDEN["texts"][name][0]["tokens"][3],)
@@ -181,7 +184,8 @@ def test_drawn_tokens_have_their_probabilities(options):
 def test_a_seed_gives_the_same_text_and_another_one_another():
     one = with_ends(generator("gpt2"), ())
     texts = [
-        [x.tolist() for x in one.generate(PROMPTS, max_tokens=6, sample=True, seed=seed)] for seed in (1, 1, 2)
+        [x.tolist() for x in one.generate(PROMPTS, max_tokens=6, sample=True, seed=seed)]
+        for seed in (1, 1, 2)
     ]
     assert texts[0] == texts[1] != texts[2]
     alone = one.generate(PROMPTS[:1], max_tokens=6, sample=True, seed=1)[0]
@@ -242,7 +246,9 @@ def test_streamed_tokens_are_those_of_the_text(every, calls):
     with_ends(one, (text[3],))
     parts.clear()
     new = one.generate(PROMPTS[:2], max_tokens=7, stream=parts.append, stream_every=every)
-    assert [np.concatenate([part[i] for part in parts]).tolist() for i in range(2)] == [x.tolist() for x in new]
+    assert [np.concatenate([part[i] for part in parts]).tolist() for i in range(2)] == [
+        x.tolist() for x in new
+    ]
 
 
 def test_lengths_are_compiled_once_and_weights_are_those_of_the_moment():
@@ -338,8 +344,8 @@ def test_cache_model_fills_padded_prompts(name, capsys):
     filled = model.predict(inputs)[0].tolist()
     assert filled == (begun + new)[: lengths[-1]]
     assert capsys.readouterr().out.endswith(str(lengths[-1] - len(begun)))
-    assert (
-        transformer.build_cache_model(lengths, 3, "topk", k=1, index_bias=1).predict(inputs).tolist() == [filled]
-    )
+    assert transformer.build_cache_model(lengths, 3, "topk", k=1, index_bias=1).predict(inputs).tolist() == [
+        filled
+    ]
     with pytest.raises(ValueError, match="search_mode"):
         transformer.build_cache_model(lengths, 3, "beam")
