@@ -81,8 +81,7 @@ def read_rows(path: Path) -> List[Row]:
         schema = fields.pop("schema")
         if schema > SCHEMA:
             raise ValueError(
-                "%s:%d: row of schema %d, expected at most %d: update this checkout"
-                % (path, number, schema, SCHEMA)
+                "%s:%d: row of schema %d, expected at most %d: update this checkout" % (path, number, schema, SCHEMA)
             )
         rows.append(Row(**fields))
     return rows
