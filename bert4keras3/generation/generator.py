@@ -13,8 +13,6 @@ from bert4keras3.generation.decoders import Decoder
 from bert4keras3.generation.searching import BeamSearch, TokenByToken
 from bert4keras3.generation.texts import begin_texts, padded, rounded_up
 
-Tokens = Sequence[int]
-
 
 class Generator:
     """Writes with the weights of a Transformer, which stay those of its model.
@@ -25,7 +23,7 @@ class Generator:
     """
 
     def __init__(
-        self, transformer: Any, end_tokens: int | Sequence[int] = (), start_tokens: Tokens = (0,)
+        self, transformer: Any, end_tokens: int | Sequence[int] = (), start_tokens: Sequence[int] = (0,)
     ) -> None:
         self.decoder = Decoder(transformer)
         self.end_tokens = self.ids("end_tokens", end_tokens)
@@ -39,7 +37,7 @@ class Generator:
 
     def generate(
         self,
-        prompts: Sequence[Tokens],
+        prompts: Sequence[Sequence[int]],
         max_tokens: int = 64,
         min_tokens: int = 1,
         beams: int = 1,
@@ -51,9 +49,9 @@ class Generator:
         repetition_window: int | None = None,
         forbidden_tokens: Sequence[int] = (),
         seed: int | None = None,
-        segments: Sequence[Tokens] | None = None,
+        segments: Sequence[Sequence[int]] | None = None,
         new_segments: Sequence[int] | None = None,
-        start_tokens: Tokens | None = None,
+        start_tokens: Sequence[int] | None = None,
         stream: Callable[[list[np.ndarray]], Any] | None = None,
         stream_every: int = 1,
     ) -> list[np.ndarray]:
