@@ -1,5 +1,6 @@
 """Generation with cached keys and values: equal to the model without a cache, to single texts and to the golden."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -13,13 +14,13 @@ from bert4keras3.generation import CachedModel, Generator
 from bert4keras3.models import BERT, LM_Mask, build_transformer_model
 from bert4keras3.snippets import AutoRegressiveDecoder
 from parity.files import release_paths
-from parity.generation_cases import CASES, NO_END, predict_function
+from parity.generation_cases import BEAMS, CASES, NO_END, predict_function
 
 GOLDEN = json.loads(
     (Path(__file__).parents[2] / "parity/goldens/generation.json").read_text(encoding="utf-8")
 )
 BY_NAME = {case.name: case for case in CASES}
-QUICK = ("gpt2", "mt5")
+QUICK = ("mt5",)
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BY_NAME]
 PROMPTS = [[7, 21, 35, 90, 14], [101, 8, 64], [5, 0, 9, 11]]  # a 0 inside a text is padding to the model
 ROUNDING = 1e-5  # bound of the difference between two ways to compute the same in float32, relative
@@ -62,16 +63,24 @@ def uncached_outputs(name, prompt, new):
 # Laws
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_texts_are_those_of_the_reference(name):
+@pytest.mark.parametrize(
+    "name, beams",
+    [
+        pair if pair in (("gpt2", 3), ("mt5", 1)) else pytest.param(*pair, marks=pytest.mark.slow)
+        for pair in itertools.product(BY_NAME, BEAMS)
+    ],
+)
+def test_texts_are_those_of_the_reference(name, beams):
     assert GOLDEN["provenance"]["bert4keras"] == "0.11.5"
-    for text in GOLDEN["texts"][name]:
+    texts = [text for text in GOLDEN["texts"][name] if text["beams"] == beams]
+    assert len(texts) == 4
+    for text in texts:
         ends = () if text["end"] == NO_END else (text["end"],)
         new = Generator.generate(
             with_ends(generator(name), ends),
             [text["prompt"]],
             max_tokens=BY_NAME[name].max_tokens,
-            beams=text["beams"],
+            beams=beams,
         )[0]
         if new.tolist() != text["tokens"]:
             step = next(i for i, pair in enumerate(zip(new, text["tokens"])) if pair[0] != pair[1])
@@ -124,7 +133,8 @@ def test_texts_of_a_batch_are_those_of_single_prompts(name, beams):
         assert new.tolist() == alone.tolist(), "%s, prompt %r in a batch" % (name, prompt)
 
 
-@pytest.mark.parametrize("name", ["bert-unilm", pytest.param("mt5", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bert-unilm", "mt5"])
 def test_decoder_writes_the_same_with_a_cached_model(name):
     transformer, prompt = released(name), np.array(PROMPTS[0])
     cached, calls = CachedModel(transformer), []
@@ -156,6 +166,7 @@ def test_decoder_writes_the_same_with_a_cached_model(name):
 # Choices
 
 
+@pytest.mark.slow
 def test_greedy_is_what_narrow_sampling_gives():
     one = with_ends(generator("gpt2"), ())
     greedy = one.generate(PROMPTS, max_tokens=6)
