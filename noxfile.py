@@ -333,6 +333,7 @@ def golden(session: nox.Session) -> None:
             "parity.golden_tokenizers",
             "parity.golden_layers",
             "parity.golden_hdf5",
+            "parity.golden_generation",
             "parity.golden_optimizers",
             "bench.golden",
         ):

@@ -11,6 +11,7 @@ import numpy as np
 from bert4keras3.backend import Model, dtype_name, get_activation, keras, wide_floatx
 from bert4keras3.blocks import ResidualBlocks
 from bert4keras3.checkpoints import open_checkpoint, save_checkpoint
+from bert4keras3.generation.prompt_model import OPTION_NAMES, build_prompt_model
 from bert4keras3.layers import (
     Activation,
     Add,
@@ -47,6 +48,7 @@ class Transformer(ResidualBlocks):
     residual_attention_scores: adds each layer's scores to the next: https://arxiv.org/abs/2012.11747
     ignore_invalid_weights: a variable that the checkpoint lacks is logged and skipped.
     autoresize_weights: a variable of another size is repeated or cut to fit.
+    temperature, penalty, penalty_window, mask_output: for `build_cache_model`.
     layers: {name: layer} to share; prefix: put before every layer's name; name: of the Keras model.
     """
 
@@ -97,6 +99,7 @@ class Transformer(ResidualBlocks):
         self.autoresize_weights = autoresize_weights
         self.name = name
         self.prefix = prefix or ""
+        self.generation_options = {option: kwargs[option] for option in OPTION_NAMES if option in kwargs}
         self.layers = {} if layers is None else layers
         self.attention_bias = None
         self.position_bias = None
@@ -133,6 +136,28 @@ class Transformer(ResidualBlocks):
         self.model = Model(self.input, self.output, name=self.name)
         self.built = True
 
+    def build_cache_model(
+        self,
+        input_lengths: Sequence[int],
+        end_token: Any,
+        search_mode: str = "greedy",
+        k: Any = 1,
+        progress_print: bool = False,
+        index_bias: int = 0,
+        **options: Any,
+    ) -> Any:
+        """A model whose `predict` takes padded prompts and gives padded texts, for scripts of the package's 1.x.
+
+        input_lengths: of the inputs; that of the text that is written bounds it. end_token: id, or a list of them.
+        search_mode: "greedy", "topk" (k: how many) or "topp" (k: the probability, or [probability, how many]).
+        progress_print: count the tokens on the screen. index_bias: so many tokens count as prompt even if they are 0.
+        options: temperature, penalty, penalty_window and mask_output, in place of those that the model was built
+        with, and those of `Generator.generate`, such as seed. New code takes bert4keras3.generation.Generator.
+        """
+        return build_prompt_model(
+            self, input_lengths, end_token, search_mode, k, progress_print, index_bias, **options
+        )
+
     def call(self, inputs):
         """Embeddings → main layers → final layers."""
         outputs = self.apply_embeddings(inputs)
@@ -168,6 +193,10 @@ class Transformer(ResidualBlocks):
         layer = self.layers[name]
         if inputs is None:
             return layer
+        return self.call_layer(layer, inputs, arguments)
+
+    def call_layer(self, layer, inputs, arguments):
+        """What `apply` does with a layer; while texts are generated, generation/incremental.py does it."""
         if isinstance(layer, MultiHeadAttention):
             return self.apply_attention(inputs, layer, arguments)
         return layer(inputs, **arguments)

@@ -18,6 +18,10 @@ NOT_WORKING: dict = {
         ("keras2", "tf_keras"),
         "bert4keras3.optimizers is for Keras 3: take keras.optimizers.Adam, or bert4keras.optimizers",
     ),
+    "generation_cached": dict.fromkeys(
+        ("keras2", "tf_keras"),
+        "generation with cached keys and values needs Keras 3: generation_gpt.py works everywhere",
+    ),
 }
 
 # Each script that is published with bert4keras → the example here that is written in its ways.

@@ -32,6 +32,8 @@ from bert4keras3.backend.losses import (
 from bert4keras3.backend.recompute import do_recompute, recompute_grad
 from bert4keras3.backend.search import search_layer, symbolic
 from bert4keras3.backend.selected import (
+    Compiled,
+    CompiledLoop,
     K,
     Layer,
     Model,
@@ -53,6 +55,7 @@ from bert4keras3.backend.selected import (
     is_tf_keras,
     keras,
     many,
+    need_keras_3,
     operation,
     ops,
     parallel_class,
@@ -65,10 +68,13 @@ from bert4keras3.backend.selected import (
     value_gradients,
     weight_shape,
     with_current_values,
+    write_column,
 )
 from bert4keras3.backend.sequences import batch_gather, divisible_temporal_padding, pool1d
 
 __all__ = [
+    "Compiled",
+    "CompiledLoop",
     "FLAVOUR",
     "K",
     "Layer",
@@ -107,6 +113,7 @@ __all__ = [
     "many",
     "mask_value",
     "multilabel_categorical_crossentropy",
+    "need_keras_3",
     "operation",
     "ops",
     "parallel_class",
@@ -134,4 +141,5 @@ __all__ = [
     "wide_floatx",
     "widen",
     "with_current_values",
+    "write_column",
 ]

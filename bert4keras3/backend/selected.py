@@ -14,6 +14,7 @@ from bert4keras3.backend.flavour import FLAVOUR
 
 generation = "keras3" if FLAVOUR == "keras3" else "keras2"
 flavour = import_module("bert4keras3.backend." + generation)
+flavour_compiling = import_module("bert4keras3.backend." + generation + "_compiling")
 flavour_gradients = import_module("bert4keras3.backend." + generation + "_gradients")
 
 framework = flavour.framework
@@ -50,6 +51,10 @@ many = flavour.many
 parallel_class = flavour.parallel_class
 with_current_values = flavour.with_current_values
 
+Compiled = flavour_compiling.Compiled
+CompiledLoop = flavour_compiling.CompiledLoop
+need_keras_3 = flavour_compiling.need_keras_3
+write_column = flavour_compiling.write_column
 penalize_gradients = flavour_gradients.penalize_gradients
 perturb_training = flavour_gradients.perturb_training
 value_gradients = flavour_gradients.value_gradients

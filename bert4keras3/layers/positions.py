@@ -164,8 +164,12 @@ class RelativePositionEmbedding(PositionTable):
 
     def compute_position_ids(self, inputs):
         """Row of the table for each (query, key)."""
+        return self.rows(self.distances(inputs))
+
+    def rows(self, distances):
+        """Row of the table for each distance."""
         limit = (self.input_dim - 1) // 2
-        return ops.minimum(ops.maximum(self.distances(inputs), -limit), limit) + limit
+        return ops.minimum(ops.maximum(distances, -limit), limit) + limit
 
     def distances(self, inputs):
         """Place of the key minus place of the query: (query, key)."""
@@ -202,8 +206,7 @@ class RelativePositionEmbeddingT5(RelativePositionEmbedding):
         self.max_distance = max_distance
         self.bidirectional = bidirectional
 
-    def compute_position_ids(self, inputs):
-        distances = self.distances(inputs)
+    def rows(self, distances):
         before = ops.maximum(-distances, 0)
         if not self.bidirectional:
             return self.buckets(before, self.input_dim)

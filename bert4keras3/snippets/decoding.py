@@ -100,8 +100,11 @@ class AutoRegressiveDecoder:
 
         The token is taken inside, so that one row of the vocabulary leaves the device, not one for each token;
         and its `predict` is quick for a few rows, and silent. Made once for each model. JAX compiles it for
-        each length that is new.
+        each length that is new. A `CachedModel` of bert4keras3.generation is that already, and computes only the
+        newest token.
         """
+        if hasattr(model, "last_token_model"):
+            return model.last_token_model()
         if model not in self.models:
             from bert4keras3.models.last_token import last_token_model
 

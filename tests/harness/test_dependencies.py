@@ -24,6 +24,7 @@ LIBRARY_ORDER = [
     "advice",
     "weights",
     "blocks",
+    "generation",
     "transformers",
     "models",
 ]

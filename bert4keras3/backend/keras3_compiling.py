@@ -1,0 +1,145 @@
+"""Functions of tensors, compiled: XLA on JAX, a graph on TensorFlow, a recorded list of operations on PyTorch.
+
+PyTorch has no loops in such a list, so there only the body of a loop is recorded, and Python goes round. Recorded
+operations cost no call of a Keras layer, which on PyTorch takes longer than what the layer computes for one token.
+"""
+
+import threading
+
+import keras
+
+framework = keras.config.backend()
+tree = keras.tree
+tracing = threading.RLock()  # what is traced may keep its state in Python while it runs
+
+
+def need_keras_3():
+    """This is Keras 3."""
+
+
+class Compiled:
+    """`function(state, *others)` of nested tensors, compiled for each set of shapes; weights stay shared.
+
+    model: whose weights the function reads; each call takes those of the moment. in_place: what comes out has the
+    sizes of `state` and may take its memory, so that `state` is lost. `compilations` counts how often the function
+    was compiled.
+    """
+
+    def __init__(self, function, model, in_place=False):
+        self.function = function
+        self.model = model
+        self.in_place = in_place
+        self.compilations = 0
+        self.run = {"jax": self.on_jax, "tensorflow": self.on_tensorflow, "torch": self.on_torch}[framework]()
+
+    def __call__(self, state, *others):
+        return self.run(state, *others)
+
+    def trace(self, values, *arguments):
+        """The function, in which the model's weights have these values, or their own."""
+        self.compilations += 1
+        with tracing:
+            if values is None:
+                return self.function(*arguments)
+            with keras.StatelessScope(state_mapping=list(zip(self.model.variables, values))):
+                return self.function(*arguments)
+
+    def values(self):
+        return [variable.value for variable in self.model.variables]
+
+    def on_jax(self):
+        import jax
+
+        compiled = jax.jit(self.trace, donate_argnums=1 if self.in_place else ())
+        return lambda *arguments: compiled(self.values(), *arguments)
+
+    def on_tensorflow(self):
+        import tensorflow as tf
+
+        compiled = tf.function(lambda *arguments: self.trace(None, *arguments), autograph=False)
+        made = {}  # one graph for each set of shapes, without the warning that there are several
+
+        def run(*arguments):
+            arguments = tensors(arguments)
+            key = shapes(arguments)
+            if key not in made:
+                made[key] = compiled.get_concrete_function(*arguments)
+            return made[key](*arguments)
+
+        return run
+
+    def on_torch(self):
+        import torch
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        recorded = {}
+
+        def run(*arguments):
+            arguments = tensors(arguments)
+            key = shapes(arguments)
+            with torch.inference_mode():
+                values = self.values()
+                if key not in recorded:
+                    outputs = []
+
+                    def flat(*inputs):
+                        values, arguments = inputs[: len(self.values())], inputs[len(self.values()) :]
+                        outputs[:] = [self.trace(values, *tree.pack_sequence_as(packed, arguments))]
+                        return tree.flatten(outputs[0])
+
+                    packed = arguments
+                    # copies, as recording runs the function
+                    graph = make_fx(flat)(*values, *[x.clone() for x in tree.flatten(arguments)])
+                    graph.graph.eliminate_dead_code()
+                    graph.recompile()
+                    recorded[key] = graph, tree.map_structure(lambda x: 0, outputs[0])
+                graph, structure = recorded[key]
+                return tree.pack_sequence_as(structure, graph(*values, *tree.flatten(arguments)))
+
+        return run
+
+
+class CompiledLoop:
+    """`while goes_on(state): state = step(state)`, compiled as a whole, or its step where there are no loops."""
+
+    def __init__(self, goes_on, step, model):
+        self.goes_on = goes_on
+        self.compiled = Compiled(step if framework == "torch" else self.loop, model, in_place=True)
+        self.step = step
+
+    @property
+    def compilations(self):
+        return self.compiled.compilations
+
+    def loop(self, state):
+        def packed(leaves):
+            return tree.pack_sequence_as(state, leaves)
+
+        leaves = keras.ops.while_loop(
+            lambda *leaves: self.goes_on(packed(leaves)),
+            lambda *leaves: tuple(tree.flatten(self.step(packed(leaves)))),
+            tuple(tree.flatten(state)),
+        )
+        return packed(leaves)
+
+    def __call__(self, state):
+        if framework != "torch":
+            return self.compiled(state)
+        while self.goes_on(state):
+            state = self.compiled(state)
+        return state
+
+
+def write_column(buffer, column, values):
+    """`buffer` (batch, length, …) with `values` (batch, 1, …) in a column. The memory of `buffer` may be used."""
+    if framework == "torch":  # its slice_update copies, and takes forty operations
+        return buffer.index_copy_(1, column.reshape(1).long(), values)
+    return keras.ops.slice_update(buffer, (0, column) + (0,) * (len(buffer.shape) - 2), values)
+
+
+def tensors(nested):
+    return tree.map_structure(keras.ops.convert_to_tensor, nested)
+
+
+def shapes(nested):
+    return tuple((tuple(x.shape), x.dtype) for x in tree.flatten(nested))
