@@ -300,6 +300,10 @@ def nightly(session: nox.Session) -> None:
     for pairing in PAIRINGS:
         session.notify(f"tests-{pairing.name}", ["-m", "slow or not slow"])
         session.notify(f"parity-{pairing.name}", ["--everything"])
+        session.notify(f"bench-{pairing.name}", ["--quick"])
+    session.notify("bench-peers")
+    session.notify("regress")
+    session.notify("report")
 
 
 @nox.session
