@@ -212,7 +212,9 @@ def public_names(module):
     return {item.value for one in lists for item in one.elts if isinstance(item, ast.Constant)}
 
 
-@pytest.mark.parametrize("module", ["models", "layers", "snippets", "checkpoints", "optimizers", "generation"])
+@pytest.mark.parametrize(
+    "module", ["models", "layers", "snippets", "checkpoints", "optimizers", "generation"]
+)
 def test_reference_has_every_public_name(module):
     pages = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "api").glob("*.md"))
     documented = set(re.findall(r":: (?:[\w.]+\.)?(\w+)$", pages, re.MULTILINE))
