@@ -96,10 +96,11 @@ def change_line(name: str, change: Change, unit: str) -> str:
 
 def write_baseline(results: Results, path: Path) -> None:
     """The ratios of this run; pairings that it lacks keep those they have."""
-    cells: dict[str, Any] = read_json(path)["cells"] if path.exists() else {}
+    old = read_json(path) if path.exists() else {}
+    cells: dict[str, Any] = old.get("cells", {})
     for pairing in dict.fromkeys(cell.pairing for cell in results.cells):
         cells[pairing] = {cell.case: ratios(cell) for cell in results.cells if cell.pairing == pairing}
-    commits = {cell.pairing: cell.commit for cell in results.cells}
+    commits = {**old.get("commits", {}), **{cell.pairing: cell.commit for cell in results.cells}}
     write_json(path, {"schema": SCHEMA, "commits": commits, "cells": cells})
 
 

@@ -5,6 +5,7 @@ import pytest
 from report_samples import sample_results
 from rich.console import Console
 
+from parity.files import read_json
 from reports import regress, versus
 from reports.__main__ import main
 from reports.results import write_cells
@@ -42,6 +43,15 @@ def change(folder, **fields):
 def test_the_same_run_is_no_regression(results, capsys):
     assert run(results) == 0
     assert "89 cells compared, 0 worse" in capsys.readouterr().out
+
+
+def test_an_update_keeps_the_pairings_that_were_not_run(results):
+    (results / "cells" / "jax.json").unlink()
+    cells = [cell._replace(pairing="torch") for cell in jax_cells()]
+    write_cells(results, "torch", cells)
+    assert run(results, "--update") == 0
+    baseline = read_json(results / "baseline.json")
+    assert set(baseline["cells"]) == set(baseline["commits"]) == {"jax", "torch"}
 
 
 @pytest.mark.parametrize("name", ["error_ratio", "gradient_ratio", "losses_ratio"])
