@@ -85,7 +85,7 @@ SPEED_COLUMNS += ["load s", "first call s", "compiled", "KB/call"]
 
 
 def speed_tables(speed: pd.DataFrame) -> list[Table]:
-    """One for what was measured side by side. Who was wrong, failed or absent has its reason in place of a time."""
+    """One for what was measured side by side. Who was wrong, failed or absent stands under it with the reason."""
     tables = []
     for keys, rows in speed.groupby(["scenario", "mode", "device", "run"], sort=False):
         scenario, mode, device, run = keys
@@ -94,17 +94,21 @@ def speed_tables(speed: pd.DataFrame) -> list[Table]:
         table.add_column("subject", no_wrap=True)
         for column in SPEED_COLUMNS:
             table.add_column(column, justify="right", overflow="fold")
-        for row in rows.sort_values("p50").to_dict("records"):
+        for row in rows[rows["p50"].notna()].sort_values("p50").to_dict("records"):
             table.add_row(*speed_entries(row))
+        without = rows[rows["p50"].isna()].to_dict("records")
+        table.caption, table.caption_justify = "\n".join(map(why_no_speed, without)), "left"
         tables.append(table)
     return tables
 
 
+def why_no_speed(row: dict) -> str:
+    colour = "dim" if row["status"] == ABSENT else "red"
+    ratio = "" if pd.isna(row["error_ratio"]) else f" (error ratio {row['error_ratio']:.3g})"
+    return f"[{colour}]{row['subject']}: {row['status']}{ratio}: {row['reason']}[/]"
+
+
 def speed_entries(row: dict) -> list[str]:
-    ratio = number(row["error_ratio"], "%.3g")
-    if pd.isna(row["p50"]):
-        colour = "dim" if row["status"] == ABSENT else "red"
-        return [row["subject"], f"[{colour}]{row['status']}: {row['reason']}[/]", *[""] * 5, ratio]
     return [
         row["subject"],
         number(row["p50"], "%.3g", 1e3),
@@ -113,7 +117,7 @@ def speed_entries(row: dict) -> list[str]:
         number(row["items_per_second"], "%.3g"),
         number(row["times_limit"], "%.2f"),
         number(row["times_fastest"], "%.2f"),
-        ratio,
+        number(row["error_ratio"], "%.3g"),
         number(row["peak_rss_bytes"], "%.0f", 1e-6),
         number(row["load_seconds"], "%.2f"),
         number(row["first_call_seconds"], "%.2f"),
