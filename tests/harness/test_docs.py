@@ -86,7 +86,7 @@ def run_regularly():
     """Sessions of .ci/run and of the nightly one, with those that it stands for."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").replace("\\\n", " ")
     runs = {"nightly"}
-    for words in re.findall(r"nox -s ((?:[\w.-]+ *)+)", script):
+    for words in re.findall(r"nox -s ((?:\w[\w.-]* *)+)", script):
         runs |= set(words.split())
     tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
     nightly = next(one for one in tree.body if getattr(one, "name", "") == "nightly")
