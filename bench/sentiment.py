@@ -3,7 +3,7 @@
     python -m bench.sentiment sentiment.zip [--pairing jax ...] [--seeds 3] [--epochs 4]
 
 For the reference only the import is renamed. Each run is a process of its own; seed by seed all pairings take their
-turn, so that their times may be compared. Each finished run is a line of JSON in results/sentiment.jsonl, and what is
+turn, so that their times may be compared. Each finished run is a line of JSON in bench/results/sentiment.jsonl, and what is
 there already is not run again. The environments are those of nox.
 """
 
@@ -24,7 +24,7 @@ from pairings import BY_NAME
 from parity.files import ROOT
 
 ENVIRONMENTS = Path(os.environ.get("BERT4KERAS3_ENVIRONMENTS", ROOT / ".nox"))
-RESULTS = ROOT / "results" / "sentiment.jsonl"
+RESULTS = ROOT / "bench" / "results" / "sentiment.jsonl"
 EPOCH = re.compile(r"epoch \d+: test accuracy ([\d.]+), ([\d.]+) s")
 DEFAULT = ("reference", "keras2.3.1-tf1.15", "tfkeras-tf2.15", "tensorflow", "jax", "torch")
 
