@@ -3,8 +3,8 @@
     python -m bench.sentiment sentiment.zip [--pairing jax ...] [--seeds 3] [--epochs 4]
 
 For the reference only the import is renamed. Each run is a process of its own; seed by seed all pairings take their
-turn, so that their times may be compared. Each finished run is a line of JSON in bench/results/sentiment.jsonl, and what is
-there already is not run again. The environments are those of nox.
+turn, so that their times may be compared. Each finished run is a line of JSON in bench/results/sentiment.jsonl, and
+what is there already is not run again. The environments are those of nox.
 """
 
 import argparse
