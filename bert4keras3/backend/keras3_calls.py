@@ -1,7 +1,8 @@
 """Models that are called with numbers, `model(x)`, run compiled as in `predict`.
 
 Operator by operator such a call takes up to twice as long on JAX and TensorFlow. It is compiled once for each shape of
-the inputs. Weights are handed over at every call, so that changed ones count; masks of the outputs are kept.
+the inputs. Weights are handed over at every call, so that changed ones count; masks of the outputs are kept. On PyTorch
+the operations are recorded where no gradient is, which saves the calls of Keras's layers, in `predict` too.
 """
 
 from types import SimpleNamespace
@@ -31,7 +32,7 @@ class CompiledCalls(keras.Model):
             compiled = self.compiled_call = compiled_call(self, variables)
         if compiled.adds_losses:
             return None
-        values = [variable.value for variable in variables] if keras.config.backend() == "jax" else []
+        values = [] if keras.config.backend() == "tensorflow" else [one.value for one in variables]
         outputs, masks, changed = compiled.forward(values, inputs)
         if compiled.adds_losses:  # as the first call tells
             return None
@@ -46,6 +47,7 @@ class CompiledCalls(keras.Model):
         """Whether this is a call for inference, of a functional model with arrays, and from no other layer's call."""
         return (
             self.compile_calls
+            and (keras.config.backend() != "torch" or may_record(self))
             and not self.run_eagerly
             and hasattr(self, "operations")
             and len(args) == 1
@@ -67,15 +69,45 @@ def holds_numbers(x):
         return isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)
     if keras.config.backend() == "openvino":
         return False
+    if keras.config.backend() == "torch":
+        import torch
+
+        return type(x) is torch.Tensor and not x.is_meta
     import tensorflow as tf
 
     return tf.is_tensor(x) and hasattr(x, "numpy") and not isinstance(x, tf.Variable)
 
 
+def may_record(model):
+    """Whether PyTorch records no gradient, and nothing that a call does may be another thing in the next call."""
+    import torch
+
+    from bert4keras3.backend.keras3_torch import packed_linear
+
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or packed_linear:
+        return False
+    if not hasattr(model, "calls_are_alike"):
+        model.calls_are_alike = not any(map(is_of_a_user, parts_of(model)))
+    return model.calls_are_alike
+
+
+def parts_of(model):
+    """The model, its layers and operations, and theirs."""
+    for part in model._flatten_layers():
+        yield part
+        yield from getattr(part, "operations", ())
+
+
+def is_of_a_user(part):
+    """Whether it may do what it wants, such as to draw numbers by NumPy or to go by the values of a tensor."""
+    package = type(part).__module__.split(".")[0]
+    return isinstance(part, keras.layers.Lambda) or package not in ("keras", "bert4keras3")
+
+
 def compiled_call(model, variables):
     """`forward`: (values of the variables, inputs) → outputs, their masks, {index: value} of what the call changed.
 
-    values: on JAX; TensorFlow's functions see the variables themselves. adds_losses: known after the first call.
+    values: none on TensorFlow, whose functions see the variables themselves. adds_losses: known after the first call.
     """
 
     def forward(values, inputs):
@@ -94,6 +126,10 @@ def compiled_call(model, variables):
         import jax
 
         compiled.forward = jax.jit(forward)
+    elif keras.config.backend() == "torch":
+        from bert4keras3.backend.keras3_recording import Recorded
+
+        compiled.forward = Recorded(forward)
     else:
         import tensorflow as tf
 

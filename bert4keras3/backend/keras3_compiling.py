@@ -1,7 +1,6 @@
 """Functions of tensors, compiled: XLA on JAX, a graph on TensorFlow, a recorded list of operations on PyTorch.
 
-PyTorch has no loops in such a list, so there only the body of a loop is recorded, and Python goes round. Recorded
-operations cost no call of a Keras layer, which on PyTorch takes longer than what the layer computes for one token.
+PyTorch has no loops in such a list, so there only the body of a loop is recorded, and Python goes round.
 """
 
 import threading
@@ -70,31 +69,14 @@ class Compiled:
 
     def on_torch(self):
         import torch
-        from torch.fx.experimental.proxy_tensor import make_fx
 
-        recorded = {}
+        from bert4keras3.backend.keras3_recording import Recorded
+
+        recorded = Recorded(self.trace)
 
         def run(*arguments):
-            arguments = tensors(arguments)
-            key = shapes(arguments)
             with torch.inference_mode():
-                values = self.values()
-                if key not in recorded:
-                    outputs = []
-
-                    def flat(*inputs):
-                        values, arguments = inputs[: len(self.values())], inputs[len(self.values()) :]
-                        outputs[:] = [self.trace(values, *tree.pack_sequence_as(packed, arguments))]
-                        return tree.flatten(outputs[0])
-
-                    packed = arguments
-                    # copies, as recording runs the function
-                    graph = make_fx(flat)(*values, *[x.clone() for x in tree.flatten(arguments)])
-                    graph.graph.eliminate_dead_code()
-                    graph.recompile()
-                    recorded[key] = graph, tree.map_structure(lambda x: 0, outputs[0])
-                graph, structure = recorded[key]
-                return tree.pack_sequence_as(structure, graph(*values, *tree.flatten(arguments)))
+                return recorded(self.values(), *arguments)
 
         return run
 

@@ -105,13 +105,45 @@ def add_metric(metric, value):
         steps[-1].added_metrics.append((metric, value))
 
 
+class TensorFlowModel(CompiledCalls):
+    """Predicts what is one batch without a tf.data pipeline, which takes longer to set up than a short text to read."""
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        arrays = keras.tree.flatten(x)
+        if steps is not None or callbacks or not is_one_batch(arrays, batch_size or 32):
+            return super().predict(x, batch_size, verbose, steps, callbacks)
+        shown = keras.callbacks.CallbackList(
+            add_progbar=verbose != 0, verbose=verbose, epochs=1, steps=1, model=self
+        )
+        shown.on_predict_begin()
+        shown.on_predict_batch_begin(0)
+        outputs = self.predict_on_batch(keras.tree.map_structure(as_batch, x))
+        shown.on_predict_batch_end(0, {"outputs": outputs})
+        shown.on_predict_end()
+        return outputs
+
+
+def is_one_batch(arrays, batch_size):
+    """Whether these are arrays of numbers with equally many rows, no more than a batch has."""
+    if not all(isinstance(one, np.ndarray) and one.ndim and one.dtype.kind in "biuf" for one in arrays):
+        return False
+    sizes = {len(one) for one in arrays}
+    return len(sizes) == 1 and 0 < sizes.pop() <= batch_size
+
+
+def as_batch(array):
+    """Array → tensor, in the dtype that Keras gives it in a batch."""
+    is_float = array.dtype.kind == "f"
+    return keras.ops.convert_to_tensor(array, dtype=keras.config.floatx() if is_float else None)
+
+
 def base_of_models():
     """What a model of the framework needs beside what Keras gives it."""
     if keras.config.backend() == "openvino":
         from bert4keras3.backend.keras3_openvino import OpenVINOModel
 
         return OpenVINOModel
-    return {"jax": JaxModel, "tensorflow": CompiledCalls}.get(keras.config.backend(), keras.Model)
+    return {"jax": JaxModel, "tensorflow": TensorFlowModel}.get(keras.config.backend(), CompiledCalls)
 
 
 class Model(base_of_models()):  # type: ignore[misc]

@@ -8,8 +8,21 @@ from bert4keras3.backend import Layer, Model, framework, keras, ops, value_gradi
 
 COMPILED = hasattr(Model, "compile_calls") and framework != "openvino"
 pytestmark = pytest.mark.skipif(
-    not COMPILED, reason="so on Keras 3 with JAX or TensorFlow; see test_openvino.py"
+    not COMPILED, reason="so on Keras 3; for OpenVINO see test_openvino.py"
 )
+
+
+@pytest.fixture(autouse=True)
+def gradients(request):
+    """PyTorch compiles where it records no gradient: in all tests but those of gradients."""
+    if framework != "torch":
+        yield
+    else:
+        import torch
+
+        with torch.set_grad_enabled("gradients" in request.node.name):
+            yield
+
 
 TOKENS = np.array([[2, 5, 9, 4, 0, 0], [2, 7, 7, 7, 3, 1]])
 
@@ -17,6 +30,8 @@ TOKENS = np.array([[2, 5, 9, 4, 0, 0], [2, 7, 7, 7, 3, 1]])
 def compilations(model):
     """How often the call of a model was compiled."""
     forward = model.compiled_call.forward
+    if framework == "torch":
+        return len(forward.graphs)
     return forward._cache_size() if framework == "jax" else forward.experimental_get_tracing_count()
 
 
@@ -107,6 +122,30 @@ def test_losses_that_a_call_adds_are_there_after_it():
         assert [float(loss) for loss in model.losses] == [value]
 
 
+class Doubles(Layer):
+    calls = 0
+
+    def call(self, inputs, mask=None):
+        self.calls += 1
+        return 2 * inputs
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@pytest.mark.skipif(framework != "torch", reason="others compile whatever the layers are")
+@pytest.mark.parametrize("make", [Doubles, lambda: keras.layers.TimeDistributed(Doubles())])
+def test_layers_of_users_are_called_each_time(make):
+    x = keras.layers.Input((3, 3))
+    layer = make()
+    model = Model(x, layer(x))
+    counted = getattr(layer, "layer", layer)
+    before = counted.calls
+    for _ in range(2):
+        model(np.ones((2, 3, 3), "float32"))
+    assert counted.calls == before + (2 if counted is layer else 6)
+
+
 class Counts(Layer):
     def build(self, input_shape):
         self.count = self.add_weight(name="count", shape=(), initializer="zeros", trainable=False)
@@ -120,6 +159,7 @@ class Counts(Layer):
         return input_shape
 
 
+@pytest.mark.skipif(framework == "torch", reason="it calls such a layer as it is")
 def test_variables_that_a_call_changes_are_changed():
     x = keras.layers.Input((3,))
     layer = Counts()

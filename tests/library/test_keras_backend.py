@@ -409,6 +409,21 @@ def test_layer_gives_the_output_of_each_call():
     assert scale.get_output_at(0) is outputs[0] and scale.get_output_at(-1) is outputs[1]
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64", "float32", "float64"])
+def test_one_batch_predicts_what_several_do(dtype, capsys):
+    inputs = [keras.layers.Input((4,)) for _ in range(2)]
+    model = keras.models.Model(inputs, keras.layers.Add()(inputs))
+    x, y = [np.arange(12).reshape(3, 4).astype(dtype) for _ in range(2)]
+    one, several = model.predict([x, y], verbose=0), model.predict([x, y], batch_size=1, verbose=0)
+    assert not capsys.readouterr().out
+    np.testing.assert_array_equal(one, x + y)
+    np.testing.assert_array_equal(one, several)
+    assert one.dtype == several.dtype
+    if FLAVOUR == "keras3":
+        model.predict([x, y])
+        assert "1/1" in capsys.readouterr().out, "no progress bar"
+
+
 def test_model_predicts_from_nested_lists():
     inputs = [keras.layers.Input((4,)) for _ in range(2)]
     model = keras.models.Model(inputs, keras.layers.Add()(inputs))
