@@ -25,7 +25,7 @@ class Add(WithOutputs, keras.layers.Add):  # type: ignore[misc,name-defined]
     def compute_mask(self, inputs, mask=None):
         joined = None
         for one in mask or []:
-            if one is not None:
+            if one is not None and one is not joined:  # as a residual's two sides have one and the same
                 joined = one if joined is None else mask_of_both(joined, one)
         return joined
 
