@@ -8,17 +8,14 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from bench.scenarios import PREDICT
+from bench.scenarios import GENERATE, PREDICT
 from bench.subjects import bert4keras_models, keras_models
 from bench.weights import random_arrays
 from bert4keras3.backend import keras
 from bert4keras3.models import build_transformer_model
-from bert4keras3.snippets import AutoRegressiveDecoder
 
 FORMAT, CHECK = "npz", PREDICT
-LIBRARY = SimpleNamespace(
-    keras=keras, build_transformer_model=build_transformer_model, AutoRegressiveDecoder=AutoRegressiveDecoder
-)
+LIBRARY = SimpleNamespace(keras=keras, build_transformer_model=build_transformer_model)
 arrays = keras_models.arrays
 
 if version("bert4keras3") != "1.6.6":
@@ -35,7 +32,29 @@ def load(scenario, folder):
 
 
 def function(model, scenario, mode):
+    if mode == GENERATE:
+        return generate(model, scenario)
     return bert4keras_models.function(LIBRARY, model, scenario, mode)
+
+
+def generate(model, scenario):
+    """Its cache model: what is zero behind the prompt is written, segments are given for all of it."""
+    prompt, new = scenario.length, scenario.new_tokens
+    is_t5 = scenario.arguments.get("model") == "t5.1.0"
+    lengths = [prompt, new + 1] if is_t5 else [prompt + new] * len(scenario.inputs)
+    cached = model.transformer.build_cache_model(lengths, end_token=-1, index_bias=int(is_t5))
+
+    def run(feed):
+        tokens, *segments = feed if isinstance(feed, list) else [feed]
+        room = [(0, 0), (0, new)]
+        if is_t5:
+            inputs = [tokens, np.zeros((len(tokens), new + 1), tokens.dtype)]
+        else:
+            inputs = [np.pad(tokens, room)] + [np.pad(one, room, constant_values=1) for one in segments]
+        ids = cached.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
+        return [np.asarray(ids)[:, -new:].astype("int32")]
+
+    return run
 
 
 def feed(model, mode, inputs):

@@ -28,6 +28,23 @@ class Embedding(Layer, keras.layers.Embedding):
             return ops.matmul(inputs, ops.transpose(table))
         return ops.take(table, ops.cast(inputs, "int32"), axis=0)
 
+    def quantize(self, mode=None, type_check=True, config=None):
+        """Keras refuses subclasses, as they may have a call of their own; ours is below."""
+        return super(Embedding, self).quantize(mode, type_check=False, config=config)
+
+    def quantized_call(self, inputs, mode="embedding"):
+        """The call after `model.quantize` of Keras 3, which divides each row of the table by a scale of its own."""
+        if mode == "embedding":
+            return super(Embedding, self).quantized_call(ops.cast(inputs, "int32"))
+        if self.quantization_mode != "int8":
+            raise ValueError(
+                "%s: expected int8 of a table that is also the projection to the vocabulary, got %s. Leave it out: "
+                "model.quantize(…, filters=lambda layer: layer.name != %r)"
+                % (self.name, self.quantization_mode, self.name)
+            )
+        table = ops.cast(self._embeddings, self.compute_dtype)
+        return ops.matmul(inputs, ops.transpose(table)) / self.embeddings_scale
+
     def compute_mask(self, inputs, mask=None):
         if len(inputs.shape) != 2:
             return mask

@@ -1,4 +1,4 @@
-"""Half precision: models stay finite and close, ids and counts exact."""
+"""Half precision and int8: models stay finite and close, ids and counts exact."""
 
 import numpy as np
 import pytest
@@ -240,3 +240,80 @@ def test_tagging_losses_are_computed_in_float32(policy, layer):
     loss = array(tagging.sparse_loss(ops.convert_to_tensor(np.ones((1, 300), "int32")), scores))
     tokens = 300 if layer is ConditionalRandomField else 1
     np.testing.assert_allclose(loss, tokens * np.log(4), rtol=1e-5)
+
+
+# int8
+
+
+def int8_rounded(weight, axis):
+    """The values that a matrix has in int8 with one scale along the axis: the largest of each becomes 127."""
+    scale = 127 / np.abs(weight).max(axis=axis, keepdims=True)
+    return np.clip(np.round(weight * scale), -127, 127) / scale
+
+
+def round_weights(model):
+    """Give the layers that `quantize` knows the values that int8 leaves them."""
+    for layer in model._flatten_layers():
+        for kind, weight, axis in (
+            (keras.layers.Dense, "kernel", 0),
+            (keras.layers.Embedding, "embeddings", 1),
+        ):
+            if isinstance(layer, kind):
+                variable = getattr(layer, weight)
+                variable.assign(int8_rounded(ops.convert_to_numpy(variable).astype("float64"), axis))
+
+
+def rms(outputs, others):
+    """Root mean square of the differences, over all outputs."""
+    differences = [outputs[name].ravel() - others[name].ravel() for name in outputs]
+    return np.sqrt(np.square(np.concatenate(differences)).mean())
+
+
+@pytest.fixture(scope="module")
+def int8_outputs():
+    """name → outputs of a case: as it is, with weights rounded to int8, with int8 weights, wholly in int8."""
+    made = {}
+
+    def make(name):
+        if name not in made:
+            library, case = open_library("bert4keras3"), CASES_BY_NAME[name]
+            transformer, model = build_case(library, case)
+            values = make_inputs(library, case, case.lengths[-1], transformer, model)
+            values = values if len(values) > 1 else values[0]
+            weight_only = keras.quantizers.Int8QuantizationConfig(activation_quantizer=None)
+            changes = (
+                lambda: None,
+                lambda: round_weights(model),
+                lambda: model.quantize(config=weight_only),
+                lambda: model.quantize("int8"),
+            )
+            made[name] = []
+            for change in changes:
+                transformer, model = build_case(library, case)
+                load_case(transformer, case, case_weights(case))
+                change()
+                outputs = evaluate(library, model, values)
+                made[name].append({str(i): np.asarray(one, "float64") for i, one in enumerate(outputs)})
+        return made[name]
+
+    return make
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+@pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 has no quantize")
+@pytest.mark.parametrize("name", FAMILIES)
+def test_int8_weights_are_the_rounded_ones(name, int8_outputs):
+    """A twentieth of the roundings' own effect is left for weights that lie between two numbers."""
+    plain, rounded_weights, quantized, _ = int8_outputs(name)
+    error, effect = rms(quantized, rounded_weights), rms(plain, rounded_weights)
+    assert error < effect / 20, "error %.1e, effect of the rounding %.1e" % (error, effect)
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+@pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 has no quantize")
+@pytest.mark.parametrize("name", FAMILIES)
+def test_int8_products_are_as_close_as_their_roundings_allow(name, int8_outputs):
+    """Inputs are rounded as well as weights, with one scale for a token's whole vector: see the bound of bfloat16."""
+    plain, _, weight_only, quantized = int8_outputs(name)
+    units = rms(quantized, plain) / rms(weight_only, plain)
+    assert units <= BOUND, "%.3g units, expected at most %g" % (units, BOUND)
