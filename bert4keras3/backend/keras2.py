@@ -114,6 +114,11 @@ def dense(layer, inputs):
     return layer(inputs)
 
 
+def project(layer, inputs, table):
+    """inputs @ tableᵀ of an Embedding."""
+    return ops.matmul(inputs, ops.transpose(table))
+
+
 def first_rows(table, count):
     """table[:count], where count may be a tensor."""
     return table[:count]

@@ -137,6 +137,7 @@ if framework == "torch":
     from bert4keras3.backend import keras3_torch
 
     dense = keras3_torch.dense
+    project = keras3_torch.project
     fuses = keras3_torch.fuses
     fused_attention = keras3_torch.fused_attention
     fused_layer_normalization = keras3_torch.fused_layer_normalization
@@ -149,6 +150,11 @@ else:
     def dense(layer, inputs):
         """layer(inputs) of a Dense that is part of a layer."""
         return layer(inputs)
+
+    def project(layer, inputs, table, scale=None):
+        """inputs @ (table / scale)ᵀ of an Embedding, the table (units, size) and a scale for each unit."""
+        scores = ops.matmul(inputs, ops.transpose(ops.cast(table, layer.compute_dtype)))
+        return scores if scale is None else scores / scale
 
 
 if framework == "openvino":

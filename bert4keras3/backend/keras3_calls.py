@@ -82,9 +82,7 @@ def may_record(model):
     """Whether PyTorch records no gradient, and nothing that a call does may be another thing in the next call."""
     import torch
 
-    from bert4keras3.backend.keras3_torch import packed_linear
-
-    if torch.is_grad_enabled() or torch.compiler.is_compiling() or packed_linear:
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
     if not hasattr(model, "calls_are_alike"):
         model.calls_are_alike = not any(map(is_of_a_user, parts_of(model)))

@@ -12,6 +12,16 @@ from torch import fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 tree = keras.tree
+COMPUTED = (torch.Tensor, torch.ScriptObject)  # the last: weights in a library's own layout
+recorders: list = []  # those that are entered
+
+
+def derived(make):
+    """make(), of what is made of weights and kept: what is being recorded makes it at each call, as they may change."""
+    value = make()
+    for recorder in recorders[-1:]:
+        recorder.add_derived(value, make)
+    return value
 
 
 class Recorded:
@@ -19,19 +29,25 @@ class Recorded:
 
     def __init__(self, function):
         self.function = function
-        self.graphs = {}  # {shapes and dtypes of the inputs: (graph, structure of the outputs)}
+        # {shapes and dtypes of the inputs: (graph, makers of further inputs, structure of the outputs)}
+        self.graphs = {}
 
     def __call__(self, *arguments):
         arguments = tree.map_structure(keras.ops.convert_to_tensor, arguments)
         inputs = tree.flatten(arguments)
         key = tuple((tuple(x.shape), x.dtype) for x in inputs)
         if key in self.graphs:
-            graph, structure = self.graphs[key]
-            return tree.pack_sequence_as(structure, graph(*inputs))
-        with Recorder(inputs) as recorder:
-            outputs = self.function(*arguments)
+            graph, makers, structure = self.graphs[key]
+            return tree.pack_sequence_as(structure, graph(*inputs, *[make() for make in makers]))
+        recorder = Recorder(inputs)
+        recorders.append(recorder)
+        try:
+            with recorder:
+                outputs = self.function(*arguments)
+        finally:
+            recorders.pop()
         graph = recorder.finish(tree.flatten(outputs))
-        self.graphs[key] = graph, tree.map_structure(lambda x: 0, outputs)
+        self.graphs[key] = graph, recorder.makers, tree.map_structure(lambda x: 0, outputs)
         return outputs
 
 
@@ -42,14 +58,28 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.graph = fx.Graph()
         self.constants = torch.nn.Module()
-        self.nodes = {}  # {id of a tensor: node}
-        self.kept = []  # so that no id is given twice
+        self.nodes = {}  # {key of a tensor: node}
+        self.kept = []  # so that no key is given twice
+        self.makers = []
         for number, x in enumerate(inputs):
-            self.learn(x, self.graph.placeholder("x%d" % number))
+            self.last_input = self.graph.placeholder("x%d" % number)
+            self.learn(x, self.last_input)
+
+    def add_derived(self, value, make):
+        """One more input, which make() gives."""
+        known = self.nodes.get(key_of(value))
+        if known is not None and known.op == "placeholder":
+            return
+        with self.graph.inserting_after(self.last_input):
+            self.last_input = self.graph.placeholder("derived%d" % len(self.makers))
+        self.learn(value, self.last_input)
+        self.makers.append(make)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if torch.Tag.data_dependent_output in func.tags:
-            raise RuntimeError("%s: a value of a tensor decides what is computed; it cannot be recorded" % func)
+            raise RuntimeError(
+                "%s: a value of a tensor decides what is computed; it cannot be recorded" % func
+            )
         outputs = func(*args, **(kwargs or {}))
         node = self.graph.call_function(func, *fx.node.map_aggregate((args, kwargs or {}), self.node_of))
         if isinstance(outputs, (tuple, list)):
@@ -60,21 +90,28 @@ class Recorder(TorchDispatchMode):
         return outputs
 
     def learn(self, x, node):
-        self.nodes[id(x)] = node
-        self.kept.append(x)
+        if isinstance(x, COMPUTED):
+            self.nodes[key_of(x)] = node
+            self.kept.append(x)
 
     def node_of(self, x):
-        """The node of a tensor; anything else as it is."""
-        if not isinstance(x, torch.Tensor):
+        """The node of a tensor, or of what is made of weights; anything else as it is."""
+        if not isinstance(x, COMPUTED):
             return x
-        if id(x) not in self.nodes:
-            name = "constant%d" % len(self.kept)
-            self.constants.register_buffer(name, x.detach(), persistent=False)
-            self.learn(x, self.graph.get_attr(name))
-        return self.nodes[id(x)]
+        if key_of(x) in self.nodes:
+            return self.nodes[key_of(x)]
+        name = "constant%d" % len(self.kept)
+        self.constants.register_buffer(name, x.detach(), persistent=False)
+        self.learn(x, self.graph.get_attr(name))
+        return self.nodes[key_of(x)]
 
     def finish(self, outputs):
         """The function of the inputs that gives these outputs."""
         self.graph.output([self.node_of(x) for x in outputs])
         self.graph.eliminate_dead_code()
         return fx.GraphModule(self.constants, self.graph)
+
+
+def key_of(x):
+    """Python has a new object for a ScriptObject each time, but with the same hash."""
+    return hash(x) if isinstance(x, torch.ScriptObject) else id(x)

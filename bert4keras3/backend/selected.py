@@ -1,8 +1,8 @@
 """The names of the Keras that this process uses.
 
 `keras2` and `keras3` define what differs: `keras`, `K`, `framework`, `ops` (keras.ops or our functions of the
-same names), `Layer`, `WithOutputs`, `build_child`, `dense`, `first_rows`, `dtype_name`, `weight_shape`, `get_values`,
-`set_values`, `initial_values_last`, `serializable`, `operation`, `get_available_gpus`, `remat`, `device_scope`,
+same names), `Layer`, `WithOutputs`, `build_child`, `dense`, `project`, `first_rows`, `dtype_name`, `weight_shape`,
+`get_values`, `set_values`, `initial_values_last`, `serializable`, `operation`, `get_available_gpus`, `remat`, `device_scope`,
 `spread_batches`, `require_keras_3`, for optimizers `many`, `parallel_class` and `with_current_values`, and
 `batch_structure`, the type in which a generator hands over several arrays. `fused_attention` and
 `fused_layer_normalization` are None where a compiler fuses or nothing does.
@@ -31,6 +31,7 @@ Layer = flavour.Layer
 WithOutputs = flavour.WithOutputs
 build_child = flavour.build_child
 dense = flavour.dense
+project = flavour.project
 first_rows = flavour.first_rows
 fuses = flavour.fuses
 fused_attention = flavour.fused_attention

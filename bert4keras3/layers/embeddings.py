@@ -1,6 +1,6 @@
 """Token embeddings, also used the other way round as the output projection."""
 
-from bert4keras3.backend import Layer, keras, operation, ops
+from bert4keras3.backend import Layer, keras, operation, ops, project
 
 
 @operation
@@ -25,7 +25,7 @@ class Embedding(Layer, keras.layers.Embedding):
             else self.embeddings
         )
         if mode == "dense":
-            return ops.matmul(inputs, ops.transpose(table))
+            return project(self, inputs, table)
         return ops.take(table, ops.cast(inputs, "int32"), axis=0)
 
     def quantize(self, mode=None, type_check=True, config=None):
@@ -42,8 +42,7 @@ class Embedding(Layer, keras.layers.Embedding):
                 "model.quantize(…, filters=lambda layer: layer.name != %r)"
                 % (self.name, self.quantization_mode, self.name)
             )
-        table = ops.cast(self._embeddings, self.compute_dtype)
-        return ops.matmul(inputs, ops.transpose(table)) / self.embeddings_scale
+        return project(self, inputs, self._embeddings.value, self.embeddings_scale.value)
 
     def compute_mask(self, inputs, mask=None):
         if len(inputs.shape) != 2:

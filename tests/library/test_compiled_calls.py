@@ -7,9 +7,7 @@ from small_models import build, inputs_of
 from bert4keras3.backend import Layer, Model, framework, keras, ops, value_gradients
 
 COMPILED = hasattr(Model, "compile_calls") and framework != "openvino"
-pytestmark = pytest.mark.skipif(
-    not COMPILED, reason="so on Keras 3; for OpenVINO see test_openvino.py"
-)
+pytestmark = pytest.mark.skipif(not COMPILED, reason="so on Keras 3; for OpenVINO see test_openvino.py")
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,23 @@ pytestmark = pytest.mark.skipif(framework != "torch", reason="about Keras 3 on P
 TOKENS = np.array([[2, 5, 9, 4, 0, 0], [2, 7, 7, 7, 3, 1]])
 
 
-def predict(model):
-    values = inputs_of(model, TOKENS)
+def predict(model, tokens=TOKENS):
+    values = inputs_of(model, tokens)
     return model.predict(values if len(values) > 1 else values[0], verbose=0)
+
+
+def plain(model, monkeypatch, tokens=TOKENS):
+    """Operator by operator, and those that Keras has."""
+    from bert4keras3.backend import keras3_torch
+    from bert4keras3.layers import attention, normalization
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(model), "compile_calls", False)
+        patch.setattr(keras3_torch, "has_onednn", False)
+        patch.setattr(keras3_torch, "has_fbgemm", False)
+        patch.setattr(attention, "fuses", lambda: False)
+        patch.setattr(normalization, "fuses", lambda: False)
+        return predict(model, tokens)
 
 
 class OneDNN(dict):
@@ -35,34 +49,48 @@ def packed(monkeypatch):
     return keras3_torch
 
 
+@pytest.mark.parametrize("length", [1, 6])
 @pytest.mark.parametrize("name", ["bert", "bert-unilm", "roformer", "t5.1.1"])
-def test_one_operator_gives_what_several_give(name, monkeypatch):
-    from bert4keras3.layers import attention, normalization
-
+def test_one_operator_gives_what_several_give(name, length, monkeypatch):
     model = build(name, with_nsp=False) if name == "bert" else build(name)
-    fused = predict(model)
-    monkeypatch.setattr(attention, "fuses", lambda: False)
-    monkeypatch.setattr(normalization, "fuses", lambda: False)
-    error = np.abs(fused - predict(model)).max()
+    tokens = TOKENS[:1, :length]
+    error = np.abs(predict(model, tokens) - plain(model, monkeypatch, tokens)).max()
     assert error < 1e-6, "largest difference %.1e" % error
 
 
-def test_packed_weights_give_the_same(packed):
+def test_packed_weights_give_the_same(packed, monkeypatch):
     model = build("bert-unilm")
-    with_packing = predict(model)
-    assert "packed" in model.get_layer("Transformer-0-FeedForward").o_dense.__dict__
-    packed.packed_linear = False
-    assert np.abs(with_packing - predict(model)).max() < 1e-6
+    with_packing = [predict(model) for _ in range(2)]  # recorded, and played
+    assert model.get_layer("Transformer-0-FeedForward").o_dense in packed.made
+    assert np.abs(with_packing - plain(model, monkeypatch)).max() < 1e-6
 
 
-def test_weights_that_change_after_packing_are_noticed(packed):
+def test_weights_that_change_after_packing_are_noticed(packed, monkeypatch):
     model = build("bert-unilm")
-    predict(model)
+    before = predict(model)
     layer = model.get_layer("Transformer-0-FeedForward")
     layer.set_weights([weight * 30 + 0.1 for weight in layer.get_weights()])
     with_packing = predict(model)
-    packed.packed_linear = False
-    assert np.abs(with_packing - predict(model)).max() < 1e-6
+    assert np.abs(with_packing - before).max() > 1e-4
+    assert np.abs(with_packing - plain(model, monkeypatch)).max() < 1e-6
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_int8_weights_that_change_are_noticed(tmp_path, monkeypatch):
+    models = [build("bert-unilm") for _ in range(2)]
+    for model in models:
+        model.quantize("int8")
+    before = predict(models[0])
+    for layer in models[1].layers:
+        layer.set_weights([3 * weight for weight in layer.get_weights()])
+    models[0].set_weights(models[1].get_weights())
+    after, expected = predict(models[0]), plain(models[0], monkeypatch)
+    change = np.abs(before - expected).max()
+    error = np.abs(after - expected).max()
+    assert error < change / 10, "largest difference %.1e to what Keras computes, a change of %.1e" % (
+        error,
+        change,
+    )
 
 
 def test_gradients_do_not_go_through_packed_weights(packed):
