@@ -161,7 +161,8 @@ def fuses():
 
 
 def fused_layer_normalization(x, gamma, beta, epsilon):
-    return functional.layer_norm(x, (x.shape[-1],), gamma.value, beta.value, epsilon)
+    gamma, beta = gamma.value.to(x.dtype), beta.value.to(x.dtype)
+    return functional.layer_norm(x, (x.shape[-1],), gamma, beta, epsilon)
 
 
 def fused_attention(query, key, value, bias, scale):

@@ -16,12 +16,10 @@ class SequenceTagging(Layer):
         self.lr_multiplier = lr_multiplier
 
     def add_scaled_weight(self, name, shape):
-        initializer = keras.initializers.get("glorot_uniform")
-
-        def scaled(shape, dtype=None, **kwargs):
-            return initializer(shape, dtype=dtype) / self.lr_multiplier
-
-        return self.add_weight(name=name, shape=shape, initializer=scaled)
+        glorot_uniform = keras.initializers.VarianceScaling(
+            scale=self.lr_multiplier**-2, mode="fan_avg", distribution="uniform"
+        )
+        return self.add_weight(name=name, shape=shape, initializer=glorot_uniform)
 
     def scale(self, weight):
         weight = widen(weight)  # losses are computed in float32
