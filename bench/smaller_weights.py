@@ -3,9 +3,9 @@
     python -m bench.smaller_weights [--rounds 5]        in an environment with Keras 3 and bert4keras3
 
 BERT-base predicts the scores of 128 tokens, a GPT-2 of that size writes 64, with the random weights of the bench.
-Rounds are interleaved. "error": rms of the differences to the scores in float32, whose own error is 10,000 times smaller, in
-units of those scores' rms; "same token": share of the tokens whose best one is that of float32. Random weights leave
-less between the best two than trained ones do.
+Rounds are interleaved. "error": rms of the differences to the scores in float32, whose own error is 10,000 times
+smaller, in units of those scores' rms; "same token": share of the tokens whose best one is that of float32. Random
+weights leave less between the best two than trained ones do.
 
 int8 weights: `model.quantize` with inputs left as they are; int8: with inputs rounded too, as it is by default.
 """

@@ -25,9 +25,10 @@ many = parallel_class = with_current_values = None  # for optimizers, which are 
 
 
 def require_keras_3(name, instead):
-    raise ImportError(
-        "%s is for Keras 3 alone, and this is Keras %s. %s" % (name, keras.__version__, instead)
+    found = (
+        "tf.keras of TensorFlow " + tf.__version__ if FLAVOUR == "tf_keras" else "Keras " + keras.__version__
     )
+    raise ImportError("%s is for Keras 3 alone, and this is %s. %s" % (name, found, instead))
 
 
 def integer_shape(shape):

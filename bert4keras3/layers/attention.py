@@ -55,7 +55,6 @@ class MultiHeadAttention(Layer):
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.attention_scale = attention_scale
-        self.scale = self.key_size**-0.5 if attention_scale else 1.0
         self.normalization = normalization
         self.attention_dropout = attention_dropout
         self.return_attention_scores = return_attention_scores
@@ -65,6 +64,11 @@ class MultiHeadAttention(Layer):
         self.o_dense = self.dense(self.out_dim, "o_dense")
         if attention_dropout:
             self.dropout = keras.layers.Dropout(attention_dropout)
+
+    @property
+    def scale(self):
+        """What scores are multiplied by."""
+        return self.key_size**-0.5 if self.attention_scale else 1.0
 
     def dense(self, units, name):
         return keras.layers.Dense(

@@ -265,7 +265,13 @@ def test_shape_is_used_in_shapes(compute, expected):
         (lambda x: K.reshape(x, (K.shape(x)[0], -1, 2)), X.reshape(2, 6, 2)),
         (lambda x: K.reshape(x, K.concatenate([K.shape(x)[:2], [2, 2]], 0)), X.reshape(2, 3, 2, 2)),
         (lambda x: x * K.cast(K.shape(x)[1], "float32"), 3 * X),
-        (lambda x: x + K.zeros((K.shape(x)[0], 1, 4)), X),
+        pytest.param(
+            lambda x: x + K.zeros((K.shape(x)[0], 1, 4)),
+            X,
+            marks=pytest.mark.skipif(
+                FLAVOUR == "tf_keras", reason="its K.zeros leaves the graph that x is in"
+            ),
+        ),
     ],
 )
 def test_shape_of_unknown_length_is_used_in_a_lambda(compute, expected):
