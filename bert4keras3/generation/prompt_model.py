@@ -15,6 +15,7 @@ OPTION_NAMES = {
     "penalty": "repetition_penalty",
     "penalty_window": "repetition_window",
     "mask_output": "forbidden_tokens",
+    "max_penalty_range": "max_penalty_range",  # refused below
 }
 
 
@@ -106,5 +107,12 @@ def build_prompt_model(
     generator = Generator(transformer, end_token)
     length = input_lengths[1 if generator.decoder.encoder is not None else 0]
     options = dict(transformer.generation_options, **options)
+    options.pop("initial", None)  # to compile before the first prompt comes
+    if options.get("max_penalty_range") is not None:
+        raise ValueError(
+            "build_cache_model: a penalty that grows with the count of a token, max_penalty_range=%r, is not there. Leave "
+            "it out, and every token that the text holds has the same penalty."
+            % (options["max_penalty_range"],)
+        )
     options = {OPTION_NAMES.get(name, name): value for name, value in options.items() if value is not None}
     return PromptModel(generator, length, index_bias, progress_print, **ways[search_mode], **options)

@@ -360,3 +360,5 @@ def test_cache_model_fills_padded_prompts(name, capsys):
     ]
     with pytest.raises(ValueError, match="search_mode"):
         transformer.build_cache_model(lengths, 3, "beam")
+    with pytest.raises(ValueError, match="max_penalty_range"):
+        transformer.build_cache_model(lengths, 3, initial=False, max_penalty_range=[1, 3])
