@@ -33,7 +33,7 @@ class Recorded:
         self.graphs = {}
 
     def __call__(self, *arguments):
-        arguments = tree.map_structure(keras.ops.convert_to_tensor, arguments)
+        arguments = tree.map_structure(as_tensor, arguments)
         inputs = tree.flatten(arguments)
         key = tuple((tuple(x.shape), x.dtype) for x in inputs)
         if key in self.graphs:
@@ -110,6 +110,11 @@ class Recorder(TorchDispatchMode):
         self.graph.output([self.node_of(x) for x in outputs])
         self.graph.eliminate_dead_code()
         return fx.GraphModule(self.constants, self.graph)
+
+
+def as_tensor(x):
+    """Keras's own asks a tensor for its device and dtype several times, which for all weights takes milliseconds."""
+    return x if isinstance(x, torch.Tensor) else keras.ops.convert_to_tensor(x)
 
 
 def key_of(x):

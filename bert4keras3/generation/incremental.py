@@ -9,6 +9,7 @@ Texts stand at the right: text i begins in column `starts[i]`, so that all of th
 from bert4keras3.backend import (
     apply_rotary_position_embeddings,
     attention_normalize,
+    dense,
     flatten,
     keras,
     ops,
@@ -111,7 +112,7 @@ class IncrementalCall(object):
 
     def attend(self, layer, inputs, **arguments):
         (query, source), biases = inputs[:2], list(inputs[3:])
-        qw = layer.split_heads(layer.q_dense(query), layer.key_size)
+        qw = layer.split_heads(dense(layer.q_dense, query), layer.key_size)
         if source is query:
             kw, vw = self.keys_and_values(layer, inputs)
             if arguments.get("p_bias") == "rotary":  # keys are kept rotated
@@ -126,14 +127,14 @@ class IncrementalCall(object):
             )
             (kw, vw), keep = self.cross[-1], self.state["context_keep"]
         o, _ = layer.pay_attention_to([qw, kw, vw] + biases, [None, keep], **arguments)
-        return layer.o_dense(flatten(o, 2))  # (batch, query, out_dim)
+        return dense(layer.o_dense, flatten(o, 2))  # (batch, query, out_dim)
 
     def keys_and_values(self, layer, inputs):
-        kw = layer.split_heads(layer.k_dense(inputs[1]), layer.key_size)
-        return [kw, layer.split_heads(layer.v_dense(inputs[2]), layer.head_size)]
+        kw = layer.split_heads(dense(layer.k_dense, inputs[1]), layer.key_size)
+        return [kw, layer.split_heads(dense(layer.v_dense, inputs[2]), layer.head_size)]
 
     def attend_gated(self, layer, inputs, a_bias=None, p_bias=None):
-        x, biases = layer.i_dense(inputs[0]), list(inputs[1:])
+        x, biases = dense(layer.i_dense, inputs[0]), list(inputs[1:])
         u, v = x[..., : layer.units], x[..., layer.units : 2 * layer.units]
         base = x[..., 2 * layer.units :]
         q, k = layer.q_scaleoffset(base), layer.k_scaleoffset(base)
@@ -145,7 +146,7 @@ class IncrementalCall(object):
         if layer.attention_scale:
             a = a / layer.key_size**0.5
         weights = attention_normalize(a, self.keep, -1, layer.normalization, bias)
-        return layer.o_dense(u * ops.einsum("bjk,bkd->bjd", weights, v))  # (batch, query, size)
+        return dense(layer.o_dense, u * ops.einsum("bjk,bkd->bjd", weights, v))  # (batch, query, size)
 
     def extend(self, *new):
         """New keys and values (batch, length, …) → all of them, which are kept too."""

@@ -110,8 +110,8 @@ def build_prompt_model(
     options.pop("initial", None)  # to compile before the first prompt comes
     if options.get("max_penalty_range") is not None:
         raise ValueError(
-            "build_cache_model: a penalty that grows with the count of a token, max_penalty_range=%r, is not there. Leave "
-            "it out, and every token that the text holds has the same penalty."
+            "build_cache_model: a penalty that grows with the count of a token, max_penalty_range=%r, is not there. "
+            "Leave it out, and every token that the text holds has the same penalty."
             % (options["max_penalty_range"],)
         )
     options = {OPTION_NAMES.get(name, name): value for name, value in options.items() if value is not None}

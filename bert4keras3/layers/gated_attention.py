@@ -5,6 +5,7 @@ from bert4keras3.backend import (
     apply_rotary_position_embeddings,
     attention_normalize,
     build_child,
+    dense,
     get_activation,
     keras,
     ops,
@@ -73,14 +74,14 @@ class GatedAttentionUnit(Layer):
         if isinstance(mask, (list, tuple)):
             mask = mask[0] if self.self_attention else mask[2]
         if self.self_attention:
-            x = self.i_dense(inputs[0])
+            x = dense(self.i_dense, inputs[0])
             u, v = x[..., : self.units], x[..., self.units : 2 * self.units]
             base = x[..., 2 * self.units :]
             q, k, extra = self.q_scaleoffset(base), self.k_scaleoffset(base), inputs[1:]
         else:
-            uq = self.uq_dense(inputs[0])
+            uq = dense(self.uq_dense, inputs[0])
             u, q = uq[..., : self.units], uq[..., self.units :]
-            k, v, extra = self.k_dense(inputs[1]), self.v_dense(inputs[2]), inputs[3:]
+            k, v, extra = dense(self.k_dense, inputs[1]), dense(self.v_dense, inputs[2]), inputs[3:]
         bias = extra.pop(0) if a_bias else None
         if p_bias == "rotary":
             q, k = apply_rotary_position_embeddings(extra[0], q, k)
@@ -90,7 +91,7 @@ class GatedAttentionUnit(Layer):
         weights = attention_normalize(a, mask, -1, self.normalization, bias)
         if self.attention_dropout:
             weights = self.dropout(weights, training=training)
-        return self.o_dense(u * ops.einsum("bjk,bkd->bjd", weights, v))  # (batch, query, size)
+        return dense(self.o_dense, u * ops.einsum("bjk,bkd->bjd", weights, v))  # (batch, query, size)
 
     def compute_mask(self, inputs, mask=None):
         return mask[0] if isinstance(mask, (list, tuple)) else mask
