@@ -102,7 +102,7 @@ def build_child(layer, input_shape):
     return layer
 
 
-fused_attention = fused_layer_normalization = None
+fused_attention = fused_layer_normalization = quick_dropout = None
 
 
 def fuses():

@@ -131,6 +131,12 @@ def require_keras_3(name, instead):
     """Raises ImportError on Keras 2 for a module that is for Keras 3 alone. instead: what to do there."""
 
 
+quick_dropout: Any = None
+if framework == "jax":
+    from bert4keras3.backend import keras3_jax
+
+    quick_dropout = keras3_jax.dropout
+
 fused_attention: Any = None  # compilers fuse by themselves
 fused_layer_normalization: Any = None
 if framework == "torch":

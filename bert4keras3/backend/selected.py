@@ -5,7 +5,7 @@ names), `Layer`, `WithOutputs`, `build_child`, `dense`, `project`, `first_rows`,
 `get_values`, `set_values`, `initial_values_last`, `serializable`, `operation`, `get_available_gpus`, `remat`,
 `device_scope`, `spread_batches`, `require_keras_3`, for optimizers `many`, `parallel_class` and
 `with_current_values`, and `batch_structure`, the type in which a generator hands over several arrays.
-`fused_attention` and `fused_layer_normalization` are None where a compiler fuses or nothing does.
+`fused_attention`, `fused_layer_normalization` and `quick_dropout` are None where a compiler fuses or nothing does.
 """
 
 from importlib import import_module
@@ -32,6 +32,7 @@ WithOutputs = flavour.WithOutputs
 build_child = flavour.build_child
 dense = flavour.dense
 project = flavour.project
+quick_dropout = flavour.quick_dropout
 first_rows = flavour.first_rows
 fuses = flavour.fuses
 fused_attention = flavour.fused_attention

@@ -3,6 +3,7 @@
 from bert4keras3.backend import keras, serializable
 from bert4keras3.layers.attention import MultiHeadAttention
 from bert4keras3.layers.batches import BatchConcat, BatchSplit
+from bert4keras3.layers.dropout import Dropout
 from bert4keras3.layers.embeddings import Embedding
 from bert4keras3.layers.feed_forward import FeedForward
 from bert4keras3.layers.gated_attention import GatedAttentionUnit
@@ -27,6 +28,7 @@ __all__ = [
     "CausalMask",
     "Concatenate1D",
     "ConditionalRandomField",
+    "Dropout",
     "EfficientGlobalPointer",
     "Embedding",
     "FeedForward",

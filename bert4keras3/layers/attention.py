@@ -17,6 +17,7 @@ from bert4keras3.backend import (
     recompute_grad,
     sequence_masking,
 )
+from bert4keras3.layers.dropout import Dropout
 from bert4keras3.layers.initialization import fresh
 
 
@@ -63,7 +64,7 @@ class MultiHeadAttention(Layer):
         self.v_dense = self.dense(self.head_size * heads, "v_dense")
         self.o_dense = self.dense(self.out_dim, "o_dense")
         if attention_dropout:
-            self.dropout = keras.layers.Dropout(attention_dropout)
+            self.dropout = Dropout(attention_dropout)
 
     @property
     def scale(self):

@@ -11,6 +11,7 @@ from bert4keras3.backend import (
     ops,
     recompute_grad,
 )
+from bert4keras3.layers.dropout import Dropout
 from bert4keras3.layers.initialization import inner_dense
 from bert4keras3.layers.normalization import ScaleOffset
 
@@ -49,7 +50,7 @@ class GatedAttentionUnit(Layer):
         self.attention_dropout = attention_dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         if attention_dropout:
-            self.dropout = keras.layers.Dropout(attention_dropout)
+            self.dropout = Dropout(attention_dropout)
 
     def build(self, input_shape):
         shapes = input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
