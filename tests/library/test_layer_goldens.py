@@ -81,7 +81,7 @@ def test_golden_is_of_these_cases():
 
 
 def test_every_layer_of_ours_has_a_case():
-    """Those that bert4keras has too; a Loss has nothing to compute, the masks and LastToken are in its models."""
+    """Those that bert4keras has too; a Loss has nothing to compute, Dropout draws, masks and LastToken: in models."""
     covered = {case["layer"] for case in CASES.values() if "layer" in case}
     ours = {name for name in layers.__all__ if getattr(layers, name).__module__.startswith("bert4keras3")}
-    assert ours - covered == {"Add", "CausalMask", "FirstToken", "LastToken", "Loss", "UniLMMask"}
+    assert ours - covered == {"Add", "CausalMask", "Dropout", "FirstToken", "LastToken", "Loss", "UniLMMask"}
