@@ -4,7 +4,8 @@
 
 For the reference only the import is renamed. Each run is a process of its own; seed by seed all pairings take their
 turn, so that their times may be compared. Each finished run is a line of JSON in bench/results/sentiment.jsonl, and
-what is there already is not run again. The environments are those of nox.
+what is there already is not run again; a run beside other work keeps no seconds there. The environments are those of
+nox.
 """
 
 import argparse
@@ -70,12 +71,18 @@ def print_table(rows, epochs):
     for name in names:
         runs = [row for row in rows if row["pairing"] == name]
         accuracy = np.array([row["accuracy"] for row in runs])
-        seconds[name] = {row["seed"]: np.median(row["seconds"][1:] or row["seconds"]) for row in runs}
-        ratios = [seconds[name][seed] / seconds[names[0]][seed] for seed in seconds[name]]
+        seconds[name] = {
+            row["seed"]: np.median(row["seconds"][1:] or row["seconds"]) for row in runs if "seconds" in row
+        }
+        both = seconds[name].keys() & seconds[names[0]].keys()
+        ratios = [seconds[name][seed] / seconds[names[0]][seed] for seed in both]
         spread = accuracy.std(axis=0, ddof=1) if len(runs) > 1 else np.full(epochs, np.nan)
         cells = ["%.3f ± %.3f" % pair for pair in zip(accuracy.mean(axis=0), spread)]
-        time = np.median(list(seconds[name].values()))
-        table.add_row(name, *cells, str(len(runs)), "%.1f" % time, "%.2f" % np.median(ratios))
+        times = [
+            "%.*f" % (digits, np.median(values)) if values else "–"
+            for digits, values in ((1, list(seconds[name].values())), (2, ratios))
+        ]
+        table.add_row(name, *cells, str(len(runs)), *times)
     Console(width=120).print(table)
 
 
