@@ -42,6 +42,7 @@ MAY_IMPORT_THE_LIBRARY = {
     "read_checkpoint.py",
     "tokenize_texts.py",
     "profile_forward.py",
+    "smaller_weights.py",
 }
 
 
