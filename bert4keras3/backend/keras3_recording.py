@@ -10,6 +10,7 @@ import keras
 import torch
 from torch import fx
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 tree = keras.tree
 COMPUTED = (torch.Tensor, torch.ScriptObject)  # the last: weights in a library's own layout
@@ -58,8 +59,10 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.graph = fx.Graph()
         self.constants = torch.nn.Module()
-        self.nodes = {}  # {key of a tensor: node}
-        self.kept = []  # so that no key is given twice
+        self.nodes = (
+            WeakTensorKeyDictionary()
+        )  # {tensor: node}; what is no longer needed may go while it records
+        self.objects = {}  # {hash: node}: Python has a new object for a ScriptObject each time, with the same hash
         self.makers = []
         for number, x in enumerate(inputs):
             self.last_input = self.graph.placeholder("x%d" % number)
@@ -67,7 +70,7 @@ class Recorder(TorchDispatchMode):
 
     def add_derived(self, value, make):
         """One more input, which make() gives."""
-        known = self.nodes.get(key_of(value))
+        known = self.known(value)
         if known is not None and known.op == "placeholder":
             return
         with self.graph.inserting_after(self.last_input):
@@ -90,20 +93,25 @@ class Recorder(TorchDispatchMode):
         return outputs
 
     def learn(self, x, node):
-        if isinstance(x, COMPUTED):
-            self.nodes[key_of(x)] = node
-            self.kept.append(x)
+        if isinstance(x, torch.ScriptObject):
+            self.objects[hash(x)] = node
+        elif isinstance(x, torch.Tensor):
+            self.nodes[x] = node
+
+    def known(self, x):
+        return self.objects.get(hash(x)) if isinstance(x, torch.ScriptObject) else self.nodes.get(x)
 
     def node_of(self, x):
         """The node of a tensor, or of what is made of weights; anything else as it is."""
         if not isinstance(x, COMPUTED):
             return x
-        if key_of(x) in self.nodes:
-            return self.nodes[key_of(x)]
-        name = "constant%d" % len(self.kept)
-        self.constants.register_buffer(name, x.detach(), persistent=False)
-        self.learn(x, self.graph.get_attr(name))
-        return self.nodes[key_of(x)]
+        node = self.known(x)
+        if node is None:
+            name = "constant%d" % len(self.graph.nodes)
+            self.constants.register_buffer(name, x.detach(), persistent=False)
+            node = self.graph.get_attr(name)
+            self.learn(x, node)
+        return node
 
     def finish(self, outputs):
         """The function of the inputs that gives these outputs."""
@@ -115,8 +123,3 @@ class Recorder(TorchDispatchMode):
 def as_tensor(x):
     """Keras's own asks a tensor for its device and dtype several times, which for all weights takes milliseconds."""
     return x if isinstance(x, torch.Tensor) else keras.ops.convert_to_tensor(x)
-
-
-def key_of(x):
-    """Python has a new object for a ScriptObject each time, but with the same hash."""
-    return hash(x) if isinstance(x, torch.ScriptObject) else id(x)

@@ -166,3 +166,42 @@ def test_variables_that_a_call_changes_are_changed():
     for _ in range(3):
         model(np.ones((2, 3), "float32"))
     assert float(numbers(layer.count)[0]) == before + 3
+
+
+@pytest.mark.skipif(framework != "torch", reason="about what PyTorch records")
+def test_what_is_written_into_a_part_of_a_tensor_is_recorded():
+    import torch
+
+    from bert4keras3.backend.keras3_recording import Recorded
+
+    def function(values, x):
+        y = values[0] + x
+        y[:, 0].fill_(7.0)
+        return y
+
+    recorded, values = Recorded(function), [torch.ones(2, 3)]
+    for x in (torch.zeros(2, 3), torch.ones(2, 3)):
+        np.testing.assert_array_equal(recorded(values, x), function(values, x))
+
+
+@pytest.mark.skipif(framework != "torch", reason="about what PyTorch records")
+def test_recording_keeps_nothing_of_what_passes_through():
+    import weakref
+
+    import torch
+
+    from bert4keras3.backend.keras3_recording import Recorded
+
+    passing = []
+
+    def function(values, x):
+        y = x + 1
+        passing.append(weakref.ref(y))
+        z = y * 2
+        del y
+        assert passing[-1]() is None
+        return z
+
+    recorded = Recorded(function)
+    for _ in range(2):
+        np.testing.assert_array_equal(recorded([], torch.ones(3)), np.full(3, 4.0))
