@@ -59,9 +59,8 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.graph = fx.Graph()
         self.constants = torch.nn.Module()
-        self.nodes = (
-            WeakTensorKeyDictionary()
-        )  # {tensor: node}; what is no longer needed may go while it records
+        # {tensor: node}; weak, so that what is no longer needed may go while it records
+        self.nodes = WeakTensorKeyDictionary()
         self.objects = {}  # {hash: node}: Python has a new object for a ScriptObject each time, with the same hash
         self.makers = []
         for number, x in enumerate(inputs):

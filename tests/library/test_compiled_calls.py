@@ -157,7 +157,6 @@ class Counts(Layer):
         return input_shape
 
 
-@pytest.mark.skipif(framework == "torch", reason="it calls such a layer as it is")
 def test_variables_that_a_call_changes_are_changed():
     x = keras.layers.Input((3,))
     layer = Counts()
