@@ -17,9 +17,9 @@ except ImportError:  # Python 3.7
 TRUE = ("1", "true", "yes", "on", "y", "t")
 
 
-def is_on(variable):
+def is_on(variable, default="0"):
     """Whether an environment variable is set to a word for true."""
-    return os.environ.get(variable, "0").strip().lower() in TRUE
+    return os.environ.get(variable, default).strip().lower() in TRUE
 
 
 def installed_version(distribution):

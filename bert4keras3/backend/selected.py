@@ -11,6 +11,7 @@ names), `Layer`, `WithOutputs`, `build_child`, `dense`, `project`, `first_rows`,
 from importlib import import_module
 
 from bert4keras3.backend.flavour import FLAVOUR
+from bert4keras3.backend.memory import keep_freed_memory
 
 generation = "keras3" if FLAVOUR == "keras3" else "keras2"
 flavour = import_module("bert4keras3.backend." + generation)
@@ -19,6 +20,8 @@ flavour_gradients = import_module("bert4keras3.backend." + generation + "_gradie
 
 framework = flavour.framework
 is_tf_keras = FLAVOUR == "tf_keras"
+if framework == "tensorflow":
+    keep_freed_memory()
 
 keras = flavour.keras
 K = flavour.K
