@@ -86,7 +86,8 @@ def tensorflow_call(keras, model):
 def tensorflow_compiled(keras, model):
     import tensorflow as tf
 
-    compiled = watch_traces(tf.function(lambda feed: model(feed, training=False)))
+    options = {"jit_compile": True} if hasattr(keras, "ops") else {}  # a graph, or XLA on Keras 3
+    compiled = watch_traces(tf.function(lambda feed: model(feed, training=False), **options))
     return lambda feed: arrays(compiled(feed))
 
 

@@ -3,6 +3,7 @@
 PyTorch has no loops in such a list, so there only the body of a loop is recorded, and Python goes round.
 """
 
+import functools
 import threading
 
 import keras
@@ -29,10 +30,13 @@ class Compiled:
         self.model = model
         self.in_place = in_place
         self.compilations = 0
-        self.run = {"jax": self.on_jax, "tensorflow": self.on_tensorflow, "torch": self.on_torch}[framework]()
+        # () → the function with the weights of this moment
+        self.with_weights = {"jax": self.on_jax, "tensorflow": self.on_tensorflow, "torch": self.on_torch}[
+            framework
+        ]()
 
     def __call__(self, state, *others):
-        return self.run(state, *others)
+        return self.with_weights()(state, *others)
 
     def trace(self, values, *arguments):
         """The function, in which the model's weights have these values, or their own."""
@@ -50,7 +54,7 @@ class Compiled:
         import jax
 
         compiled = jax.jit(self.trace, donate_argnums=1 if self.in_place else ())
-        return lambda *arguments: compiled(self.values(), *arguments)
+        return lambda: functools.partial(compiled, self.values())
 
     def on_tensorflow(self):
         import tensorflow as tf
@@ -65,7 +69,7 @@ class Compiled:
                 made[key] = compiled.get_concrete_function(*arguments)
             return made[key](*arguments)
 
-        return run
+        return lambda: run
 
     def on_torch(self):
         import torch
@@ -73,12 +77,8 @@ class Compiled:
         from bert4keras3.backend.keras3_recording import Recorded
 
         recorded = Recorded(self.trace)
-
-        def run(*arguments):
-            with torch.inference_mode():
-                return recorded(self.values(), *arguments)
-
-        return run
+        without_gradients = torch.inference_mode()
+        return lambda: without_gradients(recorded.with_weights(self.values()))
 
 
 class CompiledLoop:
@@ -107,8 +107,9 @@ class CompiledLoop:
     def __call__(self, state):
         if framework != "torch":
             return self.compiled(state)
+        step = self.compiled.with_weights()
         while self.goes_on(state):
-            state = self.compiled(state)
+            state = step(state)
         return state
 
 

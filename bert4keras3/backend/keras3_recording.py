@@ -26,25 +26,43 @@ def derived(make):
 
 
 class Recorded:
-    """`function(*arguments)` of nested tensors, recorded for each set of shapes. Call it with gradients off."""
+    """`function(weights, *inputs)` of tensors, the inputs nested, recorded for each set of shapes.
+
+    Call it with gradients off.
+    """
 
     def __init__(self, function):
         self.function = function
-        # {shapes and dtypes of the inputs: (graph, makers of further inputs, structure of the outputs)}
+        # {shapes and dtypes of weights and inputs: (graph, makers of further inputs, structure of the outputs)}
         self.graphs = {}
 
-    def __call__(self, *arguments):
-        arguments = tree.map_structure(as_tensor, arguments)
-        inputs = tree.flatten(arguments)
-        key = tuple((tuple(x.shape), x.dtype) for x in inputs)
-        if key in self.graphs:
+    def __call__(self, weights, *inputs):
+        return self.with_weights(weights)(*inputs)
+
+    def with_weights(self, weights):
+        """The function of the inputs alone, for as long as the weights stay as they are: they are looked at once."""
+        shapes_of_weights = shapes(weights)
+        made = {}  # {shapes: what is made of the weights}
+
+        def call(*inputs):
+            inputs = tree.map_structure(as_tensor, inputs)
+            leaves = tree.flatten(inputs)
+            key = shapes_of_weights, shapes(leaves)
+            if key not in self.graphs:
+                return self.record(key, weights, inputs)
             graph, makers, structure = self.graphs[key]
-            return tree.pack_sequence_as(structure, graph(*inputs, *[make() for make in makers]))
-        recorder = Recorder(inputs)
+            if key not in made:
+                made[key] = [make() for make in makers]
+            return tree.pack_sequence_as(structure, graph(*weights, *leaves, *made[key]))
+
+        return call
+
+    def record(self, key, weights, inputs):
+        recorder = Recorder([*weights, *tree.flatten(inputs)])
         recorders.append(recorder)
         try:
             with recorder:
-                outputs = self.function(*arguments)
+                outputs = self.function(weights, *inputs)
         finally:
             recorders.pop()
         graph = recorder.finish(tree.flatten(outputs))
@@ -119,6 +137,10 @@ class Recorder(TorchDispatchMode):
         return fx.GraphModule(self.constants, self.graph)
 
 
+def shapes(tensors):
+    return tuple((x.shape, x.dtype) for x in tensors)
+
+
 def as_tensor(x):
-    """Keras's own asks a tensor for its device and dtype several times, which for all weights takes milliseconds."""
+    """Keras's own asks a tensor for its device and dtype several times, which takes long for one token."""
     return x if isinstance(x, torch.Tensor) else keras.ops.convert_to_tensor(x)

@@ -4,6 +4,8 @@ A weight is (units, size) here, as PyTorch has it. On a CPU, where no gradient i
 one token in float32     oneDNN on the weight as it is, which reads it 1.45 times as fast as MKL
 PACKED_LINEAR=1          oneDNN on a copy of the weight in its own layout, where that is quicker than MKL
 int8                     FBGEMM, 4 times as fast as float32 for one token and twice as fast for 128
+half precision           in float32 where nothing smaller is multiplied: PyTorch's own loops take 100 times as
+                         long
 """
 
 import functools
@@ -21,6 +23,11 @@ from bert4keras3.backend.keras3_recording import derived
 has_onednn = torch.backends.mkldnn.is_available()
 has_fbgemm = "fbgemm" in torch.backends.quantized.supported_engines
 packed_linear = has_onednn and is_on("PACKED_LINEAR")
+multiplied = {
+    torch.float32: True,
+    torch.bfloat16: has_onednn and torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+    torch.float16: has_onednn and torch.ops.mkldnn._is_mkldnn_fp16_supported(),
+}
 
 # {(rows, size, units): whether oneDNN was quicker}
 quicker: dict = {}
@@ -65,6 +72,9 @@ def linear(layer, inputs, weight, bias=None):
             return onednn_linear(inputs, weight, bias)
         if packed_linear:
             return quickest_linear(layer, inputs, weight, bias)
+    if inputs.is_cpu and weight.dtype == inputs.dtype and not multiplied.get(inputs.dtype, True):
+        outputs = functional.linear(inputs.float(), weight.float(), None if bias is None else bias.float())
+        return outputs.to(inputs.dtype)
     return functional.linear(inputs, weight, bias)
 
 
@@ -80,7 +90,7 @@ def quickest_linear(layer, inputs, weight, bias):
     """By MKL or oneDNN, whichever was quicker when this size was first met."""
     ways = (
         lambda: functional.linear(inputs, weight, bias),
-        lambda: onednn_linear(inputs, derived(functools.partial(packed_weight, layer)), bias),
+        lambda: onednn_linear(inputs, derived(functools.partial(kept, layer, packed_weight)), bias),
     )
     size = (rows_of(inputs),) + tuple(weight.shape)
     if size not in quicker:
@@ -99,24 +109,21 @@ def seconds(call, calls=3):
     return min(found)
 
 
-def kept(layer, variables, make):
-    """make(*values of the variables), anew once one of them has changed."""
-    values = [variable.value.detach() for variable in variables]
+def packed_weight(weight):
+    """The weight in oneDNN's own layout."""
+    return torch.ops.mkldnn._reorder_linear_weight(weight)
+
+
+def kept(layer, pack):
+    """pack(weight, and its scale if it is int8) of a Dense or an Embedding, anew once one of them has changed."""
+    name = "kernel" if isinstance(layer, keras.layers.Dense) else "embeddings"
+    names = ["_" + name] if layer.quantization_mode is None else ["_" + name, name + "_scale"]
+    values = [getattr(layer, one).value.detach() for one in names]
     state = [(one.data_ptr(), one._version) for one in values]
     if layer not in made or made[layer][0] != state:
-        made[layer] = state, make(*values)
+        weight = values[0].t() if name == "kernel" else values[0]
+        made[layer] = state, pack(weight.contiguous(), *values[1:])
     return made[layer][1]
-
-
-def packed_weight(layer):
-    """The weight in oneDNN's own layout."""
-
-    def pack(weight):
-        weight = weight.t() if is_dense else weight
-        return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous())
-
-    is_dense = isinstance(layer, keras.layers.Dense)
-    return kept(layer, [layer.kernel if is_dense else layer.embeddings], pack)
 
 
 def takes_int8(layer, inputs):
@@ -133,26 +140,17 @@ def int8_linear(layer, inputs):
     sums of two products would not fit their 16 bits.
     """
     largest = inputs.abs().amax(-1, keepdim=True).clamp_min(1e-30)
-    packed = derived(functools.partial(int8_weight, layer))
+    packed = derived(functools.partial(kept, layer, int8_weight))
     return torch.ops.quantized.linear_dynamic(inputs / largest, packed, True) * largest
 
 
-def int8_weight(layer):
+def int8_weight(weight, scale):
     """The weight in FBGEMM's own layout."""
-
-    def pack(weight, scale):
-        weight = (weight.t() if is_dense else weight).contiguous()
-        zeros = torch.zeros(len(weight), dtype=torch.long)
-        with warnings.catch_warnings():  # that tensors of this kind will leave PyTorch; its operators stay
-            warnings.simplefilter("ignore")
-            weight = torch._make_per_channel_quantized_tensor(weight, 1 / scale.double(), zeros, 0)
-        return torch.ops.quantized.linear_prepack(weight, None)
-
-    is_dense = isinstance(layer, keras.layers.Dense)
-    variables = (
-        [layer._kernel, layer.kernel_scale] if is_dense else [layer._embeddings, layer.embeddings_scale]
-    )
-    return kept(layer, variables, pack)
+    zeros = torch.zeros(len(weight), dtype=torch.long)
+    with warnings.catch_warnings():  # that tensors of this kind will leave PyTorch; its operators stay
+        warnings.simplefilter("ignore")
+        weight = torch._make_per_channel_quantized_tensor(weight, 1 / scale.double(), zeros, 0)
+    return torch.ops.quantized.linear_prepack(weight, None)
 
 
 def fuses():
