@@ -12,6 +12,8 @@ from torch import fx
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from bert4keras3.backend.keras3_compiling import shapes
+
 tree = keras.tree
 COMPUTED = (torch.Tensor, torch.ScriptObject)  # the last: weights in a library's own layout
 recorders: list = []  # those that are entered
@@ -135,10 +137,6 @@ class Recorder(TorchDispatchMode):
         self.graph.output([self.node_of(x) for x in outputs])
         self.graph.eliminate_dead_code()
         return fx.GraphModule(self.constants, self.graph)
-
-
-def shapes(tensors):
-    return tuple((x.shape, x.dtype) for x in tensors)
 
 
 def as_tensor(x):
