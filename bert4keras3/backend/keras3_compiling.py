@@ -82,35 +82,48 @@ class Compiled:
 
 
 class CompiledLoop:
-    """`while goes_on(state): state = step(state)`, compiled as a whole, or its step where there are no loops."""
+    """`while goes_on(state): state = step(state)`, compiled as a whole, or what is in the loop where there are none.
+
+    The state goes round as the list of its tensors: on PyTorch it takes long to take a nest apart for each token.
+    """
 
     def __init__(self, goes_on, step, model):
         self.goes_on = goes_on
-        self.compiled = Compiled(step if framework == "torch" else self.loop, model, in_place=True)
         self.step = step
+        self.structure = None  # of the state
+        self.compiled = Compiled(self.once if framework == "torch" else self.loop, model, in_place=True)
 
     @property
     def compilations(self):
         return self.compiled.compilations
 
-    def loop(self, state):
-        def packed(leaves):
-            return tree.pack_sequence_as(state, leaves)
+    def goes_on_with(self, leaves):
+        return self.goes_on(tree.pack_sequence_as(self.structure, leaves))
 
-        leaves = keras.ops.while_loop(
-            lambda *leaves: self.goes_on(packed(leaves)),
-            lambda *leaves: tuple(tree.flatten(self.step(packed(leaves)))),
-            tuple(tree.flatten(state)),
+    def after(self, leaves):
+        return tree.flatten(self.step(tree.pack_sequence_as(self.structure, leaves)))
+
+    def loop(self, leaves):
+        return keras.ops.while_loop(
+            lambda *leaves: self.goes_on_with(leaves),
+            lambda *leaves: tuple(self.after(leaves)),
+            tuple(leaves),
         )
-        return packed(leaves)
+
+    def once(self, leaves):
+        leaves = self.after(leaves)
+        return leaves, self.goes_on_with(leaves)
 
     def __call__(self, state):
+        leaves = tree.flatten(state)
+        self.structure = tree.map_structure(lambda leaf: 0, state)
         if framework != "torch":
-            return self.compiled(state)
-        step = self.compiled.with_weights()
-        while self.goes_on(state):
-            state = step(state)
-        return state
+            leaves = self.compiled(leaves)
+        elif self.goes_on(state):
+            once, again = self.compiled.with_weights(), True
+            while again:
+                leaves, again = once(leaves)
+        return tree.pack_sequence_as(state, leaves)
 
 
 def write_column(buffer, column, values):
@@ -125,4 +138,8 @@ def tensors(nested):
 
 
 def shapes(nested):
-    return tuple((tuple(x.shape), x.dtype) for x in tree.flatten(nested))
+    return tuple(map(shape, tree.flatten(nested)))
+
+
+def shape(x):
+    return tuple(x.shape), x.dtype

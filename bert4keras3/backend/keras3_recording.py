@@ -12,7 +12,7 @@ from torch import fx
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from bert4keras3.backend.keras3_compiling import shapes
+from bert4keras3.backend.keras3_compiling import shape, shapes
 
 tree = keras.tree
 COMPUTED = (torch.Tensor, torch.ScriptObject)  # the last: weights in a library's own layout
@@ -47,11 +47,10 @@ class Recorded:
         made = {}  # {shapes: what is made of the weights}
 
         def call(*inputs):
-            inputs = tree.map_structure(as_tensor, inputs)
-            leaves = tree.flatten(inputs)
-            key = shapes_of_weights, shapes(leaves)
+            leaves = [as_tensor(x) for x in tree.flatten(inputs)]
+            key = shapes_of_weights, tuple(map(shape, leaves))
             if key not in self.graphs:
-                return self.record(key, weights, inputs)
+                return self.record(key, weights, tree.pack_sequence_as(inputs, leaves))
             graph, makers, structure = self.graphs[key]
             if key not in made:
                 made[key] = [make() for make in makers]
@@ -103,6 +102,8 @@ class Recorder(TorchDispatchMode):
                 "%s: a value of a tensor decides what is computed; it cannot be recorded" % func
             )
         outputs = func(*args, **(kwargs or {}))
+        if args and outputs is args[0] and not func._schema.is_mutable:
+            return outputs  # Keras converts each tensor to the dtype and device that it has: half of what it calls
         node = self.graph.call_function(func, *fx.node.map_aggregate((args, kwargs or {}), self.node_of))
         if isinstance(outputs, (tuple, list)):
             for number, output in enumerate(outputs):
