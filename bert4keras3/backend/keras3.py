@@ -132,11 +132,6 @@ def require_keras_3(name, instead):
 
 
 quick_dropout: Any = None
-if framework == "jax":
-    from bert4keras3.backend import keras3_jax
-
-    quick_dropout = keras3_jax.dropout
-
 fused_attention: Any = None  # compilers fuse by themselves
 fused_layer_normalization: Any = None
 if framework == "torch":
@@ -153,13 +148,25 @@ else:
         """Whether layers call `fused_attention` and `fused_layer_normalization`."""
         return False
 
-    def dense(layer, inputs):
-        """layer(inputs) of a Dense that is part of a layer."""
-        return layer(inputs)
+    if framework == "jax":
+        from bert4keras3.backend import keras3_jax
+
+        quick_dropout = keras3_jax.dropout
+        dense = keras3_jax.dense
+    else:
+
+        def dense(layer, inputs):
+            """layer(inputs) of a Dense that is part of a layer."""
+            return layer(inputs)
 
     def project(layer, inputs, table, scale=None):
         """inputs @ (table / scale)ᵀ of an Embedding, the table (units, size) and a scale for each unit."""
-        scores = ops.matmul(inputs, ops.transpose(ops.cast(table, layer.compute_dtype)))
+        table = ops.cast(table, layer.compute_dtype)
+        if set(inputs.shape[:-1]) == {1}:
+            # the table first: by XLA on TensorFlow it would be copied the other way round for each token
+            scores = ops.reshape(ops.matmul(table, ops.reshape(inputs, (-1, 1))), (*inputs.shape[:-1], -1))
+        else:
+            scores = ops.matmul(inputs, ops.transpose(table))
         return scores if scale is None else scores / scale
 
 

@@ -21,14 +21,17 @@ class Compiled:
     """`function(state, *others)` of nested tensors, compiled for each set of shapes; weights stay shared.
 
     model: whose weights the function reads; each call takes those of the moment. in_place: what comes out has the
-    sizes of `state` and may take its memory, so that `state` is lost. `compilations` counts how often the function
-    was compiled.
+    sizes of `state` and may take its memory, so that `state` is lost. one_row: the Dense layers that the function
+    gives nothing but one row. xla: compile by XLA on TensorFlow too, which takes a second more.
+    `compilations` counts how often the function was compiled.
     """
 
-    def __init__(self, function, model, in_place=False):
+    def __init__(self, function, model, in_place=False, one_row=(), xla=False):
         self.function = function
         self.model = model
         self.in_place = in_place
+        self.one_row = one_row
+        self.xla = xla
         self.compilations = 0
         # () → the function with the weights of this moment
         self.with_weights = {"jax": self.on_jax, "tensorflow": self.on_tensorflow, "torch": self.on_torch}[
@@ -53,13 +56,31 @@ class Compiled:
     def on_jax(self):
         import jax
 
-        compiled = jax.jit(self.trace, donate_argnums=1 if self.in_place else ())
-        return lambda: functools.partial(compiled, self.values())
+        from bert4keras3.backend.keras3_jax import turned_kernels, with_turned
+
+        layers = []  # whose kernels are among the inputs
+
+        def trace(values, kernels, *arguments):
+            with with_turned(dict(zip(layers, kernels))):
+                return self.trace(values, *arguments)
+
+        compiled = jax.jit(trace, donate_argnums=2 if self.in_place else ())
+
+        def with_weights():
+            kernels = turned_kernels(self.one_row)
+            layers[:] = kernels
+            return functools.partial(compiled, self.values(), list(kernels.values()))
+
+        return with_weights
 
     def on_tensorflow(self):
         import tensorflow as tf
 
-        compiled = tf.function(lambda *arguments: self.trace(None, *arguments), autograph=False)
+        compiled = tf.function(
+            lambda *arguments: self.trace(None, *arguments),
+            autograph=False,
+            jit_compile=self.xla and tf.test.is_built_with_xla(),
+        )
         made = {}  # one graph for each set of shapes, without the warning that there are several
 
         def run(*arguments):
@@ -87,11 +108,12 @@ class CompiledLoop:
     The state goes round as the list of its tensors: on PyTorch it takes long to take a nest apart for each token.
     """
 
-    def __init__(self, goes_on, step, model):
+    def __init__(self, goes_on, step, model, one_row=()):
         self.goes_on = goes_on
         self.step = step
         self.structure = None  # of the state
-        self.compiled = Compiled(self.once if framework == "torch" else self.loop, model, in_place=True)
+        body = self.once if framework == "torch" else self.loop
+        self.compiled = Compiled(body, model, in_place=True, one_row=one_row, xla=True)
 
     @property
     def compilations(self):

@@ -1,9 +1,65 @@
-"""Dropout on JAX with a quarter of the random numbers."""
+"""What takes XLA less on a CPU than Keras's way: products of one token, and Dropout with a quarter of the numbers."""
 
 import contextlib
+import weakref
 
 import jax
 import keras
+
+from bert4keras3.backend.flavour import is_on
+
+turns_kernels = is_on("TURNED_KERNELS", "1")
+
+# {Dense: (reference to its kernel, the kernel turned)}
+kept: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+# {Dense: its kernel turned} in what is being traced
+turned: dict = {}
+
+
+def dense(layer, inputs):
+    """layer(inputs) of a Dense that is part of a layer."""
+    if layer not in turned:
+        return layer(inputs)
+    outputs = jax.lax.dot_general(inputs, turned[layer], (((inputs.ndim - 1,), (1,)), ((), ())))
+    if layer.bias is not None:
+        outputs = outputs + layer.bias
+    return outputs if layer.activation is None else layer.activation(outputs)
+
+
+def turned_kernels(layers):
+    """{Dense: its kernel as (units, size)} of those in float32 on a CPU, where XLA reads one token's 1.2 times as fast.
+
+    They are kept until a kernel changes, and take as much memory as the weights.
+    """
+    return {layer: turned_kernel(layer) for layer in layers if turns_kernels and can_turn(layer)}
+
+
+def can_turn(layer):
+    return (
+        type(layer) is keras.layers.Dense
+        and layer.quantization_mode is None
+        and not layer.lora_enabled
+        and layer.compute_dtype == layer.variable_dtype == "float32"
+        and {device.platform for device in layer.kernel.value.devices()} == {"cpu"}
+    )
+
+
+def turned_kernel(layer):
+    kernel = layer.kernel.value
+    if layer not in kept or kept[layer][0]() is not kernel:
+        kept[layer] = weakref.ref(kernel), jax.numpy.copy(kernel.T)
+    return kept[layer][1]
+
+
+@contextlib.contextmanager
+def with_turned(kernels):
+    """Trace with the values of `turned_kernels`."""
+    turned.update(kernels)
+    try:
+        yield
+    finally:
+        turned.clear()
 
 
 def dropout(layer, inputs):

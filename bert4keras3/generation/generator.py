@@ -81,7 +81,7 @@ class Generator:
             forbidden=self.marked(forbidden),
             first_end=np.int32(first + min_tokens - 1),
         )
-        start, loop = self.prepared(choice.form(), beams)
+        start, loop = self.prepared(choice.form(), beams, len(prompts) * beams)
         state = dict(start(state))
         shown = first
         while True:
@@ -157,16 +157,17 @@ class Generator:
         marks[list(tokens)] = True
         return marks
 
-    def prepared(self, form, beams):
+    def prepared(self, form, beams, texts):
         """The compiled start and loop for choices of this form."""
-        if (form, beams) not in self.compiled:
+        key = form, beams, texts == 1
+        if key not in self.compiled:
             search = TokenByToken(self.decoder, form) if beams == 1 else BeamSearch(self.decoder, form, beams)
-            model = self.decoder.model
-            self.compiled[form, beams] = (
+            model, one_row = self.decoder.model, self.decoder.dense_layers() if texts == 1 else ()
+            self.compiled[key] = (
                 Compiled(search.start, model),
-                CompiledLoop(search.goes_on, search.step, model),
+                CompiledLoop(search.goes_on, search.step, model, one_row),
             )
-        return self.compiled[form, beams]
+        return self.compiled[key]
 
     def cut(self, before, tokens):
         """The tokens up to the first end; none where the text was complete before."""

@@ -40,7 +40,6 @@ TOKEN_WISE = (
     ScaleOffset,
     keras.layers.Activation,
     keras.layers.Add,
-    keras.layers.Dense,
     keras.layers.Dropout,
 )
 
@@ -186,6 +185,9 @@ class IncrementalCall(object):
         distances = ops.expand_dims(keys, 0) - ops.expand_dims(queries, 1)
         return ops.take(ops.cast(layer.embeddings, layer.compute_dtype), layer.rows(distances), axis=0)
 
+    def multiply(self, layer, inputs):
+        return dense(layer, inputs)
+
     CALLS = {
         MultiHeadAttention: attend,
         GatedAttentionUnit: attend_gated,
@@ -194,4 +196,5 @@ class IncrementalCall(object):
         PositionEmbedding: add_position,
         SinusoidalPositionEmbedding: add_sinusoid,
         RelativePositionEmbedding: relate_positions,
+        keras.layers.Dense: multiply,
     }

@@ -268,12 +268,19 @@ def test_lengths_are_compiled_once_and_weights_are_those_of_the_moment():
     for prompt, max_tokens in (([5, 6], 3), ([5] * 9, 7), ([4] * 16, 8)):
         one.generate([prompt], max_tokens=max_tokens)
     assert one.compilations == 2, "the start and the loop, got %d compilations" % one.compilations
-    before = one.generate([[5, 6]], max_tokens=8, sample=True, seed=0)[0].tolist()
+    texts = []
+    for layer in transformer.model.layers:
+        layer.set_weights([np.random.RandomState(0).normal(size=w.shape) for w in layer.get_weights()])
+        texts.append(written(one))
+        assert texts[-1] == written(one, texts=2), "two texts are multiplied with the weights themselves"
+    assert len(set(map(tuple, texts))) > 3
     compilations = one.compilations
-    table = transformer.model.get_layer("Embedding-Token")
-    table.set_weights([np.random.RandomState(0).normal(size=w.shape) for w in table.get_weights()])
-    assert one.generate([[5, 6]], max_tokens=8, sample=True, seed=0)[0].tolist() != before
+    written(one)
     assert one.compilations == compilations
+
+
+def written(one, texts=1):
+    return one.generate([[5, 6]] * texts, max_tokens=8, sample=True, seed=0)[0].tolist()
 
 
 # Errors
