@@ -23,6 +23,7 @@ class Decoder(object):
         self.encoder = getattr(transformer, "encoder", None)
         self.writer = transformer if self.encoder is None else transformer._decoder
         self.has_segments = getattr(self.writer, "segment_vocab_size", 0) > 0
+        self.shares_segments = self.has_segments and self.writer.shared_segment_embeddings
         self.reads_context = self.writer.inputs[0].name.endswith("Context")
         self.check()
         self.is_unilm = isinstance(self.mask_layer(), UniLMMask)

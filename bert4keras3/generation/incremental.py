@@ -67,7 +67,10 @@ class IncrementalCall(object):
         starts = ops.expand_dims(self.state["starts"], 1)
         self.positions = ops.maximum(ops.expand_dims(self.queries, 0) - starts, 0)  # (batch, length)
         # as Embedding.compute_mask has it: id 0 is padding, but not as the first token
-        known = ops.not_equal(self.state["tokens"][:, : self.keys.shape[0]], 0)
+        columns = self.keys.shape[0]
+        known = ops.not_equal(self.state["tokens"][:, :columns], 0)
+        if "masked" in self.state:
+            known = ops.logical_and(known, ops.logical_not(self.state["masked"][:, :columns]))
         self.keep = ops.logical_or(known, ops.equal(ops.expand_dims(self.keys, 0), starts))  # (batch, key)
         inputs = [tokens] if segments is None else [tokens, segments]
         if "context" in self.state:

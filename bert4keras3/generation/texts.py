@@ -8,6 +8,7 @@
     finished (batch,)            whether a text has its end
     segments (batch,)            of new tokens; prompt_segments (batch, prompt): of the prompts
     order (batch, total)         of UniLM: a token sees those of its own and lower numbers
+    masked (batch, total)        where segments are embedded as tokens are: those that segment 0 makes padding
     source (batch, source)       ids that an encoder reads, zeros at the right
     context (batch, source, size), context_keep (batch, source): what it gives
     caches, cross                keys and values of each attention layer, [(batch, total, …), …]
@@ -59,6 +60,8 @@ def begin_texts(decoder, prompts, segments, new_segments, max_tokens, total=None
         state["order"] = np.concatenate([state["prompt_segments"], rest], axis=1).cumsum(
             axis=1, dtype="int32"
         )
+    if decoder.shares_segments:
+        state["masked"] = np.pad(state["prompt_segments"] == 0, [(0, 0), (0, total - width)])
     return state
 
 
@@ -82,6 +85,8 @@ def read_newest(decoder, state):
     column = state["column"] - 1
     tokens = ops.take(state["tokens"], ops.reshape(column, (1,)), axis=1)
     segments = ops.expand_dims(state["segments"], 1) if decoder.has_segments else None
+    if "masked" in state:
+        state = dict(state, masked=write_column(state["masked"], column, ops.equal(segments, 0)))
     call = IncrementalCall(decoder.writer, state, column)
     outputs = call(tokens, segments)
     return ops.cast(outputs, "float32"), dict(state, caches=call.caches, cross=call.cross)
@@ -93,7 +98,18 @@ def append(state, tokens):
     return dict(state, tokens=written, column=state["column"] + 1)
 
 
-ROWS = ("tokens", "starts", "finished", "segments", "order", "context", "context_keep", "caches", "cross")
+ROWS = (
+    "tokens",
+    "starts",
+    "finished",
+    "segments",
+    "order",
+    "masked",
+    "context",
+    "context_keep",
+    "caches",
+    "cross",
+)
 
 
 def rows_of_state(state, rows, names=ROWS):
