@@ -1,6 +1,7 @@
 """What takes XLA less on a CPU than Keras's way: products of one token, and Dropout with a quarter of the numbers."""
 
 import contextlib
+import threading
 import weakref
 
 import jax
@@ -13,15 +14,22 @@ turns_kernels = is_on("TURNED_KERNELS", "1")
 # {Dense: (reference to its kernel, the kernel turned)}
 kept: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
-# {Dense: its kernel turned} in what is being traced
-turned: dict = {}
+
+class Turned(threading.local):
+    """{Dense: its kernel turned} in what this thread traces."""
+
+    kernels: dict = {}
+
+
+turned = Turned()
 
 
 def dense(layer, inputs):
     """layer(inputs) of a Dense that is part of a layer."""
-    if layer not in turned:
+    kernel = turned.kernels.get(layer)
+    if kernel is None:
         return layer(inputs)
-    outputs = jax.lax.dot_general(inputs, turned[layer], (((inputs.ndim - 1,), (1,)), ((), ())))
+    outputs = jax.lax.dot_general(inputs, kernel, (((inputs.ndim - 1,), (1,)), ((), ())))
     if layer.bias is not None:
         outputs = outputs + layer.bias
     return outputs if layer.activation is None else layer.activation(outputs)
@@ -55,11 +63,11 @@ def turned_kernel(layer):
 @contextlib.contextmanager
 def with_turned(kernels):
     """Trace with the values of `turned_kernels`."""
-    turned.update(kernels)
+    turned.kernels = kernels
     try:
         yield
     finally:
-        turned.clear()
+        turned.kernels = {}
 
 
 def dropout(layer, inputs):

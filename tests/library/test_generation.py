@@ -20,7 +20,7 @@ GOLDEN = json.loads(
     (Path(__file__).parents[2] / "parity/goldens/generation.json").read_text(encoding="utf-8")
 )
 BY_NAME = {case.name: case for case in CASES}
-QUICK = ("mt5",)
+QUICK = ("gpt", "mt5")
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BY_NAME]
 PROMPTS = [[7, 21, 35, 90, 14], [101, 8, 64], [5, 0, 9, 11]]  # a 0 inside a text is padding to the model
 ROUNDING = 1e-5  # bound of the difference between two ways to compute the same in float32, relative
