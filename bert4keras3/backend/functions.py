@@ -90,7 +90,7 @@ def reshape(tensor: Any, *args: Any) -> Any:
     for shape, axis in zip(args[::2], args[1::2]):
         rest = int(np.prod([size for size in shape if size != -1], dtype=int))
         parts[axis] = [sizes[axis] // rest if size == -1 else size for size in shape]
-    return ops.reshape(tensor, tuple(size for part in parts for size in part))
+    return ops.reshape(tensor, tuple(sum(parts, [])))
 
 
 def dtype(x: Any) -> Optional[str]:

@@ -168,6 +168,10 @@ def remat(call, layer, inputs):
         outputs = call(layer, tf.nest.pack_sequence_as(inputs, tensors))
 
         def backward(*gradients, **keywords):
+            for (
+                tensor
+            ) in tensors:  # or layers in this call would trace it back to Input, which in TF 1.15 never ends
+                tensor._keras_history_checked = True
             sources = list(tensors) + list(keywords.get("variables") or [])
             with tf.GradientTape() as tape:
                 tape.watch([source for source in sources if source.dtype.is_floating])

@@ -43,7 +43,8 @@ class BatchSplit(Layer):
 
     def call(self, inputs, mask=None):
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        return [part for x in tensors for part in batch_parts(x, parts=self.parts)]
+        # a sum, as the AutoGraph of TF 1.15 does not know the names in a comprehension with two loops
+        return sum([batch_parts(x, parts=self.parts) for x in tensors], [])
 
     def compute_mask(self, inputs, mask=None):
         count = len(inputs) if isinstance(inputs, (list, tuple)) else 1
