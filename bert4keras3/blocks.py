@@ -3,12 +3,15 @@
 A model states how its block differs in the attributes below; one that differs more overrides a method.
 """
 
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
+from bert4keras3.backend import Tensor, Tensors
 from bert4keras3.layers import Add, Dropout, FeedForward, LayerNormalization, MultiHeadAttention
 
+Mixin: Any = object  # for mypy: what a mixin uses is in the class that it is mixed into
 
-class ResidualBlocks(object):
+
+class ResidualBlocks(Mixin):
     """Att → Dropout → Add → LN → FFN → Dropout → Add → LN
 
     norm_place: "after" the sum as above, or "before" each layer. norm_arguments, attention_arguments,
@@ -23,7 +26,7 @@ class ResidualBlocks(object):
     position_bias_kind: Optional[str] = None
     layer_prefix = "Transformer-%d-"
 
-    def apply_main_layers(self, inputs, index):
+    def apply_main_layers(self, inputs: Tensors, index: int) -> Tensors:
         """The block of this number: (batch, length, hidden_size) → the same shape."""
         attention_bias = self.compute_attention_bias(index)
         position_bias = self.compute_position_bias(inputs)
@@ -34,23 +37,27 @@ class ResidualBlocks(object):
         x = self.apply_residual(inputs, self_attention, self.block_name(index, "MultiHeadSelfAttention"))
         return self.apply_residual(x, self.apply_feed_forward, self.block_name(index, "FeedForward"))
 
-    def block_name(self, index, part):
+    def block_name(self, index: int, part: str) -> str:
+        """Name of a layer in a block, such as "Transformer-0-MultiHeadSelfAttention"."""
         return self.layer_prefix.replace("%d", str(index)) + part
 
-    def apply_residual(self, x, apply_layer, name):
+    def apply_residual(self, x: Tensor, apply_layer: Callable, name: str) -> Tensor:
         """x + Dropout(layer(x)) with its normalization; apply_layer: (x, name) → y."""
         before = self.norm_place == "before"
         y = self.apply_norm(x, name + "-Norm", **self.norm_arguments) if before else x
         y = self.apply_add(x, apply_layer(y, name), name)
         return y if before else self.apply_norm(y, name + "-Norm", **self.norm_arguments)
 
-    def apply_add(self, x, y, name):
+    def apply_add(self, x: Tensor, y: Tensor, name: str) -> Tensor:
+        """x + Dropout(y), both (batch, length, hidden_size)."""
         y = self.apply_dropout(y, name + "-Dropout")
         return self.apply([x, y], layer=Add, name=name + "-Add")  # (batch, length, hidden_size)
 
-    def apply_multi_head_attention(self, inputs, name, attention_bias=None, position_bias=None):
+    def apply_multi_head_attention(
+        self, inputs: Tensors, name: str, attention_bias: Tensor = None, position_bias: Tensor = None
+    ) -> Tensor:
         """inputs: [query, key, value]; the biases join them, and the call's arguments say which are there."""
-        arguments = {}
+        arguments: Dict[str, Any] = {}
         if attention_bias is not None:
             inputs, arguments["a_bias"] = inputs + [attention_bias], True
         if position_bias is not None:
@@ -69,7 +76,8 @@ class ResidualBlocks(object):
             **self.attention_arguments,
         )
 
-    def apply_feed_forward(self, x, name):
+    def apply_feed_forward(self, x: Tensor, name: str) -> Tensor:
+        """(batch, length, hidden_size) → the same shape."""
         return self.apply(
             x,
             layer=FeedForward,
@@ -80,10 +88,11 @@ class ResidualBlocks(object):
             **self.feed_forward_arguments,
         )
 
-    def apply_dropout(self, x, name):
+    def apply_dropout(self, x: Tensor, name: str) -> Tensor:
+        """Dropout at the model's rate; any shape."""
         return self.apply(x, layer=Dropout, rate=self.dropout_rate, name=name)
 
-    def apply_norm(self, x, name, **arguments):
+    def apply_norm(self, x: Tensor, name: str, **arguments: Any) -> Tensor:
         """Layer normalization, conditional where the model was built with `layer_norm_cond`."""
         condition, hidden_units, hidden_activation = self.layer_norm_conds
         return self.apply(

@@ -16,7 +16,7 @@ class Replicas(Layer):
         self.split = BatchSplit(parts)
         self.join = BatchConcat()
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.built = True
 
     def call(self, inputs):
@@ -30,7 +30,7 @@ class Replicas(Layer):
         joined = [self.join(list(parts)) for parts in zip(*outputs)]
         return joined if len(joined) > 1 else joined[0]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         shapes = [tuple(output.shape) for output in self.model.outputs]
         return shapes if len(shapes) > 1 else shapes[0]
 

@@ -120,7 +120,7 @@ class TokenizerBase:
         token_end: str = "[SEP]",
         pre_tokenize: Callable[[str], Iterable[str]] | None = None,
         token_translate: dict[str, str] | None = None,
-    ):
+    ) -> None:
         """`token_start` and `token_end`: None for none. `pre_tokenize` cuts a text into words first;
         `token_translate` replaces tokens afterwards.
         """
@@ -217,7 +217,7 @@ class Tokenizer(TokenizerBase):
         do_lower_case: bool = False,
         word_maxlen: int = 200,
         **kwargs: Any,
-    ):
+    ) -> None:
         """`token_dict`: {token: id} or a vocabulary's path. A word longer than `word_maxlen` is one token."""
         super().__init__(**kwargs)
         vocabulary: Any = (
@@ -447,7 +447,7 @@ class Tokenizer(TokenizerBase):
 class SpTokenizer(TokenizerBase):
     """A SentencePiece model behind the same methods; needs the package sentencepiece."""
 
-    def __init__(self, sp_model_path: str, **kwargs: Any):
+    def __init__(self, sp_model_path: str, **kwargs: Any) -> None:
         """Without a padding piece in the model there is no `_token_pad_id` (the reference crashes)."""
         super().__init__(**kwargs)
         import sentencepiece

@@ -4,12 +4,12 @@ A model class says which layers follow each other; `apply` makes a layer the fir
 and uses it again afterwards. Names are stable: they carry weights, caches, shared layers and parity reports.
 """
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from bert4keras3.backend import Model, dtype_name, get_activation, keras, wide_floatx
-from bert4keras3.blocks import ResidualBlocks
+from bert4keras3.backend import Model, Tensor, Tensors, dtype_name, get_activation, keras, wide_floatx
+from bert4keras3.blocks import Mixin, ResidualBlocks
 from bert4keras3.checkpoints import open_checkpoint, save_checkpoint
 from bert4keras3.generation.prompt_model import OPTION_NAMES, build_prompt_model
 from bert4keras3.layers import (
@@ -101,8 +101,8 @@ class Transformer(ResidualBlocks):
         self.prefix = prefix or ""
         self.generation_options = {option: kwargs[option] for option in OPTION_NAMES if option in kwargs}
         self.layers = {} if layers is None else layers
-        self.attention_bias = None
-        self.position_bias = None
+        self.attention_bias: Tensor = None
+        self.position_bias: Tensors = None
         self.attention_scores = None
         self.built = False
 
@@ -158,7 +158,7 @@ class Transformer(ResidualBlocks):
             self, input_lengths, end_token, search_mode, k, progress_print, index_bias, **options
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensors) -> Tensors:
         """Embeddings → main layers → final layers."""
         outputs = self.apply_embeddings(inputs)
         for index in range(self.num_hidden_layers):
@@ -166,9 +166,12 @@ class Transformer(ResidualBlocks):
         return self.apply_final_layers(outputs)
 
     def prefixed(self, name: Optional[str]) -> Optional[str]:
+        """A layer's name with the model's prefix."""
         return None if name is None else self.prefix + name
 
-    def apply(self, inputs: Any = None, layer: Any = None, arguments: Optional[dict] = None, **kwargs: Any):
+    def apply(
+        self, inputs: Any = None, layer: Any = None, arguments: Optional[dict] = None, **kwargs: Any
+    ) -> Tensors:
         """Call the layer of this name, made from class `layer` and `kwargs` the first time.
 
         arguments: for the layer's call. Without `inputs` the layer itself is returned.
@@ -195,13 +198,13 @@ class Transformer(ResidualBlocks):
             return layer
         return self.call_layer(layer, inputs, arguments)
 
-    def call_layer(self, layer, inputs, arguments):
+    def call_layer(self, layer: Any, inputs: Tensors, arguments: Dict[str, Any]) -> Tensors:
         """What `apply` does with a layer; while texts are generated, generation/incremental.py does it."""
         if isinstance(layer, MultiHeadAttention):
             return self.apply_attention(inputs, layer, arguments)
         return layer(inputs, **arguments)
 
-    def apply_attention(self, inputs, layer, arguments):
+    def apply_attention(self, inputs: Tensors, layer: Any, arguments: Dict[str, Any]) -> Tensor:
         """Call an attention layer with its caches and, in a RealFormer, the scores of the layer before."""
         inputs = list(inputs)
         if layer.name in self.attention_caches:
@@ -220,31 +223,32 @@ class Transformer(ResidualBlocks):
         outputs, self.attention_scores = layer(inputs, **arguments)
         return outputs
 
-    def get_inputs(self):
+    def get_inputs(self) -> Tensors:
         """The model's own inputs, one or a list."""
         raise NotImplementedError("%s has no get_inputs" % type(self).__name__)
 
-    def apply_embeddings(self, inputs):
+    def apply_embeddings(self, inputs: Tensors) -> Tensors:
         """Inputs → what the first block takes."""
         raise NotImplementedError("%s has no apply_embeddings" % type(self).__name__)
 
-    def apply_final_layers(self, inputs):
+    def apply_final_layers(self, inputs: Tensors) -> Tensors:
         """What the last block gives → outputs, one or a list."""
         raise NotImplementedError("%s has no apply_final_layers" % type(self).__name__)
 
-    def compute_attention_bias(self, inputs=None):
+    def compute_attention_bias(self, inputs: Any = None) -> Tensor:
         """Bias of all attention scores, made once; None for none."""
         return self.attention_bias
 
-    def compute_position_bias(self, inputs=None):
+    def compute_position_bias(self, inputs: Tensors = None) -> Tensor:
         """Position bias of all attention scores, made once; None for none."""
         return self.position_bias
 
-    def apply_input(self, name: str):
+    def apply_input(self, name: str) -> Tensor:
         """A (batch, length) input of ids. Ids are floats as in Keras 2, wide enough for every vocabulary."""
         return self.apply(layer=Input, shape=(self.sequence_length,), dtype=wide_floatx(), name=name)
 
-    def apply_token_embedding(self, x):
+    def apply_token_embedding(self, x: Tensor) -> Tensor:
+        """(batch, length) → (batch, length, embedding_size)"""
         return self.apply(
             x,
             layer=Embedding,
@@ -255,31 +259,32 @@ class Transformer(ResidualBlocks):
             name="Embedding-Token",
         )
 
-    def apply_activation(self, x, activation, name):
+    def apply_activation(self, x: Tensor, activation: Union[None, str, Callable], name: str) -> Tensor:
         """The last activation over a vocabulary."""
         return self.apply(x, layer=Activation, activation=activation, name=name, **self.wide_output(x))
 
-    def wide_output(self, x):
+    def wide_output(self, x: Tensor) -> Tensor:
         """Argument of the layer that gives out probabilities of a vocabulary: float32 where x is of half precision,
         in which small ones are 0 and many are equal.
         """
         return {"dtype": "float32"} if dtype_name(x) in ("float16", "bfloat16") else {}
 
-    def set_inputs(self, inputs, additional_input_layers=None):
+    def set_inputs(self, inputs: Tensors, additional_input_layers: Any = None) -> None:
         """Set `inputs`, a list, and `input`, the same or its only item."""
         self.inputs = as_list(inputs) + as_list(additional_input_layers)
         self.input = self.inputs if len(self.inputs) > 1 else self.inputs[0]
 
-    def set_outputs(self, outputs):
+    def set_outputs(self, outputs: Tensors) -> None:
         """Set `outputs`, a list, and `output`, the same or its only item."""
         self.outputs = as_list(outputs)
         self.output = self.outputs if len(self.outputs) > 1 else self.outputs[0]
 
     @property
-    def initializer(self):
+    def initializer(self) -> Any:
+        """Normal, standard deviation 0.02, cut off at two of them."""
         return keras.initializers.TruncatedNormal(stddev=0.02)
 
-    def simplify(self, inputs):
+    def simplify(self, inputs: Tensors) -> Tensors:
         """Drop the Nones of a list; an only item stands alone."""
         inputs = [item for item in inputs if item is not None]
         return inputs[0] if len(inputs) == 1 else inputs
@@ -349,7 +354,7 @@ class Transformer(ResidualBlocks):
             dtype=dtype,
         )
 
-    def mapped_layers(self, mapping=None):
+    def mapped_layers(self, mapping: Optional[Mapping[str, List[str]]] = None) -> Dict[str, List[str]]:
         """The rows of the mapping whose layers this model has, with their prefix."""
         mapping = mapping or self.variable_mapping()
         prefixed = {self.prefixed(layer): names for layer, names in mapping.items()}
@@ -362,19 +367,25 @@ def as_list(items):
     return list(items) if isinstance(items, (list, tuple)) else [items]
 
 
-class LM_Mask(object):
+class LM_Mask(Mixin):
     """Mixin: each token sees itself and what stands before it."""
 
-    def compute_attention_bias(self, inputs=None):
+    attention_bias: Tensor
+
+    def compute_attention_bias(self, inputs: Any = None) -> Tensor:
+        """(length, length) of 0 and 1, the same for all layers."""
         if self.attention_bias is None:
             self.attention_bias = self.apply(self.inputs[0], layer=CausalMask, name="Attention-LM-Mask")
         return self.attention_bias
 
 
-class UniLM_Mask(object):
+class UniLM_Mask(Mixin):
     """Mixin: segment 0 sees itself, segment 1 what stands before it too. https://arxiv.org/abs/1905.03197"""
 
-    def compute_attention_bias(self, inputs=None):
+    attention_bias: Tensor
+
+    def compute_attention_bias(self, inputs: Any = None) -> Tensor:
+        """(batch, 1, length, length) of 0 and 1, the same for all layers."""
         if self.attention_bias is None:
             self.attention_bias = self.apply(self.inputs[1], layer=UniLMMask, name="Attention-UniLM-Mask")
         return self.attention_bias

@@ -1,7 +1,7 @@
 """The only place that knows which Keras and which framework are installed."""
 
 from bert4keras3.backend.dataset import batched_dataset
-from bert4keras3.backend.flavour import FLAVOUR
+from bert4keras3.backend.flavour import FLAVOUR, Tensor, Tensors
 from bert4keras3.backend.functions import (
     Sinusoidal,
     align,
@@ -82,6 +82,8 @@ __all__ = [
     "Layer",
     "Model",
     "Sinusoidal",
+    "Tensor",
+    "Tensors",
     "WithOutputs",
     "align",
     "apply_rotary_position_embeddings",

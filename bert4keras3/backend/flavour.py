@@ -8,12 +8,15 @@ Each is a file of this folder; all offer the same names.
 """
 
 import os
+from typing import Any
 
 try:
     from importlib.metadata import PackageNotFoundError, version
 except ImportError:  # Python 3.7
     from importlib_metadata import PackageNotFoundError, version  # type: ignore[no-redef]
 
+Tensor = Any  # of whichever framework, or of Keras while a model is built
+Tensors = Any  # one, or a list of them
 TRUE = ("1", "true", "yes", "on", "y", "t")
 
 

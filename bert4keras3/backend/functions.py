@@ -4,15 +4,16 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
+from bert4keras3.backend.flavour import Tensor, Tensors
 from bert4keras3.backend.selected import K, dtype_name, get_custom_objects, keras, ops
 
 
-def gelu_erf(x):
+def gelu_erf(x: Tensor) -> Tensor:
     """Exact GELU, x · Φ(x): https://arxiv.org/abs/1606.08415"""
     return ops.gelu(x, approximate=False)
 
 
-def gelu_tanh(x):
+def gelu_tanh(x: Tensor) -> Tensor:
     """GELU with the tanh approximation of the same paper; up to 5e-4 away from `gelu_erf`."""
     return ops.gelu(x, approximate=True)
 
@@ -25,17 +26,19 @@ def set_gelu(version: str) -> None:
     get_custom_objects()["gelu"] = versions[version.lower()]
 
 
-def swish(x):
+def swish(x: Tensor) -> Tensor:
     """x · sigmoid(x)"""
     return ops.silu(x)
 
 
-def leaky_relu(x, alpha=0.2):
+def leaky_relu(x: Tensor, alpha: float = 0.2) -> Tensor:
     """max(x, alpha · x)"""
     return ops.leaky_relu(x, negative_slope=alpha)
 
 
-def root_mean_square(x, axis=None, keepdims=False):
+def root_mean_square(
+    x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False
+) -> Tensor:
     """sqrt(mean(x²)) along an axis."""
     return ops.sqrt(ops.mean(ops.square(x), axis=axis, keepdims=keepdims))
 
@@ -49,7 +52,7 @@ def get_activation(identifier: Union[None, str, dict, Callable]) -> Callable:
     return keras.activations.get(identifier)
 
 
-def align(tensor: Any, axes: Sequence[int], ndim: Optional[int] = None) -> Any:
+def align(tensor: Tensor, axes: Sequence[int], ndim: Optional[int] = None) -> Tensor:
     """Put axis i of the tensor at place `axes[i]` of a tensor with `ndim` axes; the others get size 1.
 
     Places may be negative where `ndim` is given, and have to ascend.
@@ -66,7 +69,7 @@ def align(tensor: Any, axes: Sequence[int], ndim: Optional[int] = None) -> Any:
     return tensor
 
 
-def flatten(tensor: Any, start: Optional[int] = None, end: Optional[int] = None) -> Any:
+def flatten(tensor: Tensor, start: Optional[int] = None, end: Optional[int] = None) -> Tensor:
     """Join the axes from `start` to `end` (exclusive) into one."""
     shape = ops.shape(tensor)
     start, end = (start or 0) % len(shape), end or len(shape)
@@ -76,7 +79,7 @@ def flatten(tensor: Any, start: Optional[int] = None, end: Optional[int] = None)
     return ops.reshape(tensor, tuple(shape[:start]) + (joined,) + tuple(shape[end:]))
 
 
-def reshape(tensor: Any, *args: Any) -> Any:
+def reshape(tensor: Tensor, *args: Any) -> Tensor:
     """`reshape(x, shape)` as everywhere, or `reshape(x, shape1, axis1, shape2, axis2, …)`, axes split one by one.
 
     Each shape replaces its axis and may hold one −1: (batch, length, 12) with `(3, -1), 2` → (batch, length, 3, 4).
@@ -93,21 +96,21 @@ def reshape(tensor: Any, *args: Any) -> Any:
     return ops.reshape(tensor, tuple(sum(parts, [])))
 
 
-def dtype(x: Any) -> Optional[str]:
+def dtype(x: Tensor) -> Optional[str]:
     """dtype of a tensor or variable as a string; None for numbers and arrays, which take that of a tensor."""
     if isinstance(x, (np.ndarray, np.generic)) or not hasattr(x, "dtype"):
         return None
     return dtype_name(x)
 
 
-def where(cond: Any, x: Any, y: Any) -> Any:
+def where(cond: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """x where the condition holds, else y; all three broadcast, and numbers take the dtype of the other tensor."""
     kind = dtype(x) or dtype(y) or K.floatx()
     x, y = [one if dtype(one) else ops.convert_to_tensor(one, dtype=kind) for one in (x, y)]
     return ops.where(ops.cast(cond, "bool"), x, y)
 
 
-def widen(x: Any) -> Any:
+def widen(x: Tensor) -> Tensor:
     """A tensor of half precision as float32, any other as it is: for sums, counts and logarithms."""
     return ops.cast(x, "float32") if dtype(x) in ("float16", "bfloat16") else x
 
@@ -117,7 +120,7 @@ def wide_floatx() -> str:
     return "float64" if K.floatx() == "float64" else "float32"
 
 
-def piecewise_linear(t: Any, schedule: Mapping[float, float], from_zero: bool = True) -> Any:
+def piecewise_linear(t: Tensor, schedule: Mapping[float, float], from_zero: bool = True) -> Tensor:
     """Value at time t, a tensor, of the line through the points of the schedule: {time: value}.
 
     Constant before the first point and after the last. from_zero: the line begins in {0: 0}, where the schedule
@@ -134,13 +137,13 @@ def piecewise_linear(t: Any, schedule: Mapping[float, float], from_zero: bool = 
 
 
 def sequence_masking(
-    x: Any,
-    mask: Any = None,
+    x: Tensor,
+    mask: Tensor = None,
     value: float = 0,
     axis: Union[None, int, List[int]] = None,
-    bias: Any = None,
+    bias: Tensor = None,
     return_mask: bool = False,
-) -> Any:
+) -> Tensors:
     """Add a bias, then put `value` where the mask says no.
 
     x: (batch, …). mask: (batch, length), laid on each `axis` (1 where none is given).
@@ -165,14 +168,14 @@ def sequence_masking(
     return (x, keep) if return_mask else x
 
 
-def mask_value(x: Any) -> float:
+def mask_value(x: Tensor) -> float:
     """A large negative number of x's dtype: e to its power is 0, and unlike −inf it leaves gradients finite."""
     return -6e4 if dtype_name(x) == "float16" else -1e30
 
 
 def attention_normalize(
-    a: Any, mask: Any = None, axis: int = -1, method: str = "softmax", bias: Any = None
-) -> Any:
+    a: Tensor, mask: Tensor = None, axis: int = -1, method: str = "softmax", bias: Tensor = None
+) -> Tensor:
     """Attention scores to weights.
 
     a: (…, query, key). mask: (batch, key), True where a key may be seen. bias: added; bools are one more mask.
@@ -215,7 +218,7 @@ def inverse_frequencies(dim: int, base: float = 10000.0) -> np.ndarray:
     return base ** (-2.0 * np.arange(dim // 2) / dim)
 
 
-def sinusoidal_embeddings(pos: Any, dim: int, base: float = 10000.0) -> Any:
+def sinusoidal_embeddings(pos: Tensor, dim: int, base: float = 10000.0) -> Tensor:
     """Positions (…) → (…, dim): sin and cos of each frequency side by side. https://arxiv.org/abs/1706.03762"""
     frequencies = ops.cast(inverse_frequencies(dim, base), dtype_name(pos))
     angles = ops.expand_dims(pos, -1) * frequencies  # (…, dim / 2)
@@ -232,7 +235,7 @@ class Sinusoidal(keras.initializers.Initializer):
         return table.astype(getattr(dtype, "name", dtype) or keras.backend.floatx())
 
 
-def apply_rotary_position_embeddings(sinusoidal: Any, *tensors: Any) -> Any:
+def apply_rotary_position_embeddings(sinusoidal: Tensor, *tensors: Tensor) -> Tensors:
     """Rotate each pair (2i, 2i + 1) of the last axis by its position's angle: https://arxiv.org/abs/2104.09864
 
     sinusoidal: (1 or batch, length, size). tensors: (batch, length, …, size). One tensor or a list of them.

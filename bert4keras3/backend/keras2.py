@@ -1,11 +1,12 @@
 """Keras of generation 2 on TensorFlow: keras 2.3.1 (to TensorFlow 2.2), or tf.keras (1.15 to 2.15)."""
 
 from contextlib import contextmanager
+from typing import Any, List, Optional
 
 import tensorflow as tf
 
 from bert4keras3.backend import ops_tf
-from bert4keras3.backend.flavour import FLAVOUR
+from bert4keras3.backend.flavour import FLAVOUR, Tensor, Tensors
 
 if FLAVOUR == "tf_keras":
     keras = tf.keras
@@ -62,7 +63,7 @@ class Layer(keras.layers.Layer):  # type: ignore[name-defined]
 
     takes_ids = False
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super(Layer, self).__init__(*args, **kwargs)
         self.supports_masking = True
         if self.takes_ids:
@@ -74,17 +75,17 @@ class Layer(keras.layers.Layer):  # type: ignore[name-defined]
             if name in cls.__dict__:
                 setattr(cls, name, with_integer_shape(cls.__dict__[name]))
 
-    def add_loss(self, losses, inputs=None):
+    def add_loss(self, losses: Tensors, inputs: Tensors = None) -> None:
         """Add to the model's loss; inputs: what it is computed from."""
         super(Layer, self).add_loss(losses, inputs=inputs)
 
-    def add_metric(self, value, name=None, aggregation="mean"):
+    def add_metric(self, value: Tensor, name: Optional[str] = None, aggregation: str = "mean") -> None:
         """Show the mean of a tensor over the batches of an epoch."""
         aggregated = {"aggregation": aggregation} if FLAVOUR == "tf_keras" else {}
         super(Layer, self).add_metric(value, name=name, **aggregated)
 
 
-def serializable(item):
+def serializable(item: Any) -> Any:
     """Class decorator: models that use this class load without `custom_objects`, under its own name."""
     get_custom_objects()[item.__name__] = item
     return item
@@ -140,7 +141,7 @@ def initial_values_last():
     yield
 
 
-def get_available_gpus():
+def get_available_gpus() -> List[str]:
     """Names of the GPUs, such as "/device:GPU:0"."""
     return [device.name for device in tf.config.experimental.list_logical_devices("GPU")]
 

@@ -2,12 +2,13 @@
 
 import functools
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, List
 
 import numpy as np
 
 from bert4keras3.backend import keras3_backend as K  # noqa: F401
 from bert4keras3.backend import keras3_many as many  # noqa: F401
+from bert4keras3.backend.flavour import Tensor, Tensors
 from bert4keras3.backend.keras3_initial import initial_values_last, kernel_last, make_weight  # noqa: F401
 from bert4keras3.backend.keras3_many import parallel_class  # noqa: F401
 from bert4keras3.backend.keras3_model import add_metric, with_current_values  # noqa: F401
@@ -57,11 +58,11 @@ class Layer(WithOutputs, keras.layers.Layer):  # type: ignore[name-defined]
         initializer = keras.initializers.get(kwargs.pop("initializer"))
         return make_weight(lambda one: make(*args, initializer=one, **kwargs), initializer)
 
-    def add_loss(self, loss, inputs=None):
+    def add_loss(self, loss: Any, inputs: Tensors = None) -> None:
         """Add to the model's loss; inputs: what it is computed from, which matters on Keras 2."""
         super().add_loss(loss)
 
-    def add_metric(self, value, name=None, aggregation="mean"):
+    def add_metric(self, value: Tensor, name: str, aggregation: str = "mean") -> None:
         """Show the mean of a tensor over the batches of an epoch; on JAX in models that are `backend.Model`."""
         if not hasattr(self.own_metrics, name):
             setattr(self.own_metrics, name, keras.metrics.Mean(name=name))
@@ -82,7 +83,7 @@ class Layer(WithOutputs, keras.layers.Layer):  # type: ignore[name-defined]
         return keras.KerasTensor(shape, dtype=dtype)
 
 
-def serializable(item):
+def serializable(item: Any) -> Any:
     """Class decorator: models that use this class load without `custom_objects`.
 
     Names have the package before them, since some are those of Keras's own layers.
@@ -188,19 +189,19 @@ def weight_shape(weight):
     return tuple(weight.shape)
 
 
-def get_values(weights):
+def get_values(weights: Any) -> Tensor:
     """Values of the weights as NumPy arrays, in the same order."""
     return [keras.ops.convert_to_numpy(weight) for weight in weights]
 
 
-def set_values(pairs):
+def set_values(pairs: Any) -> Tensor:
     """Assign NumPy arrays to weights: `[(weight, value), ...]`."""
     for weight, value in pairs:
         # A framework may keep the memory that it is given: never hand it a file's pages.
         weight.assign(value if value.flags.writeable else np.array(value))
 
 
-def get_available_gpus():
+def get_available_gpus() -> List[str]:
     """Names of the GPUs, such as "gpu:0"."""
     if framework == "torch":
         import torch

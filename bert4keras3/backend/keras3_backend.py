@@ -7,6 +7,7 @@ stands in MISSING with the modern way.
 """
 
 import builtins
+from typing import Any, Callable, List, Optional, Sequence, Union
 
 import keras
 import numpy as np
@@ -28,6 +29,7 @@ from keras.backend import (  # noqa: F401
     standardize_dtype,
 )
 
+from bert4keras3.backend.flavour import Tensor, Tensors
 from bert4keras3.backend.running import InTrainPhase, fresh_seed, is_training
 
 MISSING = {
@@ -50,12 +52,12 @@ MISSING = {
 }
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     instead = "K.%s does not exist on Keras 3: %s" % (name, MISSING.get(name, "look for it in keras.ops"))
     raise AttributeError(instead)
 
 
-def sizes_of(shape):
+def sizes_of(shape: Any) -> Any:
     """A shape given as a tensor, or as a list of numbers and scalar tensors, in the form that keras.ops take."""
     if ops.is_tensor(shape):
         return shape
@@ -63,7 +65,7 @@ def sizes_of(shape):
     return tuple(int(size) if isinstance(size, np.integer) else size for size in sizes)
 
 
-def are_numbers(items):
+def are_numbers(items: Any) -> bool:
     """Whether these are numbers, or arrays of numbers, that are known now."""
     return not builtins.any(
         isinstance(item, (keras.KerasTensor, keras.Variable)) or ops.is_tensor(item)
@@ -78,7 +80,7 @@ name_scope = keras.name_scope
 is_tensor = ops.is_tensor
 
 
-def symbolic(function):
+def symbolic(function: Callable) -> Callable:
     """The function as it is."""
     return function
 
@@ -86,44 +88,51 @@ def symbolic(function):
 eager = symbolic
 
 
-def normalize_data_format(value):
+def normalize_data_format(value: Any) -> str:
+    """ "channels_last" or "channels_first", Keras's setting where None; raises ValueError for another."""
     value = (value or image_data_format()).lower()
     if value not in ("channels_first", "channels_last"):
         raise ValueError("data_format: expected channels_first or channels_last, got %r" % value)
     return value
 
 
-def cast_to_floatx(x):
+def cast_to_floatx(x: Tensor) -> Tensor:
+    """In the type of K.floatx(): a tensor stays a tensor, all else becomes a NumPy array."""
     return cast(x, floatx()) if ops.is_tensor(x) else np.asarray(x, dtype=floatx())
 
 
-def cast(x, dtype):
+def cast(x: Tensor, dtype: str) -> Tensor:
+    """The same shape in another type, such as "float32"."""
     return ops.cast(x, dtype)
 
 
-def dtype(x):
+def dtype(x: Tensor) -> str:
+    """Type of a tensor as a string."""
     return standardize_dtype(x.dtype)
 
 
-def is_variable(x):
+def is_variable(x: Tensor) -> bool:
+    """Whether this is a variable of Keras."""
     return isinstance(x, keras.Variable)
 
 
-def is_sparse(tensor):
+def is_sparse(tensor: Tensor) -> bool:
+    """Whether this is a sparse tensor of TensorFlow or JAX."""
     return builtins.bool(getattr(tensor, "sparse", False)) or type(tensor).__name__ in (
         "SparseTensor",
         "BCOO",
     )
 
 
-def to_dense(tensor):
+def to_dense(tensor: Tensor) -> Tensor:
+    """A sparse tensor as a dense one of the same shape."""
     return ops.convert_to_tensor(tensor, sparse=False)
 
 
 # Shapes
 
 
-def shape(x):
+def shape(x: Tensor) -> Any:
     """Sizes of all axes: a NumPy array where they are known, else a tensor; a tuple for symbolic tensors."""
     sizes = ops.shape(x)
     if builtins.any(size is None for size in sizes):
@@ -134,51 +143,82 @@ def shape(x):
     return np.array(sizes, "int32" if known else object)  # JAX has symbols for sizes while a model is built
 
 
-def int_shape(x):
+def int_shape(x: Tensor) -> Optional[tuple]:
     """Sizes of all axes as int or None, or None for what has no shape."""
     return tuple(x.shape) if hasattr(x, "shape") else None
 
 
-def ndim(x):
+def ndim(x: Tensor) -> int:
+    """Number of axes."""
     return len(x.shape)
 
 
-def size(x, name=None):
+def size(x: Tensor, name: Optional[str] = None) -> Tensor:
+    """Number of elements, a scalar tensor."""
     return ops.size(x)
 
 
-def count_params(x):
+def count_params(x: Tensor) -> int:
+    """Number of elements, a Python int."""
     return int(np.prod(x.shape))
 
 
 # Values and variables
 
 
-def variable(value, dtype=None, name=None, constraint=None):
+def variable(
+    value: Any, dtype: Optional[str] = None, name: Optional[str] = None, constraint: Optional[Callable] = None
+) -> Tensor:
+    """A variable with the shape of `value`, in K.floatx() where no type is given."""
     made = keras.Variable(ops.convert_to_numpy(value), dtype=dtype or floatx(), name=name)
     made.constraint = constraint
     return made
 
 
-def constant(value, dtype=None, shape=None, name=None):
+def constant(
+    value: Any, dtype: Optional[str] = None, shape: Any = None, name: Optional[str] = None
+) -> Tensor:
+    """A tensor of the value, repeated up to `shape`."""
     value = ops.convert_to_tensor(value, dtype=dtype or floatx())
     return value if shape is None else ops.broadcast_to(value, sizes_of(shape))
 
 
-def placeholder(shape=None, ndim=None, dtype=None, sparse=False, name=None):
+def placeholder(
+    shape: Any = None,
+    ndim: Optional[int] = None,
+    dtype: Optional[str] = None,
+    sparse: bool = False,
+    name: Optional[str] = None,
+) -> Tensor:
     """An input of a model: K.function([K.placeholder((None, 3))], …)."""
-    return keras.Input(batch_shape=shape or (None,) * ndim, dtype=dtype, sparse=sparse, name=name)
+    return keras.Input(batch_shape=(None,) * ndim if ndim else shape, dtype=dtype, sparse=sparse, name=name)
 
 
-def random_uniform_variable(shape, low, high, dtype=None, name=None, seed=None):
+def random_uniform_variable(
+    shape: Any,
+    low: float,
+    high: float,
+    dtype: Optional[str] = None,
+    name: Optional[str] = None,
+    seed: Optional[int] = None,
+) -> Tensor:
+    """A variable of this shape, drawn evenly from low to high."""
     return variable(random_uniform(shape, low, high, seed=seed), dtype, name)
 
 
-def random_normal_variable(shape, mean, scale, dtype=None, name=None, seed=None):
+def random_normal_variable(
+    shape: Any,
+    mean: float,
+    scale: float,
+    dtype: Optional[str] = None,
+    name: Optional[str] = None,
+    seed: Optional[int] = None,
+) -> Tensor:
+    """A variable of this shape, drawn from a normal distribution; scale: standard deviation."""
     return variable(random_normal(shape, mean, scale, seed=seed), dtype, name)
 
 
-def eval(x):
+def eval(x: Tensor) -> np.ndarray:
     """Its value as a NumPy array."""
     if isinstance(x, keras.KerasTensor):
         raise ValueError("K.eval: expected a tensor with a value, got %s of a model: use K.function" % x)
@@ -188,32 +228,40 @@ def eval(x):
 get_value = eval
 
 
-def batch_get_value(tensors):
+def batch_get_value(tensors: Sequence[Tensor]) -> List[np.ndarray]:
+    """Values of several tensors as NumPy arrays."""
     return [eval(x) for x in tensors]
 
 
-def set_value(x, value):
+def set_value(x: Tensor, value: Any) -> None:
+    """Give a variable a new value of the same shape."""
     x.assign(value)
 
 
-def batch_set_value(tuples):
+def batch_set_value(tuples: Sequence[tuple]) -> None:
+    """Give variables new values: pairs of variable and value."""
     for x, value in tuples:
         x.assign(value)
 
 
-def update(x, new_x):
+def update(x: Tensor, new_x: Tensor) -> Tensor:
+    """Assign to a variable and return the new value."""
     return x.assign(new_x)
 
 
-def update_add(x, increment):
+def update_add(x: Tensor, increment: Tensor) -> Tensor:
+    """Add to a variable and return the new value."""
     return x.assign_add(increment)
 
 
-def update_sub(x, decrement):
+def update_sub(x: Tensor, decrement: Tensor) -> Tensor:
+    """Subtract from a variable and return the new value."""
     return x.assign_sub(decrement)
 
 
-def function(inputs, outputs, updates=None, **kwargs):
+def function(
+    inputs: Sequence[Tensor], outputs: Tensors, updates: Optional[list] = None, **kwargs: Any
+) -> Callable:
     """Arrays for the symbolic `inputs` → arrays for the `outputs`, which depend on them: a list, or one.
 
     K.learning_phase() as the last input stands for the phase, which is fed as 0 or 1.
@@ -235,58 +283,90 @@ def function(inputs, outputs, updates=None, **kwargs):
     return run
 
 
-def stop_gradient(variables):
+def stop_gradient(variables: Tensors) -> Tensors:
+    """The same tensor, or list of tensors, through which no gradient goes."""
     return keras.tree.map_structure(ops.stop_gradient, variables)
 
 
 # Making tensors
 
 
-def zeros(shape, dtype=None, name=None):
+def zeros(shape: Any, dtype: Optional[str] = None, name: Optional[str] = None) -> Tensor:
+    """A tensor of zeros, in K.floatx() where no type is given."""
     return ops.zeros(sizes_of(shape), dtype=dtype or floatx())
 
 
-def ones(shape, dtype=None, name=None):
+def ones(shape: Any, dtype: Optional[str] = None, name: Optional[str] = None) -> Tensor:
+    """A tensor of ones, in K.floatx() where no type is given."""
     return ops.ones(sizes_of(shape), dtype=dtype or floatx())
 
 
-def zeros_like(x, dtype=None, name=None):
+def zeros_like(x: Tensor, dtype: Optional[str] = None, name: Optional[str] = None) -> Tensor:
+    """Zeros in the shape, and unless told otherwise in the type, of x."""
     return ops.zeros_like(x, dtype=dtype)
 
 
-def ones_like(x, dtype=None, name=None):
+def ones_like(x: Tensor, dtype: Optional[str] = None, name: Optional[str] = None) -> Tensor:
+    """Ones in the shape, and unless told otherwise in the type, of x."""
     return ops.ones_like(x, dtype=dtype)
 
 
-def eye(size, dtype=None, name=None):
+def eye(size: int, dtype: Optional[str] = None, name: Optional[str] = None) -> Tensor:
+    """Identity matrix (size, size)."""
     return ops.eye(size, dtype=dtype or floatx())
 
 
-def identity(x, name=None):
+def identity(x: Tensor, name: Optional[str] = None) -> Tensor:
+    """A copy."""
     return ops.copy(x)
 
 
-def arange(start, stop=None, step=1, dtype="int32"):
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: str = "int32") -> Tensor:
+    """1-D tensor from start to stop, which is left out; from 0 where only one is given."""
     return ops.arange(start, stop, step, dtype=dtype)
 
 
-def one_hot(indices, num_classes):
+def one_hot(indices: Tensor, num_classes: int) -> Tensor:
+    """(…) → (…, num_classes)"""
     return ops.one_hot(ops.cast(indices, "int32"), num_classes)
 
 
-def random_uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
+def random_uniform(
+    shape: Any,
+    minval: float = 0.0,
+    maxval: float = 1.0,
+    dtype: Optional[str] = None,
+    seed: Optional[int] = None,
+) -> Tensor:
+    """Drawn evenly from minval to maxval; anew at each call where there is no seed."""
     return keras.random.uniform(sizes_of(shape), minval, maxval, dtype, seed=fresh_seed(seed))
 
 
-def random_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+def random_normal(
+    shape: Any,
+    mean: float = 0.0,
+    stddev: float = 1.0,
+    dtype: Optional[str] = None,
+    seed: Optional[int] = None,
+) -> Tensor:
+    """Drawn from a normal distribution; anew at each call where there is no seed."""
     return keras.random.normal(sizes_of(shape), mean, stddev, dtype, seed=fresh_seed(seed))
 
 
-def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+def truncated_normal(
+    shape: Any,
+    mean: float = 0.0,
+    stddev: float = 1.0,
+    dtype: Optional[str] = None,
+    seed: Optional[int] = None,
+) -> Tensor:
+    """As random_normal, but what is more than two standard deviations away is drawn again."""
     return keras.random.truncated_normal(sizes_of(shape), mean, stddev, dtype, seed=fresh_seed(seed))
 
 
-def random_binomial(shape, p=0.0, dtype=None, seed=None):
+def random_binomial(
+    shape: Any, p: float = 0.0, dtype: Optional[str] = None, seed: Optional[int] = None
+) -> Tensor:
     """1 with probability p, else 0."""
     return ops.cast(random_uniform(shape, seed=seed) < p, dtype or floatx())
 
@@ -294,88 +374,105 @@ def random_binomial(shape, p=0.0, dtype=None, seed=None):
 random_bernoulli = random_binomial
 
 
-def dropout(x, level, noise_shape=None, seed=None):
+def dropout(
+    x: Tensor, level: float, noise_shape: Optional[Sequence[int]] = None, seed: Optional[int] = None
+) -> Tensor:
+    """Each element 0 with probability `level`, the others divided by 1 − level. noise_shape: 1 where axes share."""
     return keras.random.dropout(x, level, noise_shape, seed=fresh_seed(seed))
 
 
 # Changing shapes
 
 
-def reshape(x, shape):
+def reshape(x: Tensor, shape: Any) -> Tensor:
+    """The same elements in another shape, in which one −1, a tensor or a None may stand."""
     return ops.reshape(x, sizes_of(shape))
 
 
-def permute_dimensions(x, pattern):
+def permute_dimensions(x: Tensor, pattern: Sequence[int]) -> Tensor:
+    """Axis `pattern[i]` becomes axis i."""
     return ops.transpose(x, pattern)
 
 
-def transpose(x):
+def transpose(x: Tensor) -> Tensor:
+    """All axes in reverse order."""
     return ops.transpose(x)
 
 
-def expand_dims(x, axis=-1):
+def expand_dims(x: Tensor, axis: int = -1) -> Tensor:
+    """A new axis of size 1."""
     return ops.expand_dims(x, axis)
 
 
-def squeeze(x, axis):
+def squeeze(x: Tensor, axis: int) -> Tensor:
+    """Without an axis of size 1."""
     return ops.squeeze(x, axis)
 
 
-def concatenate(tensors, axis=-1):
+def concatenate(tensors: Sequence[Tensor], axis: int = -1) -> Tensor:
     """Joined along an axis. Known numbers, as parts of shapes, stay numbers."""
     if are_numbers(tensors):
         return np.concatenate(tensors, axis)
     return ops.concatenate([ops.convert_to_tensor(x) if isinstance(x, list) else x for x in tensors], axis)
 
 
-def stack(x, axis=0):
+def stack(x: Tensor, axis: int = 0) -> Tensor:
     """Put side by side on a new axis. Known numbers, as sizes of shapes, stay numbers."""
     return np.stack(x, axis) if are_numbers(x) else ops.stack(x, axis)
 
 
-def flatten(x):
+def flatten(x: Tensor) -> Tensor:
+    """(…) → (all,)"""
     return ops.reshape(x, (-1,))
 
 
-def batch_flatten(x):
+def batch_flatten(x: Tensor) -> Tensor:
     """(batch, …) → (batch, all others)"""
     known = [size for size in x.shape[1:] if isinstance(size, int)]
     return ops.reshape(x, (-1, int(np.prod(known))) if len(known) == ndim(x) - 1 else (ops.shape(x)[0], -1))
 
 
-def repeat(x, n):
+def repeat(x: Tensor, n: int) -> Tensor:
     """(batch, size) → (batch, n, size)"""
     return ops.repeat(ops.expand_dims(x, 1), n, axis=1)
 
 
-def repeat_elements(x, rep, axis):
+def repeat_elements(x: Tensor, rep: int, axis: int) -> Tensor:
+    """Each element `rep` times in a row along the axis."""
     return ops.repeat(x, rep, axis=axis)
 
 
-def tile(x, n):
+def tile(x: Tensor, n: int) -> Tensor:
     """n: a number for each axis; one number for the last one."""
     repeats = [n] if isinstance(n, int) else list(n)
     return ops.tile(x, [1] * (len(x.shape) - len(repeats)) + repeats)
 
 
-def reverse(x, axes):
+def reverse(x: Tensor, axes: Union[None, int, Sequence[int]]) -> Tensor:
+    """Back to front along one axis or several."""
     return ops.flip(x, axes)
 
 
-def slice(x, start, size):
+def slice(x: Tensor, start: Sequence[int], size: Sequence[int]) -> Tensor:
+    """`size` elements from `start` on, a number for each axis; −1 takes all that follow."""
     ends = [None if n == -1 else first + n for first, n in zip(start, size)]
     return x[tuple(builtins.slice(first, end) for first, end in zip(start, ends))]
 
 
-def gather(reference, indices):
+def gather(reference: Tensor, indices: Tensor) -> Tensor:
+    """(size, …) and integers of any shape → (*indices, …)"""
     return ops.take(reference, ops.cast(indices, "int32"), axis=0)
 
 
-def temporal_padding(x, padding=(1, 1)):
+def temporal_padding(x: Tensor, padding: Any = (1, 1)) -> Tensor:
+    """Zeros before and after axis 1: (batch, length, channels)."""
     return ops.pad(x, [(0, 0), tuple(padding), (0, 0)])
 
 
-def spatial_2d_padding(x, padding=((1, 1), (1, 1)), data_format=None):
+def spatial_2d_padding(
+    x: Tensor, padding: Any = ((1, 1), (1, 1)), data_format: Optional[str] = None
+) -> Tensor:
+    """Zeros around rows and columns of (batch, rows, columns, channels), or channels first."""
     rows, columns = [tuple(one) for one in padding]
     if normalize_data_format(data_format) == "channels_first":
         return ops.pad(x, [(0, 0), (0, 0), rows, columns])
@@ -385,61 +482,74 @@ def spatial_2d_padding(x, padding=((1, 1), (1, 1)), data_format=None):
 # Reductions
 
 
-def sum(x, axis=None, keepdims=False):
+def sum(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+    """Sum over one axis, several, or all where None."""
     return ops.sum(x, axis=axis, keepdims=keepdims)
 
 
-def mean(x, axis=None, keepdims=False):
+def mean(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+    """Mean over one axis, several, or all where None."""
     return ops.mean(x, axis=axis, keepdims=keepdims)
 
 
-def max(x, axis=None, keepdims=False):
+def max(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+    """Largest along one axis, several, or all where None."""
     return ops.max(x, axis=axis, keepdims=keepdims)
 
 
-def min(x, axis=None, keepdims=False):
+def min(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+    """Smallest along one axis, several, or all where None."""
     return ops.min(x, axis=axis, keepdims=keepdims)
 
 
-def prod(x, axis=None, keepdims=False):
+def prod(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
     """Product. Of known numbers, as sizes of shapes, a number."""
     product = np if are_numbers([x]) else ops
     return product.prod(x, axis=axis, keepdims=keepdims)
 
 
-def var(x, axis=None, keepdims=False):
+def var(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+    """Variance over one axis, several, or all where None; divided by n, not n − 1."""
     return ops.var(x, axis=axis, keepdims=keepdims)
 
 
-def std(x, axis=None, keepdims=False):
+def std(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+    """Standard deviation, square root of `var`."""
     return ops.std(x, axis=axis, keepdims=keepdims)
 
 
-def any(x, axis=None, keepdims=False):
+def any(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+    """Whether one is true, or not 0, along one axis, several, or all where None."""
     return ops.any(ops.cast(x, "bool"), axis=axis, keepdims=keepdims)
 
 
-def all(x, axis=None, keepdims=False):
+def all(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+    """Whether all are true, or not 0, along one axis, several, or all where None."""
     return ops.all(ops.cast(x, "bool"), axis=axis, keepdims=keepdims)
 
 
-def logsumexp(x, axis=None, keepdims=False):
+def logsumexp(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+    """log Σ e^x over one axis, several, or all where None."""
     return ops.logsumexp(x, axis=axis, keepdims=keepdims)
 
 
-def argmax(x, axis=-1):
+def argmax(x: Tensor, axis: int = -1) -> Tensor:
+    """Place of the largest along an axis."""
     return ops.argmax(x, axis=axis)
 
 
-def argmin(x, axis=-1):
+def argmin(x: Tensor, axis: int = -1) -> Tensor:
+    """Place of the smallest along an axis."""
     return ops.argmin(x, axis=axis)
 
 
-def cumsum(x, axis=0):
+def cumsum(x: Tensor, axis: int = 0) -> Tensor:
+    """Sums up to each place along an axis."""
     return ops.cumsum(x, axis=axis)
 
 
-def cumprod(x, axis=0):
+def cumprod(x: Tensor, axis: int = 0) -> Tensor:
+    """Products up to each place along an axis."""
     return ops.cumprod(x, axis=axis)
 
 
@@ -467,48 +577,54 @@ square = ops.square
 tanh = ops.tanh
 
 
-def sqrt(x):
+def sqrt(x: Tensor) -> Tensor:
     """Square root; 0 for numbers below 0."""
     return ops.sqrt(ops.maximum(x, 0))
 
 
-def pow(x, a):
+def pow(x: Tensor, a: Any) -> Tensor:
+    """x to the power of a, element by element."""
     return ops.power(x, a)
 
 
-def clip(x, min_value, max_value):
+def clip(x: Tensor, min_value: Optional[float], max_value: Optional[float]) -> Tensor:
+    """Kept between two numbers; None is no bound."""
     return ops.clip(
         x, -np.inf if min_value is None else min_value, np.inf if max_value is None else max_value
     )
 
 
-def relu(x, alpha=0.0, max_value=None, threshold=0.0):
+def relu(x: Tensor, alpha: float = 0.0, max_value: Optional[float] = None, threshold: float = 0.0) -> Tensor:
+    """x above the threshold, up to max_value; alpha · (x − threshold) below it."""
     return keras.activations.relu(x, negative_slope=alpha, max_value=max_value, threshold=threshold)
 
 
-def elu(x, alpha=1.0):
+def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """x above 0, alpha · (e^x − 1) below: https://arxiv.org/abs/1511.07289"""
     return ops.elu(x, alpha)
 
 
-def hard_sigmoid(x):
+def hard_sigmoid(x: Tensor) -> Tensor:
     """0.2 · x + 0.5 between 0 and 1; Keras 3's own has the slope 1/6."""
     return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
 
 
-def softmax(x, axis=-1):
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """e^x ÷ Σ e^x along an axis."""
     return ops.softmax(x, axis=axis)
 
 
-def l2_normalize(x, axis=None):
+def l2_normalize(x: Tensor, axis: Union[None, int, Sequence[int]] = None) -> Tensor:
+    """Divided by its length along an axis, of which at least 1e-6 is taken."""
     return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=axis, keepdims=True), 1e-12))
 
 
-def dot(x, y):
+def dot(x: Tensor, y: Tensor) -> Tensor:
     """The last axis of x with the last but one of y; not keras.ops.dot, which differs on PyTorch."""
     return ops.tensordot(x, y, axes=[[ndim(x) - 1], [builtins.max(ndim(y) - 2, 0)]])
 
 
-def batch_dot(x, y, axes=None):
+def batch_dot(x: Tensor, y: Tensor, axes: Union[None, int, Sequence[int]] = None) -> Tensor:
     """Sum over one axis of each, sample by sample: the other axes of x, then those of y.
 
     axes: a number for both or a pair; the last of x and the last but one of y (the last of two) where None. Of two
@@ -528,11 +644,16 @@ def batch_dot(x, y, axes=None):
 # Losses: the target comes first
 
 
-def categorical_crossentropy(target, output, from_logits=False, axis=-1):
+def categorical_crossentropy(
+    target: Tensor, output: Tensor, from_logits: bool = False, axis: int = -1
+) -> Tensor:
+    """−Σ target · log output: (…, classes) twice → (…); output: probabilities, or scores with from_logits."""
     return ops.categorical_crossentropy(target, output, from_logits=from_logits, axis=axis)
 
 
-def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
+def sparse_categorical_crossentropy(
+    target: Tensor, output: Tensor, from_logits: bool = False, axis: int = -1
+) -> Tensor:
     """target: class numbers, as many as the output has places, in any shape."""
     if axis not in (-1, ndim(output) - 1):
         output = ops.moveaxis(output, axis, -1)
@@ -540,18 +661,28 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
     return ops.sparse_categorical_crossentropy(target, output, from_logits=from_logits)
 
 
-def binary_crossentropy(target, output, from_logits=False):
+def binary_crossentropy(target: Tensor, output: Tensor, from_logits: bool = False) -> Tensor:
+    """Cross entropy of each element, in the same shape; output: probabilities, or scores with from_logits."""
     return ops.binary_crossentropy(target, output, from_logits=from_logits)
 
 
-def in_top_k(predictions, targets, k):
+def in_top_k(predictions: Tensor, targets: Tensor, k: int) -> Tensor:
+    """(batch, classes) scores and (batch,) class numbers → (batch,), whether the class is among the k best."""
     return ops.in_top_k(targets, predictions, k)
 
 
 # Convolutions
 
 
-def conv1d(x, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
+def conv1d(
+    x: Tensor,
+    kernel: Tensor,
+    strides: Any = 1,
+    padding: Any = "valid",
+    data_format: Optional[str] = None,
+    dilation_rate: Any = 1,
+) -> Tensor:
+    """(batch, length, channels) and a kernel (width, channels, filters); padding: "same", "valid" or "causal"."""
     data_format = normalize_data_format(data_format)
     if padding == "causal":
         before = dilation_rate * (kernel.shape[0] - 1)
@@ -560,16 +691,32 @@ def conv1d(x, kernel, strides=1, padding="valid", data_format=None, dilation_rat
     return ops.conv(x, kernel, strides, padding, data_format, dilation_rate)
 
 
-def conv2d(x, kernel, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1)):
+def conv2d(
+    x: Tensor,
+    kernel: Tensor,
+    strides: Any = (1, 1),
+    padding: Any = "valid",
+    data_format: Optional[str] = None,
+    dilation_rate: Any = (1, 1),
+) -> Tensor:
+    """(batch, rows, columns, channels) and a kernel (height, width, channels, filters)."""
     return ops.conv(x, kernel, strides, padding, normalize_data_format(data_format), dilation_rate)
 
 
-def pool2d(x, pool_size, strides=(1, 1), padding="valid", data_format=None, pool_mode="max"):
+def pool2d(
+    x: Tensor,
+    pool_size: Any,
+    strides: Any = (1, 1),
+    padding: Any = "valid",
+    data_format: Optional[str] = None,
+    pool_mode: str = "max",
+) -> Tensor:
+    """(batch, rows, columns, channels), windows of `pool_size`; pool_mode: "max" or "avg"."""
     pool = {"max": ops.max_pool, "avg": ops.average_pool}[pool_mode]
     return pool(x, pool_size, strides, padding, normalize_data_format(data_format))
 
 
-def bias_add(x, bias, data_format=None):
+def bias_add(x: Tensor, bias: Tensor, data_format: Optional[str] = None) -> Tensor:
     """bias: (channels,), or that of all axes but the batch, channels last."""
     if normalize_data_format(data_format) == "channels_first":
         bias = ops.moveaxis(bias, -1, 0)
@@ -581,16 +728,17 @@ def bias_add(x, bias, data_format=None):
 # Choices and loops
 
 
-def value_of(expression):
+def value_of(expression: Any) -> Any:
+    """What a function returns, or the value itself."""
     return expression() if callable(expression) else expression
 
 
-def learning_phase():
+def learning_phase() -> int:
     """1 where the running call is one for training, else 0."""
     return int(is_training())
 
 
-def in_train_phase(x, alt, training=None):
+def in_train_phase(x: Tensor, alt: Any, training: Any = None) -> Any:
     """x while the model is trained, alt otherwise; tensors or functions that make them.
 
     training: where None, that of the running call. Outside of calls the choice becomes a layer of the model.
@@ -603,11 +751,12 @@ def in_train_phase(x, alt, training=None):
     return chosen
 
 
-def in_test_phase(x, alt, training=None):
+def in_test_phase(x: Tensor, alt: Any, training: Any = None) -> Any:
+    """alt while the model is trained, x otherwise: `in_train_phase` the other way round."""
     return in_train_phase(alt, x, training)
 
 
-def switch(condition, then_expression, else_expression):
+def switch(condition: Tensor, then_expression: Any, else_expression: Any) -> Any:
     """then where the condition holds, else the other; tensors or functions that make them.
 
     condition: a scalar, or the leading axes of both.
@@ -622,5 +771,6 @@ def switch(condition, then_expression, else_expression):
     return ops.where(condition, then_expression, else_expression)
 
 
-def map_fn(fn, elems, name=None, dtype=None):
+def map_fn(fn: Callable, elems: Tensor, name: Optional[str] = None, dtype: Optional[str] = None) -> Tensor:
+    """fn of each part elems[i] along the first axis, stacked."""
     return ops.map(fn, elems)

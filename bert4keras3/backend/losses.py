@@ -1,13 +1,12 @@
 """Losses for several labels at once, the generalization of softmax with cross entropy."""
 
-from typing import Any
-
+from bert4keras3.backend.flavour import Tensor
 from bert4keras3.backend.functions import mask_value, widen
 from bert4keras3.backend.selected import K, dtype_name, get_custom_objects, ops
 from bert4keras3.backend.sequences import batch_gather
 
 
-def multilabel_categorical_crossentropy(y_true: Any, y_pred: Any) -> Any:
+def multilabel_categorical_crossentropy(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """log(1 + Σ_negative e^s) + log(1 + Σ_positive e^−s): https://kexue.fm/archives/7359
 
     y_true: (…, classes), the probabilities that a class is a label, 0 to 1: https://kexue.fm/archives/9064
@@ -38,7 +37,9 @@ def log_one_plus_sum(scores):
     return ops.logsumexp(ops.concatenate([scores, zeros], axis=-1), axis=-1)
 
 
-def sparse_multilabel_categorical_crossentropy(y_true: Any, y_pred: Any, mask_zero: bool = False) -> Any:
+def sparse_multilabel_categorical_crossentropy(
+    y_true: Tensor, y_pred: Tensor, mask_zero: bool = False
+) -> Tensor:
     """`multilabel_categorical_crossentropy` with the labels as class numbers.
 
     y_true: (…, labels), integers. y_pred: (…, classes), scores as there. mask_zero: class 0 is no class, and 0

@@ -1,11 +1,12 @@
 """Helpers for sequences of vectors: gather, pool, pad."""
 
-from typing import Any, Optional
+from typing import Optional
 
+from bert4keras3.backend.flavour import Tensor
 from bert4keras3.backend.selected import dtype_name, keras, ops
 
 
-def batch_gather(params: Any, indices: Any) -> Any:
+def batch_gather(params: Tensor, indices: Tensor) -> Tensor:
     """params[batch, indices[batch]]: (…, n, sizes) with indices (…, m) → (…, m, sizes).
 
     The number of batch axes is that of the indices less one.
@@ -19,13 +20,13 @@ def batch_gather(params: Any, indices: Any) -> Any:
 
 
 def pool1d(
-    x: Any,
+    x: Tensor,
     pool_size: int,
     strides: int = 1,
     padding: str = "valid",
     data_format: Optional[str] = None,
     pool_mode: str = "max",
-) -> Any:
+) -> Tensor:
     """Maximum or average ("avg") over windows of a sequence of vectors, (batch, length, size).
 
     data_format: "channels_first" for (batch, size, length).
@@ -40,7 +41,7 @@ def pool1d(
     return ops.transpose(x, (0, 2, 1)) if channels_first else x
 
 
-def divisible_temporal_padding(x: Any, n: int) -> Any:
+def divisible_temporal_padding(x: Tensor, n: int) -> Tensor:
     """Zeros at the end of (batch, length, size), until n divides the length."""
     length = -(-ops.shape(x)[1] // n) * n
     return ops.pad(x, [[0, 0], [0, n - 1], [0, 0]])[:, :length]

@@ -8,7 +8,7 @@ Reading: table.py (the index) → bundle.py (variables and shards) → mapped_fi
 """
 
 import os
-from collections.abc import Mapping
+from typing import Any, Iterable, Mapping, Optional, Tuple
 
 from .bundle import BundleCheckpoint
 from .bundle_writer import write_bundle
@@ -21,7 +21,7 @@ from .safetensors import SafetensorsCheckpoint
 __all__ = ["Checkpoint", "CheckpointError", "VariableNotFoundError", "open_checkpoint", "save_checkpoint"]
 
 
-def open_checkpoint(checkpoint):
+def open_checkpoint(checkpoint: Any) -> Any:
     """Opens what holds a model's weights, as a read-only mapping from names to arrays.
 
     checkpoint: prefix of a TensorFlow V2 checkpoint (`X` for `X.index` and `X.data-…`), path of a `.npz` or
@@ -43,7 +43,7 @@ def open_checkpoint(checkpoint):
         raise CheckpointError(explain_path(path))
 
 
-def save_checkpoint(path, variables, dtype=None):
+def save_checkpoint(path: str, variables: Iterable[Tuple[str, Any]], dtype: Optional[str] = None) -> None:
     """Writes a TensorFlow V2 checkpoint that every TensorFlow since 1.15 reads.
 
     path: the prefix, `X` for `X.index` and `X.data-00000-of-00001`; older ones are replaced, both or none.

@@ -3,7 +3,7 @@
 `checkpoint[name]` reads one variable, `checkpoint.shape(name)` reads no data, `checkpoint.path` for messages.
 """
 
-from collections.abc import Mapping
+from typing import Any, Dict, Mapping
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from .errors import CheckpointError, VariableNotFoundError
 class Checkpoint(Mapping):
     """Names, shapes and a way to read one array; subclasses write `_read(name)`."""
 
-    def __init__(self, path, shapes):
+    def __init__(self, path: str, shapes: Dict[str, tuple]) -> None:
         self.path = path
         self._shapes = shapes  # name → tuple of int
 
@@ -34,7 +34,7 @@ class Checkpoint(Mapping):
     def __repr__(self):
         return f"<{type(self).__name__} {self.path!r}: {len(self)} variables>"
 
-    def shape(self, name):
+    def shape(self, name: str) -> tuple:
         """Shape of the variable, known without reading its data."""
         self._require(name)
         return self._shapes[name]
@@ -50,7 +50,7 @@ class Checkpoint(Mapping):
 class ArrayCheckpoint(Checkpoint):
     """A dict of arrays that the caller made."""
 
-    def __init__(self, arrays):
+    def __init__(self, arrays: Mapping[str, Any]) -> None:
         path = f"<{type(arrays).__name__}>"
         shapes = {}
         for name in arrays:

@@ -6,6 +6,7 @@ missing variables must not pay for a few hundred searches.
 
 import difflib
 from contextlib import contextmanager
+from typing import Sequence
 
 
 class CheckpointError(ValueError):
@@ -15,7 +16,7 @@ class CheckpointError(ValueError):
 class VariableNotFoundError(CheckpointError, KeyError):
     """The checkpoint has no variable of that name; the message lists near names, then what to try."""
 
-    def __init__(self, name, path, names, advice=""):
+    def __init__(self, name: str, path: str, names: Sequence[str], advice: str = "") -> None:
         super().__init__(name, path, names, advice)
         self.name, self.path, self.names, self.advice = name, path, names, advice
 

@@ -57,7 +57,7 @@ class CachedModel:
         self.column += 1
         return ops.convert_to_numpy(outputs)[: len(texts[-1])]
 
-    def check(self, texts):
+    def check(self, texts: Any) -> None:
         """Raise ValueError where the inputs are not those of the model, or too long for it."""
         ranks = ([3] if self.decoder.reads_context else []) + [2] * (1 + self.decoder.has_segments)
         if [one.ndim for one in texts] != ranks:
@@ -72,7 +72,7 @@ class CachedModel:
                 % (limit or "any number of", length)
             )
 
-    def find_rows(self, texts):
+    def find_rows(self, texts: Any) -> Any:
         """For each text the one that it continues by a token; None where there is none, or no room."""
         if not self.texts or texts[-1].shape[1] != self.texts[-1].shape[1] + 1:
             return None
@@ -87,7 +87,7 @@ class CachedModel:
             same[tuple(pairs.T)] = [np.array_equal(beginnings[i], old[j]) for i, j in pairs]
         return same.argmax(axis=1) if same.any(axis=1).all() else None
 
-    def begin(self, texts):
+    def begin(self, texts: Any) -> Any:
         """Read whole texts."""
         rows = self.filled_up(range(len(texts[-1])))
         texts = [one[rows] for one in texts]
@@ -101,7 +101,7 @@ class CachedModel:
         self.column, self.total = int(state["column"]) - 1, state["tokens"].shape[1]
         return self.start(state)
 
-    def go_on(self, texts, rows):
+    def go_on(self, texts: Any, rows: Any) -> Any:
         """Read the newest tokens of texts that continue these rows."""
         new_rows = self.filled_up(range(len(rows)))
         rows = rows[new_rows]
@@ -112,11 +112,12 @@ class CachedModel:
             self.state = dict(self.state, segments=newest[1])
         return self.step(self.state, newest[0])
 
-    def append_and_read(self, state, tokens):
+    def append_and_read(self, state: Any, tokens: Any) -> Any:
+        """Probabilities of the next token, (rows, vocab_size), after one token (rows,) more."""
         return read_newest(self.decoder, append(state, tokens))
 
     @staticmethod
-    def filled_up(rows):
+    def filled_up(rows: Any) -> Any:
         """Rows, and the first one again until they are a power of two, so that few sizes are compiled."""
         rows = list(rows)
         return np.array(rows + rows[:1] * (rounded_up(len(rows), least=1) - len(rows)))

@@ -95,7 +95,9 @@ class Generator:
             if column == first + max_tokens or bool(ops.all(state["finished"])):
                 return [self.cut([], row[first:column]) for row in tokens]
 
-    def begin(self, prompts, start_tokens, segments, new_segments, max_tokens):
+    def begin(
+        self, prompts: Any, start_tokens: Any, segments: Any, new_segments: Any, max_tokens: int
+    ) -> Any:
         """The state of these prompts; T5 reads them and begins with its start tokens."""
         decoder = self.decoder
         if decoder.encoder is not None:
@@ -109,7 +111,17 @@ class Generator:
             new_segments = [1 if decoder.is_unilm else one[-1] for one in segments]
         return begin_texts(decoder, prompts, segments, new_segments, max_tokens)
 
-    def check(self, prompts, start_tokens, max_tokens, min_tokens, beams, sample, stream, stream_every):
+    def check(
+        self,
+        prompts: Any,
+        start_tokens: Any,
+        max_tokens: int,
+        min_tokens: int,
+        beams: int,
+        sample: bool,
+        stream: Any,
+        stream_every: int,
+    ) -> None:
         """Raise ValueError where an argument of `generate` cannot be meant so."""
         if self.decoder.reads_context and self.decoder.encoder is None:
             raise ValueError("generate: a T5 decoder alone has nothing to read. Build the whole T5.")
@@ -141,7 +153,7 @@ class Generator:
                 "model. Shorten the prompt or pass a smaller max_tokens." % (longest, max_tokens, limit)
             )
 
-    def ids(self, name, tokens):
+    def ids(self, name: str, tokens: Any) -> Any:
         """Token ids as a tuple, each in the vocabulary."""
         tokens = tuple(int(token) for token in np.atleast_1d(np.asarray(tokens, dtype=int)))
         for token in tokens:
@@ -151,13 +163,13 @@ class Generator:
                 )
         return tokens
 
-    def marked(self, tokens):
+    def marked(self, tokens: Any) -> Any:
         """(vocabulary,), True for these tokens."""
         marks = np.zeros(self.decoder.vocabulary_size, "bool")
         marks[list(tokens)] = True
         return marks
 
-    def prepared(self, form, beams, texts):
+    def prepared(self, form: Any, beams: int, texts: Any) -> Any:
         """The compiled start and loop for choices of this form."""
         key = form, beams, texts == 1
         if key not in self.compiled:
@@ -169,7 +181,7 @@ class Generator:
             )
         return self.compiled[key]
 
-    def cut(self, before, tokens):
+    def cut(self, before: Any, tokens: Any) -> Any:
         """The tokens up to the first end; none where the text was complete before."""
         if np.isin(before, self.end_tokens).any():
             return tokens[:0]

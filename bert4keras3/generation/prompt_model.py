@@ -28,7 +28,7 @@ class PromptModel:
 
     def __init__(
         self, generator: Generator, length: int, leading: int = 0, progress: bool = False, **options: Any
-    ):
+    ) -> None:
         self.generator = generator
         self.length = length
         self.leading = leading
@@ -68,7 +68,7 @@ class PromptModel:
         texts = [np.concatenate(parts) for parts in zip(prompts, new)]
         return np.array([np.pad(text, (0, self.length - len(text))) for text in texts], "int32")
 
-    def size(self, row):
+    def size(self, row: Any) -> int:
         """How many tokens of a padded row are the prompt."""
         return max(self.leading, 1 + int(np.flatnonzero(row).max(initial=-1)))
 

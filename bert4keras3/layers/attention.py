@@ -1,7 +1,11 @@
 """Multi-head attention. Einsum letters: b batch, j query, k key, h head, d size."""
 
+from typing import Any, Dict, Optional
+
 from bert4keras3.backend import (
     Layer,
+    Tensor,
+    Tensors,
     align,
     apply_rotary_position_embeddings,
     attention_normalize,
@@ -36,18 +40,18 @@ class MultiHeadAttention(Layer):
 
     def __init__(
         self,
-        heads,
-        head_size,
-        out_dim=None,
-        key_size=None,
-        use_bias=True,
-        normalization="softmax",
-        attention_scale=True,
-        attention_dropout=None,
-        return_attention_scores=False,
-        kernel_initializer="glorot_uniform",
-        **kwargs,
-    ):
+        heads: int,
+        head_size: int,
+        out_dim: Optional[int] = None,
+        key_size: Optional[int] = None,
+        use_bias: bool = True,
+        normalization: str = "softmax",
+        attention_scale: bool = True,
+        attention_dropout: Optional[float] = None,
+        return_attention_scores: bool = False,
+        kernel_initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super(MultiHeadAttention, self).__init__(**kwargs)
         self.heads = heads
         self.key_size = key_size or head_size
@@ -67,16 +71,17 @@ class MultiHeadAttention(Layer):
             self.dropout = Dropout(attention_dropout)
 
     @property
-    def scale(self):
+    def scale(self) -> float:
         """What scores are multiplied by."""
         return self.key_size**-0.5 if self.attention_scale else 1.0
 
-    def dense(self, units, name):
+    def dense(self, units: int, name: str) -> Any:
+        """A projection of this layer, not yet built."""
         return keras.layers.Dense(
             units, use_bias=self.use_bias, kernel_initializer=fresh(self.kernel_initializer), name=name
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         query, key, value = input_shape[:3]
         build_child(self.q_dense, query)
         build_child(self.k_dense, key)
@@ -85,7 +90,15 @@ class MultiHeadAttention(Layer):
         self.built = True
 
     @recompute_grad
-    def call(self, inputs, mask=None, a_bias=None, p_bias=None, training=None, **kwargs):
+    def call(
+        self,
+        inputs: Tensors,
+        mask: Tensors = None,
+        a_bias: Optional[bool] = None,
+        p_bias: Optional[str] = None,
+        training: Optional[bool] = None,
+        **kwargs: Any,
+    ) -> Tensors:
         # the biases are named here: Keras 3 forgets all masks where keyword arguments hold nothing but None
         q, k, v = inputs[:3]
         qw = self.split_heads(dense(self.q_dense, q), self.key_size)
@@ -98,10 +111,11 @@ class MultiHeadAttention(Layer):
         o = dense(self.o_dense, flatten(o, 2))  # (batch, query, out_dim)
         return [o, a] if self.return_attention_scores else o
 
-    def split_heads(self, x, size):
+    def split_heads(self, x: Tensor, size: int) -> Tensor:
+        """(batch, length, heads · size) → (batch, length, heads, size)"""
         return ops.reshape(x, (-1, ops.shape(x)[1], self.heads, size))
 
-    def pay_attention_to(self, inputs, mask=None, **kwargs):
+    def pay_attention_to(self, inputs: Tensors, mask: Tensors = None, **kwargs: Any) -> Tensor:
         """Inputs: [q, k, v] as (batch, length, head, size), then the biases; mask: [of q, of v].
 
         Returns the heads (batch, query, head, size) and the scores, None where an operator for all of it kept them.
@@ -131,7 +145,7 @@ class MultiHeadAttention(Layer):
             o = o + ops.einsum("bhjk,jkd->bjhd", weights, extra[0])
         return o, a
 
-    def may_fuse(self, qw, p_bias, training):
+    def may_fuse(self, qw: Tensor, p_bias: Optional[str], training: Optional[bool]) -> bool:
         """Whether one operator can do it, with what it keeps and how it rounds."""
         return (
             fuses()
@@ -143,7 +157,9 @@ class MultiHeadAttention(Layer):
             and dtype_name(qw) == "float32"
         )
 
-    def fused_bias(self, qw, extra, mask, a_bias, p_bias):
+    def fused_bias(
+        self, qw: Tensor, extra: Tensors, mask: Tensors, a_bias: Optional[bool], p_bias: Optional[str]
+    ) -> Tensor:
         """All that is added to the scores or masks them, broadcastable to (batch, head, query, key); None for nothing.
 
         A masked score gets a large negative number, as in `attention_normalize`: with −inf, a query that sees no
@@ -157,18 +173,18 @@ class MultiHeadAttention(Layer):
             bias = ops.zeros((1, 1, 1, 1), dtype=dtype_name(qw))
         return sequence_masking(bias, mask, mask_value(bias), -1, a_bias)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         mask = None if mask is None else mask[0]
         return [mask, None] if self.return_attention_scores else mask
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         query, key = input_shape[:2]
         o_shape = (query[0], query[1], self.out_dim)
         if self.return_attention_scores:
             return [o_shape, (query[0], self.heads, query[1], key[1])]
         return o_shape
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super(MultiHeadAttention, self).get_config()
         config.update(
             heads=self.heads,

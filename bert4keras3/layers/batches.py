@@ -1,10 +1,11 @@
 """Batches in parts, for data parallelism by hand."""
 
 from fractions import Fraction
+from typing import Any, Dict, Sequence, Union
 
 import numpy as np
 
-from bert4keras3.backend import Layer, operation, ops
+from bert4keras3.backend import Layer, Tensors, operation, ops
 
 
 @operation
@@ -33,20 +34,21 @@ class BatchSplit(Layer):
     One tensor → a list of its parts; a list of tensors → the parts of the first, those of the second …
     """
 
-    def __init__(self, parts, **kwargs):
+    def __init__(self, parts: Union[int, Sequence[float]], **kwargs: Any) -> None:
         super(BatchSplit, self).__init__(**kwargs)
         self.parts = parts
 
     @property
     def count(self):
+        """How many parts."""
         return len(self.parts) if np.ndim(self.parts) else self.parts
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         # a sum, as the AutoGraph of TF 1.15 does not know the names in a comprehension with two loops
         return sum([batch_parts(x, parts=self.parts) for x in tensors], [])
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         count = len(inputs) if isinstance(inputs, (list, tuple)) else 1
         masks = mask if isinstance(mask, (list, tuple)) else [mask] * count
         return [
@@ -55,11 +57,11 @@ class BatchSplit(Layer):
             for part in ([None] * self.count if one is None else batch_parts(one, parts=self.parts))
         ]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         shapes = input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
         return [(None,) + tuple(shape[1:]) for shape in shapes for _ in range(self.count)]
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super(BatchSplit, self).get_config()
         config.update(parts=self.parts)
         return config
@@ -68,13 +70,13 @@ class BatchSplit(Layer):
 class BatchConcat(Layer):
     """Join along the first axis; masked where all inputs are."""
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return ops.concatenate(inputs, axis=0)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         if mask is None or any(one is None for one in mask):
             return None
         return batch_of_masks(*mask)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (None,) + tuple(input_shape[0][1:])

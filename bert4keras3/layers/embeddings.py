@@ -1,6 +1,8 @@
 """Token embeddings, also used the other way round as the output projection."""
 
-from bert4keras3.backend import Layer, keras, operation, ops, project
+from typing import Any, Optional
+
+from bert4keras3.backend import Layer, Tensor, Tensors, keras, operation, ops, project
 
 
 @operation
@@ -18,7 +20,7 @@ class Embedding(Layer, keras.layers.Embedding):
     With `mask_zero` the first token is never masked, since T5 decoders start with id 0.
     """
 
-    def call(self, inputs, mode="embedding"):
+    def call(self, inputs: Tensors, mode: str = "embedding") -> Tensors:
         table = (
             ops.cast(self.embeddings, self.compute_dtype)
             if hasattr(self, "compute_dtype")
@@ -28,11 +30,11 @@ class Embedding(Layer, keras.layers.Embedding):
             return project(self, inputs, table)
         return ops.take(table, ops.cast(inputs, "int32"), axis=0)
 
-    def quantize(self, mode=None, type_check=True, config=None):
+    def quantize(self, mode: Optional[str] = None, type_check: bool = True, config: Any = None) -> None:
         """Keras refuses subclasses, as they may have a call of their own; ours is below."""
         return super(Embedding, self).quantize(mode, type_check=False, config=config)
 
-    def quantized_call(self, inputs, mode="embedding"):
+    def quantized_call(self, inputs: Tensors, mode: str = "embedding") -> Tensor:
         """The call after `model.quantize` of Keras 3, which divides each row of the table by a scale of its own."""
         if mode == "embedding":
             return super(Embedding, self).quantized_call(ops.cast(inputs, "int32"))
@@ -44,12 +46,12 @@ class Embedding(Layer, keras.layers.Embedding):
             )
         return project(self, inputs, self._embeddings.value, self.embeddings_scale.value)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         if len(inputs.shape) != 2:
             return mask
         return padding_mask(inputs) if self.mask_zero else None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         """Keras asks for shapes without saying the mode, so the number of axes tells it."""
         input_shape = tuple(input_shape)
         if len(input_shape) == 2:

@@ -1,6 +1,8 @@
 """The position-wise part of a Transformer block."""
 
-from bert4keras3.backend import Layer, dense, get_activation, keras, recompute_grad
+from typing import Any, Callable, Dict, Union
+
+from bert4keras3.backend import Layer, Tensors, dense, get_activation, keras, recompute_grad
 from bert4keras3.layers.initialization import inner_dense
 
 
@@ -12,8 +14,13 @@ class FeedForward(Layer):
     """
 
     def __init__(
-        self, units, activation="relu", use_bias=True, kernel_initializer="glorot_uniform", **kwargs
-    ):
+        self,
+        units: int,
+        activation: Union[None, str, Callable] = "relu",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super(FeedForward, self).__init__(**kwargs)
         self.units = units
         activations = activation if isinstance(activation, (list, tuple)) else [activation]
@@ -21,7 +28,7 @@ class FeedForward(Layer):
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         for i, activation in enumerate(self.activation):
             name = "i%d_dense" % i
             setattr(self, name, inner_dense(self, self.units, input_shape, name, activation))
@@ -30,16 +37,16 @@ class FeedForward(Layer):
         self.built = True
 
     @recompute_grad
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         x = dense(self.i0_dense, inputs)
         for i in range(1, len(self.activation)):
             x = x * dense(getattr(self, "i%d_dense" % i), inputs)  # (batch, length, units)
         return dense(self.o_dense, x)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super(FeedForward, self).get_config()
         config.update(
             units=self.units,

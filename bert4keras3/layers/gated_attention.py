@@ -1,7 +1,10 @@
 """Gated attention units. Einsum letters: j query, k key, d size."""
 
+from typing import Any, Callable, Dict, Optional, Union
+
 from bert4keras3.backend import (
     Layer,
+    Tensors,
     apply_rotary_position_embeddings,
     attention_normalize,
     build_child,
@@ -28,17 +31,17 @@ class GatedAttentionUnit(Layer):
 
     def __init__(
         self,
-        units,
-        key_size,
-        activation="swish",
-        use_bias=True,
-        normalization="squared_relu",
-        self_attention=True,
-        attention_scale=True,
-        attention_dropout=None,
-        kernel_initializer="glorot_uniform",
-        **kwargs,
-    ):
+        units: int,
+        key_size: int,
+        activation: Union[None, str, Callable] = "swish",
+        use_bias: bool = True,
+        normalization: str = "squared_relu",
+        self_attention: bool = True,
+        attention_scale: bool = True,
+        attention_dropout: Optional[float] = None,
+        kernel_initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super(GatedAttentionUnit, self).__init__(**kwargs)
         self.units = units
         self.key_size = key_size
@@ -52,7 +55,7 @@ class GatedAttentionUnit(Layer):
         if attention_dropout:
             self.dropout = Dropout(attention_dropout)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         shapes = input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
         query = tuple(shapes[0])
         if self.self_attention:
@@ -70,7 +73,14 @@ class GatedAttentionUnit(Layer):
         self.built = True
 
     @recompute_grad
-    def call(self, inputs, mask=None, a_bias=None, p_bias=None, training=None):
+    def call(
+        self,
+        inputs: Tensors,
+        mask: Tensors = None,
+        a_bias: Optional[bool] = None,
+        p_bias: Optional[str] = None,
+        training: Optional[bool] = None,
+    ) -> Tensors:
         inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         if isinstance(mask, (list, tuple)):
             mask = mask[0] if self.self_attention else mask[2]
@@ -94,13 +104,13 @@ class GatedAttentionUnit(Layer):
             weights = self.dropout(weights, training=training)
         return dense(self.o_dense, u * ops.einsum("bjk,bkd->bjd", weights, v))  # (batch, query, size)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return mask[0] if isinstance(mask, (list, tuple)) else mask
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0] if isinstance(input_shape[0], (list, tuple)) else input_shape)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super(GatedAttentionUnit, self).get_config()
         config.update(
             units=self.units,

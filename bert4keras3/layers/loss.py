@@ -1,6 +1,8 @@
 """Losses that are more than a function of one target and one output."""
 
-from bert4keras3.backend import Layer, ops, widen
+from typing import Any, Dict, List, Union
+
+from bert4keras3.backend import Layer, Tensor, Tensors, ops, widen
 
 
 class Loss(Layer):
@@ -14,19 +16,20 @@ class Loss(Layer):
     takes_ids = True
     traced = True
 
-    def __init__(self, output_axis=None, **kwargs):
+    def __init__(self, output_axis: Union[None, int, List[int]] = None, **kwargs: Any) -> None:
         super(Loss, self).__init__(**kwargs)
         self.output_axis = output_axis
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         wide = [widen(x) for x in inputs] if isinstance(inputs, (list, tuple)) else widen(inputs)
         self.add_loss(ops.mean(self.compute_loss(wide, mask)), inputs=inputs)
         return self.choose(inputs)
 
-    def compute_loss(self, inputs, mask=None):
+    def compute_loss(self, inputs: Tensors, mask: Tensors = None) -> Tensor:
+        """To be written by a subclass: the loss, of any shape, whose mean is added to the model's."""
         raise NotImplementedError("%s: write compute_loss(self, inputs, mask=None)" % type(self).__name__)
 
-    def choose(self, items):
+    def choose(self, items: Any) -> Any:
         """Those of the inputs, their shapes or masks, that are outputs."""
         if self.output_axis is None:
             return items
@@ -34,13 +37,13 @@ class Loss(Layer):
             return [items[place] for place in self.output_axis]
         return items[self.output_axis]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return self.choose(input_shape)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return None if mask is None else self.choose(mask)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super(Loss, self).get_config()
         config.update(output_axis=self.output_axis)
         return config

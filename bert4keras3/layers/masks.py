@@ -1,6 +1,8 @@
 """Attention masks as layers: who may see whom."""
 
-from bert4keras3.backend import Layer, ops
+from typing import Any
+
+from bert4keras3.backend import Layer, Tensors, ops
 
 
 class AttentionMask(Layer):
@@ -15,11 +17,11 @@ class AttentionMask(Layer):
 class CausalMask(AttentionMask):
     """Each token sees itself and what stands before it: (length, length)."""
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         positions = ops.arange(0, ops.shape(inputs)[1], dtype="int32")
         return ops.less_equal(ops.expand_dims(positions, 0), ops.expand_dims(positions, 1))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[1], input_shape[1])
 
 
@@ -29,9 +31,9 @@ class UniLMMask(AttentionMask):
     UniLM, https://arxiv.org/abs/1905.03197
     """
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         order = ops.cumsum(ops.cast(inputs, "int32"), axis=1)
         return ops.less_equal(ops.expand_dims(order, 1), ops.expand_dims(order, 2))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], input_shape[1], input_shape[1])

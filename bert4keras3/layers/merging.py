@@ -1,6 +1,8 @@
 """Layers that join several tensors and their masks."""
 
-from bert4keras3.backend import Layer, WithOutputs, keras, operation, ops
+from typing import Any
+
+from bert4keras3.backend import Layer, Tensors, WithOutputs, keras, operation, ops
 
 
 @operation
@@ -22,7 +24,7 @@ def joined_mask(*masks):
 class Add(WithOutputs, keras.layers.Add):  # type: ignore[misc,name-defined]
     """Sum of tensors; masked where any of the given masks is (Keras 3 forgets all masks if one is missing)."""
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         joined = None
         for one in mask or []:
             if one is not None and one is not joined:  # as a residual's two sides have one and the same
@@ -33,15 +35,15 @@ class Add(WithOutputs, keras.layers.Add):  # type: ignore[misc,name-defined]
 class Concatenate1D(Layer):
     """Join sequences along the length; a sequence without a mask counts as unmasked."""
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return ops.concatenate(inputs, axis=1)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         if mask is None or all(one is None for one in mask):
             return None
         return joined_mask(*[mask_of_all(x) if one is None else one for x, one in zip(inputs, mask)])
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         lengths = [shape[1] for shape in input_shape]
         length = None if None in lengths else sum(lengths)
         first = tuple(input_shape[0])

@@ -1,8 +1,12 @@
 """Affine and layer normalization, plain or steered by a condition vector."""
 
+from typing import Any, Callable, Dict, Optional, Union
+
 from bert4keras3.backend import (
     K,
     Layer,
+    Tensor,
+    Tensors,
     build_child,
     dtype_name,
     fused_layer_normalization,
@@ -28,14 +32,14 @@ class ScaleOffset(Layer):
 
     def __init__(
         self,
-        scale=True,
-        offset=True,
-        conditional=False,
-        hidden_units=None,
-        hidden_activation="linear",
-        hidden_initializer="glorot_uniform",
-        **kwargs,
-    ):
+        scale: bool = True,
+        offset: bool = True,
+        conditional: bool = False,
+        hidden_units: Optional[int] = None,
+        hidden_activation: Union[None, str, Callable] = "linear",
+        hidden_initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super(ScaleOffset, self).__init__(**kwargs)
         self.scale = scale
         self.offset = offset
@@ -44,8 +48,8 @@ class ScaleOffset(Layer):
         self.hidden_activation = get_activation(hidden_activation)
         self.hidden_initializer = keras.initializers.get(hidden_initializer)
 
-    def build(self, input_shape):
-        shape, condition_shape = input_shape if self.conditional else (input_shape, None)
+    def build(self, input_shape: Any) -> None:
+        shape, condition_shape = input_shape if self.conditional else (input_shape, ())
         size = shape[-1]
         if self.offset is True:
             self.beta = self.add_weight(name="beta", shape=(size,), initializer="zeros")
@@ -71,22 +75,25 @@ class ScaleOffset(Layer):
         self.built = True
 
     @staticmethod
-    def has(part):
+    def has(part: Union[None, bool, str]) -> bool:
+        """Whether there is a scale, or an offset: True, or the name of a layer that has it."""
         return part is not None and part is not False
 
     @staticmethod
-    def projection(units, input_shape, name):
+    def projection(units: int, input_shape: Any, name: str) -> Any:
+        """A Dense that starts at zero, from a condition to `units` scales or offsets."""
         dense = keras.layers.Dense(units, use_bias=False, kernel_initializer="zeros", name=name)
         return build_child(dense, input_shape)
 
     @recompute_grad
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         condition = None
         if self.conditional:
             inputs, condition = inputs
         return self.scale_and_offset(inputs, condition)
 
-    def scale_and_offset(self, x, condition=None):
+    def scale_and_offset(self, x: Tensor, condition: Tensor = None) -> Tensor:
+        """x (batch, …, size) · gamma + beta, both moved by the condition (batch, condition size)."""
         if condition is not None:
             if self.hidden_units is not None:
                 condition = self.hidden_dense(condition)
@@ -102,13 +109,13 @@ class ScaleOffset(Layer):
             x = x + ops.cast(beta, dtype_name(x))
         return x
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return mask[0] if self.conditional and mask is not None else mask
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0] if self.conditional else input_shape)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super(ScaleOffset, self).get_config()
         config.update(
             scale=self.scale,
@@ -128,7 +135,13 @@ class LayerNormalization(ScaleOffset):
     `K.epsilon()`, 1e-7, where none is given. Inputs of half precision are normalized in float32.
     """
 
-    def __init__(self, zero_mean=True, unit_variance=True, epsilon=None, **kwargs):
+    def __init__(
+        self,
+        zero_mean: bool = True,
+        unit_variance: bool = True,
+        epsilon: Optional[float] = None,
+        **kwargs: Any,
+    ) -> None:
         super(LayerNormalization, self).__init__(**kwargs)
         self.zero_mean = zero_mean
         self.unit_variance = unit_variance
@@ -142,7 +155,7 @@ class LayerNormalization(ScaleOffset):
         )
 
     @recompute_grad
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         condition = None
         if self.conditional:
             inputs, condition = inputs
@@ -156,7 +169,7 @@ class LayerNormalization(ScaleOffset):
             x = x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + self.epsilon)
         return ops.cast(self.scale_and_offset(x, condition), dtype_name(inputs))
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super(LayerNormalization, self).get_config()
         config.update(zero_mean=self.zero_mean, unit_variance=self.unit_variance, epsilon=self.epsilon)
         return config

@@ -1,7 +1,11 @@
 """Scores of all spans of a sequence, for nested entities. Einsum letters: j start, k end, h head, d size."""
 
+from typing import Any, Dict
+
 from bert4keras3.backend import (
     Layer,
+    Tensor,
+    Tensors,
     apply_rotary_position_embeddings,
     keras,
     ops,
@@ -23,14 +27,14 @@ class GlobalPointer(Layer):
 
     def __init__(
         self,
-        heads,
-        head_size,
-        RoPE=True,
-        use_bias=True,
-        tril_mask=True,
-        kernel_initializer="lecun_normal",
-        **kwargs,
-    ):
+        heads: int,
+        head_size: int,
+        RoPE: bool = True,
+        use_bias: bool = True,
+        tril_mask: bool = True,
+        kernel_initializer: Any = "lecun_normal",
+        **kwargs: Any,
+    ) -> None:
         super(GlobalPointer, self).__init__(**kwargs)
         self.heads = heads
         self.head_size = head_size
@@ -39,38 +43,40 @@ class GlobalPointer(Layer):
         self.tril_mask = tril_mask
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.dense = inner_dense(self, self.head_size * self.heads * 2, input_shape, "dense")
         self.built = True
 
     @recompute_grad
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         x = self.dense(inputs)
         x = ops.reshape(x, (-1, ops.shape(x)[1], self.heads, 2 * self.head_size))
         q, k = self.rotate(x[..., : self.head_size], x[..., self.head_size :])
         return self.mask_spans(ops.einsum("bjhd,bkhd->bhjk", q, k) / self.head_size**0.5, mask)
 
-    def rotate(self, q, k):
+    def rotate(self, q: Tensor, k: Tensor) -> Tensor:
+        """Queries and keys (batch, length, …, head_size), rotated by their positions where RoPE is set."""
         if not self.RoPE:
             return q, k
         positions = ops.cast(ops.arange(0, ops.shape(q)[1], dtype="int32"), wide_floatx())
         sinusoidal = ops.expand_dims(sinusoidal_embeddings(positions, self.head_size), 0)
         return apply_rotary_position_embeddings(ops.cast(sinusoidal, q.dtype), q, k)
 
-    def mask_spans(self, scores, mask):
+    def mask_spans(self, scores: Tensor, mask: Tensors) -> Tensor:
+        """Scores (batch, heads, start, end), −inf where a token is padding or the end comes first."""
         ordered = None
         if self.tril_mask:
             positions = ops.arange(0, ops.shape(scores)[-1], dtype="int32")
             ordered = ops.less_equal(ops.expand_dims(positions, 1), ops.expand_dims(positions, 0))
         return sequence_masking(scores, mask, float("-inf"), [2, 3], ordered)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.heads, input_shape[1], input_shape[1])
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super(GlobalPointer, self).get_config()
         config.update(
             heads=self.heads,
@@ -89,14 +95,14 @@ class EfficientGlobalPointer(GlobalPointer):
     Weights: kernel (and bias) of p_dense, then of q_dense.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         size = 2 * self.head_size
         self.p_dense = inner_dense(self, size, input_shape, "p_dense")
         self.q_dense = inner_dense(self, 2 * self.heads, tuple(input_shape[:-1]) + (size,), "q_dense")
         self.built = True
 
     @recompute_grad
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         x = self.p_dense(inputs)
         q, k = self.rotate(x[..., ::2], x[..., 1::2])
         scores = ops.einsum("bjd,bkd->bjk", q, k) / self.head_size**0.5

@@ -1,32 +1,34 @@
 """Sequence to vector."""
 
-from bert4keras3.backend import Layer, dtype_name, keras, ops, sequence_masking, widen
+from typing import Any
+
+from bert4keras3.backend import Layer, Tensors, dtype_name, keras, ops, sequence_masking, widen
 
 
 class FirstToken(Layer):
     """The vector of the first token, [CLS]: (batch, length, size) → (batch, size)."""
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return inputs[:, 0]
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0],) + tuple(input_shape[2:])
 
 
 class LastToken(FirstToken):
     """The vector of the last token, padding or not: (batch, length, size) → (batch, size)."""
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return inputs[:, -1]
 
 
 class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):
     """Mean over the tokens that are not masked."""
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         axis = 1 if self.data_format == "channels_last" else 2
         x = widen(inputs)
         if mask is None:
@@ -36,20 +38,20 @@ class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):
             mean = ops.sum(x * weights, axis=axis) / ops.maximum(ops.sum(weights, axis=axis), 1)
         return ops.cast(mean, dtype_name(inputs))
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return None
 
 
 class GlobalMaxPooling1D(keras.layers.GlobalMaxPooling1D):
     """Maximum over the tokens that are not masked."""
 
-    def __init__(self, data_format="channels_last", **kwargs):
+    def __init__(self, data_format: str = "channels_last", **kwargs: Any) -> None:
         super(GlobalMaxPooling1D, self).__init__(data_format=data_format, **kwargs)
         self.supports_masking = True
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         axis = 1 if self.data_format == "channels_last" else 2
         return ops.max(sequence_masking(inputs, mask, float("-inf"), axis), axis=axis)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return None

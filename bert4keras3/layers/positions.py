@@ -1,8 +1,20 @@
 """Positions: embeddings for tokens, and biases for attention scores."""
 
+from typing import Any, Dict, Union
+
 import numpy as np
 
-from bert4keras3.backend import Layer, dtype_name, first_rows, keras, ops, sinusoidal_embeddings, wide_floatx
+from bert4keras3.backend import (
+    Layer,
+    Tensor,
+    Tensors,
+    dtype_name,
+    first_rows,
+    keras,
+    ops,
+    sinusoidal_embeddings,
+    wide_floatx,
+)
 
 
 def merge_positions(x, embeddings, merge_mode):
@@ -28,23 +40,25 @@ class TokenPositions(Layer):
 
     takes_ids = True
 
-    def __init__(self, output_dim, merge_mode="add", custom_position_ids=False, **kwargs):
+    def __init__(
+        self, output_dim: int, merge_mode: str = "add", custom_position_ids: bool = False, **kwargs: Any
+    ) -> None:
         super(TokenPositions, self).__init__(**kwargs)
         self.output_dim = output_dim
         # from an HDF5 file Keras 3 gives its function `add` for the string
         self.merge_mode = getattr(merge_mode, "__name__", merge_mode)
         self.custom_position_ids = custom_position_ids
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return mask[0] if self.custom_position_ids and mask is not None else mask
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         shape = tuple(input_shape[0] if self.custom_position_ids else input_shape)
         if self.merge_mode in ("add", "mul", "zero"):
             return shape[:2] + (self.output_dim,)
         return shape[:2] + (shape[2] + self.output_dim,)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super(TokenPositions, self).get_config()
         config.update(
             output_dim=self.output_dim,
@@ -57,12 +71,12 @@ class TokenPositions(Layer):
 class PositionTable(Layer):
     """Base of layers that look positions up in weights: `embeddings`, (input_dim, output_dim)."""
 
-    def __init__(self, input_dim, embeddings_initializer, **kwargs):
+    def __init__(self, input_dim: int, embeddings_initializer: Any, **kwargs: Any) -> None:
         super(PositionTable, self).__init__(**kwargs)
         self.input_dim = input_dim
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.input_dim, self.output_dim),
@@ -70,7 +84,7 @@ class PositionTable(Layer):
         )
         self.built = True
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super(PositionTable, self).get_config()
         config.update(
             input_dim=self.input_dim,
@@ -89,14 +103,14 @@ class PositionEmbedding(PositionTable, TokenPositions):
 
     def __init__(
         self,
-        input_dim,
-        output_dim,
-        merge_mode="add",
-        hierarchical=None,
-        embeddings_initializer="zeros",
-        custom_position_ids=False,
-        **kwargs,
-    ):
+        input_dim: int,
+        output_dim: int,
+        merge_mode: str = "add",
+        hierarchical: Union[None, bool, float] = None,
+        embeddings_initializer: Any = "zeros",
+        custom_position_ids: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super(PositionEmbedding, self).__init__(
             input_dim,
             embeddings_initializer,
@@ -107,7 +121,7 @@ class PositionEmbedding(PositionTable, TokenPositions):
         )
         self.hierarchical = hierarchical
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         if self.custom_position_ids:
             x, position_ids = inputs
             embeddings = self.lookup(ops.cast(position_ids, "int32"))  # (batch, length, size)
@@ -121,7 +135,8 @@ class PositionEmbedding(PositionTable, TokenPositions):
             embeddings = ops.expand_dims(first_rows(self.embeddings, ops.shape(x)[1]), 0)  # (1, length, size)
         return merge_positions(x, embeddings, self.merge_mode)
 
-    def lookup(self, position_ids):
+    def lookup(self, position_ids: Tensor) -> Tensor:
+        """(…) positions → (…, output_dim)"""
         if not self.hierarchical:
             return ops.take(self.embeddings, position_ids, axis=0)
         alpha = 0.4 if self.hierarchical is True else self.hierarchical
@@ -130,7 +145,7 @@ class PositionEmbedding(PositionTable, TokenPositions):
         fine = ops.take(table, position_ids % self.input_dim, axis=0)
         return alpha * coarse + (1 - alpha) * fine
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super(PositionEmbedding, self).get_config()
         config.update(hierarchical=self.hierarchical)
         return config
@@ -139,7 +154,7 @@ class PositionEmbedding(PositionTable, TokenPositions):
 class SinusoidalPositionEmbedding(TokenPositions):
     """Fixed sine and cosine position embeddings; with `merge_mode="zero"` they are what rotary attention takes."""
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         if self.custom_position_ids:
             x, position_ids = inputs
         else:
@@ -155,33 +170,35 @@ class RelativePositionEmbedding(PositionTable):
     Inputs: [query, key], of which only the lengths count. Output: (query, key, output_dim).
     """
 
-    def __init__(self, input_dim, output_dim, embeddings_initializer="zeros", **kwargs):
+    def __init__(
+        self, input_dim: int, output_dim: int, embeddings_initializer: Any = "zeros", **kwargs: Any
+    ) -> None:
         super(RelativePositionEmbedding, self).__init__(input_dim, embeddings_initializer, **kwargs)
         self.output_dim = output_dim
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return ops.take(self.embeddings, self.compute_position_ids(inputs), axis=0)
 
-    def compute_position_ids(self, inputs):
+    def compute_position_ids(self, inputs: Tensors) -> Tensor:
         """Row of the table for each (query, key)."""
         return self.rows(self.distances(inputs))
 
-    def rows(self, distances):
+    def rows(self, distances: Tensor) -> Tensor:
         """Row of the table for each distance."""
         limit = (self.input_dim - 1) // 2
         return ops.minimum(ops.maximum(distances, -limit), limit) + limit
 
-    def distances(self, inputs):
+    def distances(self, inputs: Tensors) -> Tensor:
         """Place of the key minus place of the query: (query, key)."""
         query, key = inputs
         queries = ops.arange(0, ops.shape(query)[1], dtype="int32")
         keys = ops.arange(0, ops.shape(key)[1], dtype="int32")
         return ops.expand_dims(keys, 0) - ops.expand_dims(queries, 1)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0][1], input_shape[1][1], self.output_dim)
 
 
@@ -193,20 +210,20 @@ class RelativePositionEmbeddingT5(RelativePositionEmbedding):
 
     def __init__(
         self,
-        input_dim,
-        output_dim,
-        max_distance=128,
-        bidirectional=True,
-        embeddings_initializer="zeros",
-        **kwargs,
-    ):
+        input_dim: int,
+        output_dim: int,
+        max_distance: int = 128,
+        bidirectional: bool = True,
+        embeddings_initializer: Any = "zeros",
+        **kwargs: Any,
+    ) -> None:
         super(RelativePositionEmbeddingT5, self).__init__(
             input_dim, output_dim, embeddings_initializer=embeddings_initializer, **kwargs
         )
         self.max_distance = max_distance
         self.bidirectional = bidirectional
 
-    def rows(self, distances):
+    def rows(self, distances: Tensor) -> Tensor:
         before = ops.maximum(-distances, 0)
         if not self.bidirectional:
             return self.buckets(before, self.input_dim)
@@ -214,7 +231,7 @@ class RelativePositionEmbeddingT5(RelativePositionEmbedding):
         after = ops.maximum(distances, 0)
         return self.buckets(before + after, half) + ops.cast(ops.not_equal(after, 0), "int32") * half
 
-    def buckets(self, distances, count):
+    def buckets(self, distances: Tensor, count: int) -> Tensor:
         """Bucket of each distance ≥ 0: as many as there are limits at or below it.
 
         Half of the buckets hold one distance each, the others grow by a constant factor up to `max_distance`.
@@ -225,7 +242,7 @@ class RelativePositionEmbeddingT5(RelativePositionEmbedding):
         reached = ops.less_equal(ops.cast(limits, "int32"), ops.expand_dims(distances, -1))
         return ops.sum(ops.cast(reached, "int32"), axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super(RelativePositionEmbeddingT5, self).get_config()
         config.update(max_distance=self.max_distance, bidirectional=self.bidirectional)
         return config

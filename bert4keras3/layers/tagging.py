@@ -1,6 +1,8 @@
 """Losses over tags of a sequence that learn which tag follows which."""
 
-from bert4keras3.backend import Layer, batch_gather, keras, ops, sequence_masking, widen
+from typing import Any, Dict, Optional
+
+from bert4keras3.backend import Layer, Tensor, Tensors, batch_gather, keras, ops, sequence_masking, widen
 
 
 class SequenceTagging(Layer):
@@ -11,7 +13,7 @@ class SequenceTagging(Layer):
     `lr_multiplier`: the weights are stored so many times smaller, and thereby learn so many times faster.
     """
 
-    def __init__(self, lr_multiplier=1, **kwargs):
+    def __init__(self, lr_multiplier: float = 1, **kwargs: Any) -> None:
         super(SequenceTagging, self).__init__(**kwargs)
         self.lr_multiplier = lr_multiplier
 
@@ -21,7 +23,8 @@ class SequenceTagging(Layer):
         )
         return self.add_weight(name=name, shape=shape, initializer=glorot_uniform)
 
-    def scale(self, weight):
+    def scale(self, weight: Any) -> Tensor:
+        """A weight times lr_multiplier, in float32 at least."""
         weight = widen(weight)  # losses are computed in float32
         return weight if self.lr_multiplier == 1 else weight * self.lr_multiplier
 
@@ -31,7 +34,7 @@ class SequenceTagging(Layer):
     def compute_mask(self, inputs, mask=None):
         return None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
 
     def find_mask(self, y_pred):
@@ -51,10 +54,11 @@ class SequenceTagging(Layer):
         right = ops.equal(y_true, ops.cast(ops.argmax(scores, axis=2), "int32"))
         return self.masked_mean(ops.cast(right, scores.dtype), mask)
 
-    def dense_accuracy(self, y_true, y_pred):
+    def dense_accuracy(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """`sparse_accuracy` for y_true (batch, length, tags), one-hot."""
         return self.sparse_accuracy(ops.argmax(y_true, axis=2), y_pred)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super(SequenceTagging, self).get_config()
         config.update(lr_multiplier=self.lr_multiplier)
         return config
@@ -67,22 +71,23 @@ class ConditionalRandomField(SequenceTagging):
     alone. `trans`: (tags, tags), for a Viterbi decoder.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         tags = input_shape[-1]
         self._trans = self.add_scaled_weight("trans", (tags, tags))
         self.built = True
 
     @property
-    def trans(self):
+    def trans(self) -> Tensor:
+        """Scores of the steps from a tag to the next: (tags, tags)."""
         return self.scale(self._trans)
 
-    def target_score(self, y_true, y_pred):
+    def target_score(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Sum of the scores along the true path: (batch,). y_true: (batch, length, tags)."""
         points = ops.einsum("bni,bni->b", y_true, y_pred)
         steps = ops.einsum("bni,ij,bnj->b", y_true[:, :-1], ops.convert_to_tensor(self.trans), y_true[:, 1:])
         return points + steps
 
-    def log_norm(self, y_pred, mask):
+    def log_norm(self, y_pred: Tensor, mask: Tensors) -> Tensor:
         """Logarithm of the sum over all paths: (batch,). Scores 0 where masked; mask: (batch, length, 1) of 0 and 1."""
         trans = ops.expand_dims(self.trans, 0)  # (1, tag, next tag)
 
@@ -98,17 +103,20 @@ class ConditionalRandomField(SequenceTagging):
         (score, _), _ = ops.scan(step, [start, start], steps)
         return ops.logsumexp(score, axis=1)
 
-    def dense_loss(self, y_true, y_pred):
+    def dense_loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """−log P(true path) of each sequence: (batch,). y_true: (batch, length, tags), one-hot."""
         y_pred = widen(y_pred)
         mask = ops.expand_dims(self.find_mask(y_pred), 2)  # (batch, length, 1)
         y_true = ops.where(mask, ops.cast(y_true, y_pred.dtype), 0.0)
         y_pred = ops.where(mask, y_pred, 0.0)
         return self.log_norm(y_pred, ops.cast(mask, y_pred.dtype)) - self.target_score(y_true, y_pred)
 
-    def sparse_loss(self, y_true, y_pred):
+    def sparse_loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """`dense_loss` for y_true (batch, length), the tags as integers."""
         return self.dense_loss(ops.one_hot(self.to_tags(y_true, y_pred), y_pred.shape[-1]), y_pred)
 
-    def sparse_accuracy(self, y_true, y_pred):
+    def sparse_accuracy(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Share of tokens whose best tag, steps left out, is the true one; y_true: (batch, length)."""
         return self.tag_accuracy(self.to_tags(y_true, y_pred), y_pred, self.find_mask(y_pred))
 
 
@@ -119,11 +127,11 @@ class MaximumEntropyMarkovModel(SequenceTagging):
     matrices of this rank, `l_trans` and `r_trans`, instead of `trans`.
     """
 
-    def __init__(self, lr_multiplier=1, hidden_dim=None, **kwargs):
+    def __init__(self, lr_multiplier: float = 1, hidden_dim: Optional[int] = None, **kwargs: Any) -> None:
         super(MaximumEntropyMarkovModel, self).__init__(lr_multiplier, **kwargs)
         self.hidden_dim = hidden_dim
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         tags = input_shape[-1]
         if self.hidden_dim is None:
             self._trans = self.add_scaled_weight("trans", (tags, tags))
@@ -133,18 +141,21 @@ class MaximumEntropyMarkovModel(SequenceTagging):
         self.built = True
 
     @property
-    def trans(self):
+    def trans(self) -> Tensor:
+        """Scores of the steps from a tag to the next: (tags, tags)."""
         return self.scale(self._trans)
 
     @property
-    def l_trans(self):
+    def l_trans(self) -> Tensor:
+        """Left factor of the scores of the steps: (tags, hidden_dim)."""
         return self.scale(self._l_trans)
 
     @property
-    def r_trans(self):
+    def r_trans(self) -> Tensor:
+        """Right factor of the scores of the steps: (tags, hidden_dim)."""
         return self.scale(self._r_trans)
 
-    def reverse_sequence(self, inputs, mask=None):
+    def reverse_sequence(self, inputs: Tensors, mask: Tensors = None) -> Tensor:
         """Tensors (batch, length, …) with as many first positions turned round as the mask has ones."""
         if mask is None:
             return [x[:, ::-1] for x in inputs]
@@ -153,7 +164,7 @@ class MaximumEntropyMarkovModel(SequenceTagging):
         places = ops.where(ops.less(places, count), count - 1 - places, places)  # (batch, length)
         return [batch_gather(x, places) for x in inputs]
 
-    def predict_tags(self, y_true, y_pred, go_backwards):
+    def predict_tags(self, y_true: Tensor, y_pred: Tensor, go_backwards: bool) -> Tensor:
         """Tags, scores given the true tag before, and the mask, all in the order of reading."""
         y_pred = widen(y_pred)
         mask = self.find_mask(y_pred)
@@ -171,27 +182,30 @@ class MaximumEntropyMarkovModel(SequenceTagging):
         history = ops.concatenate([y_pred[:, :1], history[:, :-1]], axis=1)
         return y_true, (y_pred + history) / 2, mask
 
-    def basic_loss(self, y_true, y_pred, go_backwards=False):
+    def basic_loss(self, y_true: Tensor, y_pred: Tensor, go_backwards: bool = False) -> Tensor:
         """Mean cross entropy in one direction; tags as numbers."""
         y_true, scores, mask = self.predict_tags(y_true, y_pred, go_backwards)
         scores = ops.where(ops.expand_dims(mask, 2), scores, 0.0)
         true = batch_gather(scores, ops.expand_dims(y_true, 2))[..., 0]
         return self.masked_mean(ops.logsumexp(scores, axis=2) - true, mask)
 
-    def basic_accuracy(self, y_true, y_pred, go_backwards=False):
+    def basic_accuracy(self, y_true: Tensor, y_pred: Tensor, go_backwards: bool = False) -> Tensor:
         """Accuracy in one direction; tags as numbers."""
         return self.tag_accuracy(*self.predict_tags(y_true, y_pred, go_backwards))
 
-    def sparse_loss(self, y_true, y_pred):
+    def sparse_loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Mean of −log P(tag) over the tokens, a scalar. y_true: (batch, length), the tags as integers."""
         return (self.basic_loss(y_true, y_pred, False) + self.basic_loss(y_true, y_pred, True)) / 2
 
-    def dense_loss(self, y_true, y_pred):
+    def dense_loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """`sparse_loss` for y_true (batch, length, tags), one-hot."""
         return self.sparse_loss(ops.argmax(y_true, axis=2), y_pred)
 
-    def sparse_accuracy(self, y_true, y_pred):
+    def sparse_accuracy(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Share of tokens whose tag is right given the true one before, mean of both directions."""
         return (self.basic_accuracy(y_true, y_pred, False) + self.basic_accuracy(y_true, y_pred, True)) / 2
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super(MaximumEntropyMarkovModel, self).get_config()
         config.update(hidden_dim=self.hidden_dim)
         return config

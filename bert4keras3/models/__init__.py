@@ -81,12 +81,12 @@ REQUIRED = (
 )
 
 
-def extend_with_language_model(BaseModel):
+def extend_with_language_model(BaseModel: type) -> type:
     """The model class with a causal mask and its language-model head."""
     return masked_language_model(LM_Mask, BaseModel)
 
 
-def extend_with_unified_language_model(BaseModel):
+def extend_with_unified_language_model(BaseModel: type) -> type:
     """The model class with the mask of UniLM, for sequence to sequence, and its language-model head."""
     return masked_language_model(UniLM_Mask, BaseModel)
 

@@ -1,5 +1,7 @@
 """ALBERT: https://arxiv.org/abs/1909.11942"""
 
+from typing import Any
+
 from bert4keras3.models.bert import BERT
 
 GROUP = "bert/encoder/transformer/group_0/inner_group_0/"
@@ -18,7 +20,7 @@ class ALBERT(BERT):
     layer_prefix = "Transformer-"
     weight_table = dict(BERT.weight_table, **{"Transformer-" + part: names for part, names in BLOCK.items()})
 
-    def __init__(self, num_hidden_groups=1, **kwargs):
+    def __init__(self, num_hidden_groups: int = 1, **kwargs: Any) -> None:
         super(ALBERT, self).__init__(**kwargs)
         if num_hidden_groups != 1:
             raise ValueError(

@@ -1,8 +1,8 @@
 """BERT: https://arxiv.org/abs/1810.04805"""
 
-from typing import Any, Tuple, Union
+from typing import Any, Callable, Optional, Tuple, Union
 
-from bert4keras3.backend import get_activation
+from bert4keras3.backend import Tensor, Tensors, get_activation
 from bert4keras3.layers import (
     Add,
     Dense,
@@ -67,7 +67,7 @@ class BERT(Transformer):
         self.custom_position_ids = custom_position_ids
         self.shared_segment_embeddings = shared_segment_embeddings
 
-    def get_inputs(self):
+    def get_inputs(self) -> Tensors:
         inputs = [self.apply_input("Input-Token")]
         if self.segment_vocab_size > 0:
             inputs.append(self.apply_input("Input-Segment"))
@@ -75,14 +75,14 @@ class BERT(Transformer):
             inputs.append(self.apply_input("Input-Position"))
         return inputs
 
-    def apply_embeddings(self, inputs):
+    def apply_embeddings(self, inputs: Tensors) -> Tensors:
         x, position_ids = self.apply_token_and_segment(inputs)
         x = self.apply_position(x, position_ids)
         x = self.apply_norm(x, "Embedding-Norm", epsilon=1e-12)
         x = self.apply_dropout(x, "Embedding-Dropout")
         return self.apply_embedding_mapping(x)
 
-    def apply_token_and_segment(self, inputs):
+    def apply_token_and_segment(self, inputs: Tensors) -> Tensor:
         """Sum of the two embeddings, (batch, length, embedding_size), and the position ids or None."""
         inputs = as_list(inputs)
         x = self.apply_token_embedding(inputs.pop(0))
@@ -91,7 +91,8 @@ class BERT(Transformer):
             x = self.apply([x, s], layer=Add, name="Embedding-Token-Segment")
         return x, inputs.pop(0) if self.custom_position_ids else None
 
-    def apply_segment_embedding(self, s):
+    def apply_segment_embedding(self, s: Tensor) -> Tensor:
+        """(batch, length) → (batch, length, embedding_size)"""
         if self.shared_segment_embeddings:
             return self.apply_token_embedding(s)
         return self.apply(
@@ -103,7 +104,8 @@ class BERT(Transformer):
             name="Embedding-Segment",
         )
 
-    def apply_position(self, x, position_ids=None):
+    def apply_position(self, x: Tensor, position_ids: Tensor = None) -> Tensor:
+        """Add the embeddings of the positions 0, 1, …, or of `position_ids` (batch, length)."""
         return self.apply(
             self.simplify([x, position_ids]),
             layer=PositionEmbedding,
@@ -116,13 +118,21 @@ class BERT(Transformer):
             name="Embedding-Position",
         )
 
-    def apply_embedding_mapping(self, x):
+    def apply_embedding_mapping(self, x: Tensor) -> Tensor:
         """To (batch, length, hidden_size), where embeddings have another size."""
         if self.embedding_size == self.hidden_size:
             return x
         return self.apply_dense(x, self.hidden_size, "Embedding-Mapping")
 
-    def apply_dense(self, x, units, name, activation=None, **arguments):
+    def apply_dense(
+        self,
+        x: Tensor,
+        units: int,
+        name: str,
+        activation: Union[None, str, Callable] = None,
+        **arguments: Any,
+    ) -> Tensor:
+        """A Dense: (…, size) → (…, units)."""
         return self.apply(
             x,
             layer=Dense,
@@ -133,7 +143,7 @@ class BERT(Transformer):
             **arguments,
         )
 
-    def apply_final_layers(self, inputs):
+    def apply_final_layers(self, inputs: Tensors) -> Tensors:
         outputs = []
         if self.with_pool:
             outputs.append(self.apply_pooler(inputs))
@@ -141,15 +151,17 @@ class BERT(Transformer):
             outputs.append(self.apply_mlm(inputs))
         return self.simplify(outputs) if outputs else inputs
 
-    def apply_pooler(self, x):
+    def apply_pooler(self, x: Tensor) -> Tensor:
+        """(batch, length, hidden_size) → (batch, hidden_size), or the two probabilities of NSP."""
         x = self.apply(x, layer=FirstToken, name="Pooler")
-        activation = "tanh" if self.with_pool is True else self.with_pool
+        activation: Any = "tanh" if self.with_pool is True else self.with_pool
         x = self.apply_dense(x, self.hidden_size, "Pooler-Dense", activation)
         if self.with_nsp:
             x = self.apply_dense(x, 2, "NSP-Proba", "softmax")
         return x
 
-    def apply_mlm(self, x):
+    def apply_mlm(self, x: Tensor) -> Tensor:
+        """(batch, length, hidden_size) → (batch, length, vocab_size): probabilities, or what `with_mlm` names."""
         x = self.apply_dense(x, self.embedding_size, "MLM-Dense", self.hidden_act)
         x = self.apply_norm(x, "MLM-Norm", epsilon=1e-12)
         x = self.apply(x, layer=Embedding, arguments={"mode": "dense"}, name="Embedding-Token")
@@ -157,7 +169,7 @@ class BERT(Transformer):
         activation = "softmax" if self.with_mlm is True else self.with_mlm
         return self.apply_activation(x, activation, "MLM-Activation")
 
-    def load_variable(self, checkpoint, name):
+    def load_variable(self, checkpoint: Any, name: str) -> Any:
         variable = super(BERT, self).load_variable(checkpoint, name)
         if name in self.vocabulary_variables:
             return self.load_embeddings(variable)
@@ -165,7 +177,7 @@ class BERT(Transformer):
             return variable.T
         return variable
 
-    def create_variable(self, name, value, dtype=None):
+    def create_variable(self, name: str, value: Tensor, dtype: Optional[str] = None) -> Any:
         if name == "cls/seq_relationship/output_weights":
             value = value.T
         return super(BERT, self).create_variable(name, value, dtype)

@@ -1,5 +1,8 @@
 """ELECTRA: https://arxiv.org/abs/2003.10555"""
 
+from typing import Any, Union
+
+from bert4keras3.backend import Tensors
 from bert4keras3.models.bert import BERT
 from bert4keras3.snippets import delete_arguments
 
@@ -24,11 +27,13 @@ class ELECTRA(BERT):
     vocabulary_variables = ("electra/embeddings/word_embeddings",)
 
     @delete_arguments("with_pool", "with_mlm")
-    def __init__(self, max_position, with_discriminator=False, **kwargs):
+    def __init__(
+        self, max_position: int, with_discriminator: Union[bool, str] = False, **kwargs: Any
+    ) -> None:
         super(ELECTRA, self).__init__(max_position, **kwargs)
         self.with_discriminator = with_discriminator
 
-    def apply_final_layers(self, inputs):
+    def apply_final_layers(self, inputs: Tensors) -> Tensors:
         x = inputs
         if self.with_discriminator:
             activation = "sigmoid" if self.with_discriminator is True else self.with_discriminator

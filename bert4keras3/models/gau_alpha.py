@@ -1,5 +1,6 @@
 """GAU-alpha: https://kexue.fm/archives/9052"""
 
+from bert4keras3.backend import Tensors
 from bert4keras3.layers import GatedAttentionUnit
 from bert4keras3.models.roformer import RoFormerV2
 
@@ -14,7 +15,7 @@ class GAU_alpha(RoFormerV2):
         "{i_dense/kernel,{q,k}_scaleoffset/gamma,o_dense/kernel}",
     }
 
-    def apply_main_layers(self, inputs, index):
+    def apply_main_layers(self, inputs: Tensors, index: int) -> Tensors:
         attention_bias = self.compute_attention_bias(index)
         position_bias = self.compute_position_bias(inputs)
 

@@ -1,5 +1,8 @@
 """GPT, GPT-2 and their Chinese relatives: language models with tied embeddings."""
 
+from typing import Any, Callable, Union
+
+from bert4keras3.backend import Tensors
 from bert4keras3.layers import Embedding
 from bert4keras3.models.bert import BERT
 from bert4keras3.snippets import delete_arguments
@@ -21,17 +24,17 @@ class GPT(LM_Mask, BERT):
     vocabulary_variables = ("gpt/embeddings/word_embeddings",)
 
     @delete_arguments("with_pool", "with_mlm")
-    def __init__(self, final_activation="softmax", **kwargs):
+    def __init__(self, final_activation: Union[None, str, Callable] = "softmax", **kwargs: Any) -> None:
         super(GPT, self).__init__(**kwargs)
         self.final_activation = final_activation
 
-    def apply_embeddings(self, inputs):
+    def apply_embeddings(self, inputs: Tensors) -> Tensors:
         x, position_ids = self.apply_token_and_segment(inputs)
         x = self.apply_position(x, position_ids)
         x = self.apply_dropout(x, "Embedding-Dropout")
         return self.apply_embedding_mapping(x)
 
-    def apply_final_layers(self, inputs):
+    def apply_final_layers(self, inputs: Tensors) -> Tensors:
         x = self.apply(inputs, layer=Embedding, arguments={"mode": "dense"}, name="Embedding-Token")
         return self.apply_activation(x, self.final_activation, "LM-Activation")
 
@@ -52,14 +55,14 @@ class GPT2(GPT):
         **{"Output-Norm": "gpt/output/LayerNorm/{beta,gamma}"},
     )
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super(GPT2, self).__init__(**dict(kwargs, segment_vocab_size=0, custom_position_ids=False))
 
-    def apply_embeddings(self, inputs):
+    def apply_embeddings(self, inputs: Tensors) -> Tensors:
         x, _ = self.apply_token_and_segment(inputs)
         return self.apply_embedding_mapping(self.apply_position(x))
 
-    def apply_final_layers(self, inputs):
+    def apply_final_layers(self, inputs: Tensors) -> Tensors:
         x = self.apply_norm(inputs, "Output-Norm", **self.norm_arguments)
         x = self.apply_dropout(x, "Output-Dropout")
         return super(GPT2, self).apply_final_layers(x)
@@ -84,15 +87,15 @@ class GPT2_ML(GPT):
     }
     vocabulary_variables = ("newslm/embeddings/word_embed",)
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super(GPT2_ML, self).__init__(**dict(kwargs, segment_vocab_size=0, custom_position_ids=False))
 
-    def apply_embeddings(self, inputs):
+    def apply_embeddings(self, inputs: Tensors) -> Tensors:
         x, _ = self.apply_token_and_segment(inputs)
         x = self.apply_norm(self.apply_position(x), "Embedding-Norm", **self.norm_arguments)
         return self.apply_embedding_mapping(x)
 
-    def apply_main_layers(self, inputs, index):
+    def apply_main_layers(self, inputs: Tensors, index: int) -> Tensors:
         name = self.block_name(index, "MultiHeadSelfAttention")
         y = self.apply_multi_head_attention([inputs] * 3, name, self.compute_attention_bias(index))
         x = self.apply_add(inputs, y, name)

@@ -1,5 +1,6 @@
 """NEZHA: https://arxiv.org/abs/1909.00204"""
 
+from bert4keras3.backend import Tensor, Tensors
 from bert4keras3.layers import RelativePositionEmbedding
 from bert4keras3.models.bert import BERT
 
@@ -10,13 +11,13 @@ class NEZHA(BERT):
     norm_arguments = {}
     position_bias_kind = "typical_relative"
 
-    def apply_embeddings(self, inputs):
+    def apply_embeddings(self, inputs: Tensors) -> Tensors:
         x, _ = self.apply_token_and_segment(inputs)
         x = self.apply_norm(x, "Embedding-Norm", **self.norm_arguments)
         x = self.apply_dropout(x, "Embedding-Dropout")
         return self.apply_embedding_mapping(x)
 
-    def compute_position_bias(self, inputs=None):
+    def compute_position_bias(self, inputs: Tensors = None) -> Tensor:
         if self.position_bias is None:
             self.position_bias = self.apply(
                 [inputs, inputs],

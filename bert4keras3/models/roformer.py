@@ -1,6 +1,8 @@
 """RoFormer, https://arxiv.org/abs/2104.09864 , and RoFormerV2, https://kexue.fm/archives/8998"""
 
-from bert4keras3.backend import K, keras, serializable
+from typing import Any, Callable, Union
+
+from bert4keras3.backend import K, Tensor, Tensors, keras, serializable
 from bert4keras3.layers import Embedding, SinusoidalPositionEmbedding
 from bert4keras3.models.nezha import NEZHA
 from bert4keras3.weights import expand_braces
@@ -11,7 +13,7 @@ class RoFormer(NEZHA):
 
     position_bias_kind = "rotary"
 
-    def compute_position_bias(self, inputs=None):
+    def compute_position_bias(self, inputs: Tensors = None) -> Tensor:
         if self.position_bias is None:
             self.position_bias = self.apply(
                 [inputs, self.inputs[2]] if self.custom_position_ids else inputs,
@@ -65,19 +67,28 @@ class RoFormerV2(RoFormer):
     weight_table = kernels_only(RoFormer.weight_table)
 
     @property
-    def initializer(self):
+    def initializer(self) -> Any:
+        """Variance scaled by the depth of the model."""
         return ScaledNormal(self.num_hidden_layers)
 
-    def apply_embeddings(self, inputs):
+    def apply_embeddings(self, inputs: Tensors) -> Tensors:
         x, _ = self.apply_token_and_segment(inputs)
         x = self.apply_dropout(x, "Embedding-Dropout")
         x = self.apply_norm(x, "Embedding-Norm", **self.norm_arguments)
         return self.apply_embedding_mapping(x)
 
-    def apply_dense(self, x, units, name, activation=None, **arguments):
+    def apply_dense(
+        self,
+        x: Tensor,
+        units: int,
+        name: str,
+        activation: Union[None, str, Callable] = None,
+        **arguments: Any,
+    ) -> Tensor:
+        """A Dense without bias."""
         return super(RoFormerV2, self).apply_dense(x, units, name, activation, use_bias=False, **arguments)
 
-    def apply_final_layers(self, inputs):
+    def apply_final_layers(self, inputs: Tensors) -> Tensors:
         x = inputs
         if self.with_mlm:
             if self.embedding_size != self.hidden_size:

@@ -1,8 +1,8 @@
 """T5, T5.1.1 and mT5: https://arxiv.org/abs/1910.10683"""
 
-from typing import Any
+from typing import Any, Optional
 
-from bert4keras3.backend import Model
+from bert4keras3.backend import Model, Tensor, Tensors
 from bert4keras3.layers import (
     Dense,
     Embedding,
@@ -39,6 +39,7 @@ class T5_Base(Transformer):
 
     @property
     def weight_table(self):
+        """The table of weights of T5, T5.1.1 or mT5.1.1, as `version` says."""
         norm = "rms_norm" if self.version == "mt5.1.1" else "layer_norm"
         final_norm = "rms_norm" if self.version == "mt5.1.1" else "final_layer_norm"
         table = {"Embedding-Token": "shared/embedding", "Decoder-Output-LM": "decoder/logits/kernel"}
@@ -61,23 +62,27 @@ class T5_Base(Transformer):
                 table[title + "Transformer-%d-" + part + "-Norm"] = layer + norm + "/scale"
         return table
 
-    def apply_side_embedding(self, x):
+    def apply_side_embedding(self, x: Tensor) -> Tensor:
+        """(batch, length) → (batch, length, hidden_size), with dropout."""
         x = self.apply_token_embedding(x)
         x = self.apply_dropout(x, self.side + "-Embedding-Dropout")
         if self.embedding_size != self.hidden_size:
             x = self.apply_dense(x, self.hidden_size, self.side + "-Embedding-Mapping")
         return x  # (batch, length, hidden_size)
 
-    def apply_dense(self, x, units, name, **arguments):
+    def apply_dense(self, x: Tensor, units: int, name: str, **arguments: Any) -> Tensor:
+        """A Dense: (…, size) → (…, units)."""
         return self.apply(
             x, layer=Dense, units=units, kernel_initializer=self.initializer, name=name, **arguments
         )
 
-    def apply_output_norm(self, x):
+    def apply_output_norm(self, x: Tensor) -> Tensor:
+        """Last norm and dropout of a side: (batch, length, hidden_size)."""
         x = self.apply_norm(x, self.side + "-Output-Norm", **self.norm_arguments)
         return self.apply_dropout(x, self.side + "-Output-Dropout")
 
-    def apply_relative_position(self, query, key, bidirectional):
+    def apply_relative_position(self, query: Tensor, key: Tensor, bidirectional: bool) -> Tensor:
+        """Bias of each head for each distance: (heads, query length, key length)."""
         return self.apply(
             [query, key],
             layer=RelativePositionEmbeddingT5,
@@ -88,7 +93,7 @@ class T5_Base(Transformer):
             name=self.side + "-Embedding-Relative-Position",
         )  # (query, key, head)
 
-    def load_variable(self, checkpoint, name):
+    def load_variable(self, checkpoint: Any, name: str) -> Any:
         variable = super(T5_Base, self).load_variable(checkpoint, name)
         if name == "shared/embedding":
             return self.load_embeddings(variable)
@@ -98,7 +103,7 @@ class T5_Base(Transformer):
             return variable.T
         return variable
 
-    def create_variable(self, name, value, dtype=None):
+    def create_variable(self, name: str, value: Tensor, dtype: Optional[str] = None) -> Any:
         if "relative_attention_bias" in name:
             value = value.T
         return super(T5_Base, self).create_variable(name, value, dtype)
@@ -110,16 +115,16 @@ class T5_Encoder(T5_Base):
     side = "Encoder"
     layer_prefix = "Encoder-Transformer-%d-"
 
-    def get_inputs(self):
+    def get_inputs(self) -> Tensors:
         return self.apply_input("Encoder-Input-Token")
 
-    def apply_embeddings(self, inputs):
+    def apply_embeddings(self, inputs: Tensors) -> Tensors:
         return self.apply_side_embedding(inputs)
 
-    def apply_final_layers(self, inputs):
+    def apply_final_layers(self, inputs: Tensors) -> Tensors:
         return self.apply_output_norm(inputs)
 
-    def compute_position_bias(self, inputs=None):
+    def compute_position_bias(self, inputs: Tensors = None) -> Tensor:
         if self.position_bias is None:
             self.position_bias = self.apply_relative_position(inputs, inputs, bidirectional=True)
         return self.position_bias
@@ -140,17 +145,17 @@ class T5_Decoder(LM_Mask, T5_Base):
         self.with_lm = with_lm
         self.cross_position_bias = cross_position_bias
 
-    def get_inputs(self):
+    def get_inputs(self) -> Tensors:
         context = self.apply(
             layer=Input, shape=(self.sequence_length, self.hidden_size), name="Input-Context"
         )
         return [context, self.apply_input("Decoder-Input-Token")]
 
-    def apply_embeddings(self, inputs):
+    def apply_embeddings(self, inputs: Tensors) -> Tensors:
         context, x = inputs
         return [context, self.apply_side_embedding(x)]
 
-    def apply_main_layers(self, inputs, index):
+    def apply_main_layers(self, inputs: Tensors, index: int) -> Tensors:
         context, x = inputs
         attention_bias = self.compute_attention_bias(index)
         self_position, cross_position = self.compute_position_bias([x, context])
@@ -167,7 +172,7 @@ class T5_Decoder(LM_Mask, T5_Base):
         x = self.apply_residual(x, self.apply_feed_forward, self.block_name(index, "FeedForward"))
         return [context, x]
 
-    def apply_final_layers(self, inputs):
+    def apply_final_layers(self, inputs: Tensors) -> Tensors:
         _, x = inputs
         x = self.apply_output_norm(x)
         x = self.apply(
@@ -190,14 +195,14 @@ class T5_Decoder(LM_Mask, T5_Base):
             **self.wide_output(x),
         )
 
-    def compute_attention_bias(self, inputs=None):
+    def compute_attention_bias(self, inputs: Any = None) -> Tensor:
         """The causal mask has the length of the second input."""
         every_input, self.inputs = self.inputs, [self.inputs[1]]
         bias = super(T5_Decoder, self).compute_attention_bias(inputs)
         self.inputs = every_input
         return bias
 
-    def compute_position_bias(self, inputs=None):
+    def compute_position_bias(self, inputs: Tensors = None) -> Tensor:
         if self.position_bias is None:
             x, context = inputs
             self.position_bias = (

@@ -17,7 +17,7 @@ class DataGenerator:
     `np.random.seed` makes it the same again.
     """
 
-    def __init__(self, data: Any, batch_size: int = 32, buffer_size: int | None = None):
+    def __init__(self, data: Any, batch_size: int = 32, buffer_size: int | None = None) -> None:
         """`data`: a sequence of samples, or an iterable without a length, which is shuffled in a buffer of
         `buffer_size` samples (None: 1000 batches).
         """

@@ -56,7 +56,7 @@ def sample_tokens(probas: np.ndarray, topk: int | None = None, topp: float | Non
 class AutoRegressiveDecoder:
     """Template: a subclass writes `predict`, decorated with `wraps`, and calls `beam_search` or `random_sample`."""
 
-    def __init__(self, start_id: int | None, end_id: int, maxlen: int, minlen: int = 1):
+    def __init__(self, start_id: int | None, end_id: int, maxlen: int, minlen: int = 1) -> None:
         """`start_id`: None for no start token. A text that is `minlen` long, start included, may end with
         `end_id`; `maxlen` tokens are added at most.
         """

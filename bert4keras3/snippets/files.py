@@ -44,7 +44,7 @@ class open:
         errors: str = "strict",
         indexable: bool | str | os.PathLike = False,
         show_tqdm: bool = False,
-    ):
+    ) -> None:
         """`indexable`: True builds the index now; a path reads it from there, or builds and writes it there.
 
         `show_tqdm` shows how far building has come. Other arguments are those of the builtin.

@@ -9,7 +9,7 @@ from typing import Any
 class Memo(dict):
     """A dict that computes a missing value once, from its key; `str.translate` takes one as its table."""
 
-    def __init__(self, compute: Callable[[Any], Any]):
+    def __init__(self, compute: Callable[[Any], Any]) -> None:
         super().__init__()
         self.compute = compute
 

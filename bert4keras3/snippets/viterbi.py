@@ -13,7 +13,7 @@ class ViterbiDecoder:
 
     def __init__(
         self, trans: Any, starts: Collection[int] | None = None, ends: Collection[int] | None = None
-    ):
+    ) -> None:
         """`trans` (labels, labels): score of a step from row to column. None: any label may start, or end."""
         self.trans = trans
         self.num_labels = len(trans)

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 class BadRequest(Exception):
     """What is wrong with a request: HTTP status and a sentence."""
 
-    def __init__(self, status: int, description: str):
+    def __init__(self, status: int, description: str) -> None:
         super().__init__(description)
         self.status, self.description = status, description
 
@@ -42,7 +42,7 @@ class WebServing:
         port: int = 8000,
         server: str = "uvicorn",
         max_body_bytes: int = MAX_BODY_BYTES,
-    ):
+    ) -> None:
         """`host`: '0.0.0.0' to be reached from other machines (the reference's default). `server`: uvicorn."""
         try:
             import starlette.applications
