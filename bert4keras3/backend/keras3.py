@@ -132,6 +132,7 @@ def require_keras_3(name, instead):
     """Raises ImportError on Keras 2 for a module that is for Keras 3 alone. instead: what to do there."""
 
 
+checkpointed: Any = keras.remat
 quick_dropout: Any = None
 fused_attention: Any = None  # compilers fuse by themselves
 fused_layer_normalization: Any = None
@@ -154,6 +155,7 @@ else:
 
         quick_dropout = keras3_jax.dropout
         dense = keras3_jax.dense
+        checkpointed = keras3_jax.checkpointed
     else:
 
         def dense(layer, inputs):
@@ -250,7 +252,7 @@ def remat(call, layer, inputs):
             outputs = call(layer, inputs)
         return outputs, [scope.get_current_value(variable) for variable in state]
 
-    outputs, changed = keras.remat(compute)(inputs, [variable.value for variable in variables])
+    outputs, changed = checkpointed(compute)(inputs, [variable.value for variable in variables])
     for variable, value in zip(state, changed):
         variable.assign(value)
     return outputs
