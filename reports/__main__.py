@@ -1,7 +1,7 @@
 """From results to what people read.
 
     python -m reports table jax torch [--case bert-mlm ...]    judge records, keep the cells, print the tables
-    python -m reports speed | html | markdown | junit | export  one kind of report, from what is kept
+    python -m reports speed | html | markdown | picture | junit | export    one kind of report, from what is kept
     python -m reports all                                       every kind, into results/report/
     python -m reports merge DIR... --into DIR                   results of several machines in one folder
     python -m reports regress [--update]                        accuracy against reports/baseline.json
@@ -121,6 +121,11 @@ def write_report(kind: str, results: Results, folder: Path) -> list[Path]:
 
         write_markdown(results, folder / "report.md")
         return [folder / "report.md"]
+    if kind == "picture":
+        from reports.picture import write_picture
+
+        write_picture(results, folder / "speed.svg")
+        return [folder / "speed.svg"]
     if kind == "junit":
         from reports.junit import write_junit
 
@@ -144,6 +149,7 @@ KINDS = ("html", "markdown", "junit", "export")
 REPORTS = {
     "speed": (run_speed, "print the tables of the bench"),
     "html": (write(("html",)), "one page that needs nothing else"),
+    "picture": (write(("picture",)), "the speeds as one SVG, for the README"),
     "markdown": (write(("markdown",)), "for a CI summary or the README"),
     "junit": (write(("junit",)), "for a CI's view of tests"),
     "export": (write(("export",)), "CSV and Parquet, for pandas"),

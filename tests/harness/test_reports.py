@@ -19,6 +19,7 @@ from reports.history import lines_of, merge, remember
 from reports.html import write_html
 from reports.junit import write_junit
 from reports.markdown import markdown
+from reports.picture import write_picture
 from reports.results import Results, read_results, why_red, write_cells
 from reports.tables import cell_table, matrix, speed_table
 
@@ -219,3 +220,20 @@ def test_an_empty_history_says_so(tmp_path):
     write_html(Results([], {}, [], []), tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "nothing was measured" in page and "nothing is remembered yet" in page
+
+
+def test_the_picture_shows_what_is_right_and_nothing_else(tmp_path):
+    results = sample_results()
+    write_picture(results, tmp_path / "speed.svg")
+    text = (tmp_path / "speed.svg").read_text()
+    shown = speed_table(results.rows)
+    for subject, rows in shown.groupby("subject"):
+        right = rows["p50"].notna().any() and not subject.endswith("-again")
+        assert (f">{subject}<" in text) == right, subject
+    assert not any(digits in text for digits in spellings(WRONG_SECONDS))
+
+
+def test_without_a_right_row_there_is_no_picture(tmp_path):
+    with pytest.raises(ValueError, match="no right row"):
+        write_picture(sample_results()._replace(rows=[]), tmp_path / "speed.svg")
+    assert not list(tmp_path.iterdir())
