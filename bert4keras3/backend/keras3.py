@@ -40,14 +40,14 @@ class Layer(WithOutputs, keras.layers.Layer):  # type: ignore[name-defined]
     takes_ids = False
     traced = False
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.supports_masking = True
         if self.takes_ids:
             self.autocast = False
         self.own_metrics = SimpleNamespace()  # a dict would be closed for new ones once the layer is built
 
-    def add_weight(self, *args, **kwargs):
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; arguments by position are those of Keras 2, `add_weight("scale", (8,))`."""
         if args and isinstance(args[0], str):
             kwargs.update(zip(("name", "shape", "dtype", "initializer"), args))

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import h5py
 import keras
@@ -149,28 +150,28 @@ def base_of_models():
 class Model(base_of_models()):  # type: ignore[misc]
     """keras.Model whose files may have any name, and whose layers may call `add_metric`."""
 
-    def save(self, filepath, overwrite=True, **kwargs):
+    def save(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> Any:
         """Save the whole model: HDF5 under names that end in .h5 or .hdf5, else Keras's own format."""
         if is_known(filepath, MODEL_NAMES) or "zipped" in kwargs:
             return super().save(filepath, overwrite=overwrite, **kwargs)
         with renamed_later(filepath, ".keras", overwrite) as name:
             super().save(name, **kwargs)
 
-    def save_weights(self, filepath, overwrite=True, **kwargs):
+    def save_weights(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> Any:
         """Save the weights in the format that Keras calls .weights.h5."""
         if is_known(filepath, WEIGHTS_NAMES[:2]):
             return super().save_weights(filepath, overwrite=overwrite, **kwargs)
         with renamed_later(filepath, ".weights.h5", overwrite) as name:
             super().save_weights(name, **kwargs)
 
-    def load_weights(self, filepath, *args, **kwargs):
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
         """Load weights that this class, Keras 3 or Keras 2 saved, the last as HDF5."""
         if is_known(filepath, WEIGHTS_NAMES) or not os.path.isfile(filepath):
             return super().load_weights(filepath, *args, **kwargs)
         with linked(filepath, weights_ending(filepath)) as name:
             return super().load_weights(name, *args, **kwargs)
 
-    def predict(self, x, *args, **kwargs):
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; nested lists of numbers are arrays too: `predict([[token_ids], [segment_ids]])`."""
         return super().predict(as_arrays(x), *args, **kwargs)
 

@@ -14,6 +14,7 @@ ENTRY = re.compile(r"^\.\. (currentmodule|automodule|autofunction|autoclass|auto
 KERAS_3_ONLY = ("bert4keras3.optimizers", "bert4keras3.generation")
 # of Keras's layers, where nothing is to be told
 PROTOCOL = ("build", "compute_mask", "compute_output_shape", "compute_output_spec", "get_config")
+SAID_BY_CLASS = ("__init__", "call")
 
 
 def documented():
@@ -63,7 +64,11 @@ def test_documented_name_has_types_and_a_docstring(name):
     for key, function in functions_of(name, item).items():
         missing += lacking(key, function)
         method = key.rpartition(".")[2]
-        if inspect.isclass(item) and method != "__init__" and not inspect.getdoc(getattr(item, method)):
+        if (
+            inspect.isclass(item)
+            and method not in SAID_BY_CLASS
+            and not inspect.getdoc(getattr(item, method))
+        ):
             missing.append(key + ": a docstring")
     assert not missing
 
