@@ -39,6 +39,7 @@ MAY_IMPORT_THE_LIBRARY = {
     "golden_tokenizers.py",
     "snippet_scenarios.py",
     "optimizer_step.py",
+    "recompute.py",
     "read_checkpoint.py",
     "tokenize_texts.py",
     "profile_forward.py",
