@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,14 +16,22 @@ def predict_in_buckets(model: Any, inputs: Any, lengths: Sequence[int] = LENGTHS
 
     inputs: (batch, length) ids, or a list of them, which may differ in length as those of T5 do. Padding is what
     models mask, so that results stay what they were; the model is compiled once for each of the lengths at most.
-    A longer text stays as it is. options: of `predict`.
+    A longer text stays as it is, and no text becomes longer than the model has positions for. options: of `predict`.
     """
+    room = positions_of(model)
+    lengths = [min(one, room) for one in lengths]
     arrays = [np.asarray(x) for x in (inputs if isinstance(inputs, (list, tuple)) else [inputs])]
     fed = [padded(x, lengths, tensor.shape[1]) for x, tensor in zip(arrays, model.inputs)]
     outputs = model.predict(fed if len(fed) > 1 else fed[0], **options)
     if not isinstance(outputs, list):
         return cut(outputs, model.outputs[0], arrays, fed)
     return [cut(output, tensor, arrays, fed) for output, tensor in zip(outputs, model.outputs)]
+
+
+def positions_of(model: Any) -> int:
+    """How many tokens the tables of positions have room for; sys.maxsize where a model has none."""
+    tables = [layer for layer in model.layers if getattr(layer, "hierarchical", True) in (None, False)]
+    return min((layer.input_dim for layer in tables), default=sys.maxsize)
 
 
 def padded(x: np.ndarray, lengths: Sequence[int], fixed: Any) -> np.ndarray:

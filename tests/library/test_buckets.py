@@ -1,11 +1,14 @@
 """predict_in_buckets: the same numbers, fewer compilations."""
 
+import sys
+
 import numpy as np
 import pytest
 from small_models import MODELS, build, inputs_of
 
 from bert4keras3.backend import Layer, Model, framework
 from bert4keras3.snippets import predict_in_buckets
+from bert4keras3.snippets.buckets import positions_of
 from parity.library import listed
 
 
@@ -22,6 +25,16 @@ def test_padding_to_a_bucket_changes_no_output(name, fresh_session):
             known[0, 4:] = False  # padding anyway
         error = np.abs(output - expected)[known].max()
         assert error < 2e-6 * max(1, np.abs(expected).max()), "%s: largest difference %.1e" % (name, error)
+
+
+def test_no_bucket_is_longer_than_the_table_of_positions():
+    model = build("bert", with_mlm=False, with_nsp=False)
+    room = positions_of(model)
+    tokens = np.full((1, room - 1), 5)
+    feed = [tokens, np.zeros_like(tokens)]
+    bucketed = predict_in_buckets(model, feed, lengths=(4, 10 * room), verbose=0)
+    assert np.abs(bucketed - model.predict(feed, verbose=0)).max() < 1e-5
+    assert positions_of(build("t5")) == sys.maxsize
 
 
 def test_inputs_of_two_lengths_go_to_buckets_of_their_own():
