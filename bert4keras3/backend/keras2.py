@@ -26,6 +26,7 @@ many = parallel_class = with_current_values = None  # for optimizers, which are 
 
 
 def require_keras_3(name, instead):
+    """Raises ImportError for what is for Keras 3 alone. instead: what to do here."""
     found = (
         "tf.keras of TensorFlow " + tf.__version__ if FLAVOUR == "tf_keras" else "Keras " + keras.__version__
     )

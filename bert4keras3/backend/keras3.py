@@ -129,7 +129,7 @@ def build_child(layer, input_shape):
 
 
 def require_keras_3(name, instead):
-    """Raises ImportError on Keras 2 for a module that is for Keras 3 alone. instead: what to do there."""
+    """Raises ImportError on Keras 2 for what is for Keras 3 alone. instead: what to do there."""
 
 
 checkpointed: Any = keras.remat

@@ -13,10 +13,6 @@ tree = keras.tree
 tracing = threading.RLock()  # what is traced may keep its state in Python while it runs
 
 
-def need_keras_3():
-    """This is Keras 3."""
-
-
 class Compiled:
     """`function(state, *others)` of nested tensors, compiled for each set of shapes; weights stay shared.
 

@@ -58,7 +58,6 @@ with_current_values = flavour.with_current_values
 
 Compiled = flavour_compiling.Compiled
 CompiledLoop = flavour_compiling.CompiledLoop
-need_keras_3 = flavour_compiling.need_keras_3
 write_column = flavour_compiling.write_column
 penalize_gradients = flavour_gradients.penalize_gradients
 perturb_training = flavour_gradients.perturb_training

@@ -1,6 +1,6 @@
 """What generation has to know of a model: which of its parts writes, whether it can be cached, how far it reads."""
 
-from bert4keras3.backend import keras, need_keras_3
+from bert4keras3.backend import keras, require_keras_3
 from bert4keras3.layers import CausalMask, MultiHeadAttention, PositionEmbedding, UniLMMask
 
 
@@ -12,7 +12,11 @@ class Decoder(object):
     """
 
     def __init__(self, transformer):
-        need_keras_3()
+        require_keras_3(
+            "Generation with cached keys and values",
+            "Here AutoRegressiveDecoder works with the model itself; Keras 3 is installed by pip install "
+            "bert4keras3[jax], [tensorflow] or [torch].",
+        )
         if not hasattr(transformer, "apply_main_layers"):
             raise ValueError(
                 "generation: expected a Transformer, as build_transformer_model(…, return_keras_model=False) gives it, "
