@@ -6,7 +6,7 @@ from tiny import config_path, relation_sentence, token_dict
 from bert4keras3.backend import K, batch_gather, keras
 from bert4keras3.layers import Dense, Input, Lambda, LayerNormalization, Loss, Reshape
 from bert4keras3.models import build_transformer_model
-from bert4keras3.snippets import DataGenerator, sequence_padding
+from bert4keras3.snippets import DataGenerator, sequence_padding, to_array
 from bert4keras3.tokenizers import Tokenizer
 
 np.random.seed(0)
@@ -89,7 +89,7 @@ train_model.fit(train.forfit(), steps_per_epoch=len(train), epochs=40, verbose=0
 def extract(text):
     """Triples of a text, as places of tokens."""
     token_ids, segment_ids = tokenizer.encode(text)
-    scores = subject_model.predict([[token_ids], [segment_ids]], verbose=0)[0]
+    scores = subject_model.predict(to_array([token_ids], [segment_ids]), verbose=0)[0]
     subjects = [start for start in np.where(scores[:, 0] > 0.5)[0] if scores[start, 1] > 0.5]
     if not subjects:
         return set()
