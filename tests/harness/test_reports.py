@@ -223,13 +223,17 @@ def test_an_empty_history_says_so(tmp_path):
 
 
 def test_the_picture_shows_what_is_right_and_nothing_else(tmp_path):
-    results = sample_results()
+    writes = [
+        row._replace(scenario="gpt2-base-64-tokens", mode="generate", items=64) for row in sample_rows()
+    ]
+    results = sample_results()._replace(rows=sample_rows() + writes)
     write_picture(results, tmp_path / "speed.svg")
     text = (tmp_path / "speed.svg").read_text()
     shown = speed_table(results.rows)
     for subject, rows in shown.groupby("subject"):
         right = rows["p50"].notna().any() and not subject.endswith("-again")
         assert (f">{subject}<" in text) == right, subject
+    assert "tokens a second" in text
     assert not any(digits in text for digits in spellings(WRONG_SECONDS))
 
 
