@@ -55,7 +55,7 @@ def train(path):
             added = [new - old for new, old in zip(model.get_weights(), before)]
     np.savez(
         path,
-        kind="Keras %s (%s) on %s" % (getattr(keras, "__version__", ""), FLAVOUR, framework),
+        kind="Keras %s (%s) on %s" % (getattr(keras, "__version__", "of TensorFlow"), FLAVOUR, framework),
         memory=peak_memory() - there,
         seconds=np.median(seconds[1:]),
         added=np.concatenate([one.ravel() for one in added]),
