@@ -170,9 +170,8 @@ def remat(call, layer, inputs):
         outputs = call(layer, tf.nest.pack_sequence_as(inputs, tensors))
 
         def backward(*gradients, **keywords):
-            for (
-                tensor
-            ) in tensors:  # or layers in this call would trace it back to Input, which in TF 1.15 never ends
+            # or layers in this call would trace them back to Input, which in TF 1.15 never ends
+            for tensor in tensors:
                 tensor._keras_history_checked = True
             sources = list(tensors) + list(keywords.get("variables") or [])
             with tf.GradientTape() as tape:
