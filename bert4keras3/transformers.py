@@ -373,7 +373,7 @@ class LM_Mask(Mixin):
     attention_bias: Tensor
 
     def compute_attention_bias(self, inputs: Any = None) -> Tensor:
-        """(length, length) of 0 and 1, the same for all layers."""
+        """(length, length): which token may see which, the same for all layers."""
         if self.attention_bias is None:
             self.attention_bias = self.apply(self.inputs[0], layer=CausalMask, name="Attention-LM-Mask")
         return self.attention_bias
@@ -385,7 +385,7 @@ class UniLM_Mask(Mixin):
     attention_bias: Tensor
 
     def compute_attention_bias(self, inputs: Any = None) -> Tensor:
-        """(batch, 1, length, length) of 0 and 1, the same for all layers."""
+        """(batch, length, length): which token may see which, the same for all layers."""
         if self.attention_bias is None:
             self.attention_bias = self.apply(self.inputs[1], layer=UniLMMask, name="Attention-UniLM-Mask")
         return self.attention_bias

@@ -35,10 +35,8 @@ class Batches(DataGenerator):
 
 def global_pointer_crossentropy(y_true, y_pred):
     """y_true: (batch, heads, labels, 2) places; y_pred: (batch, heads, length, length)."""
-    shape, y_true = (
-        K.shape(y_pred),
-        K.cast(y_true, K.floatx()),
-    )  # tf.keras hands over the integers as they are
+    y_true = K.cast(y_true, K.floatx())  # tf.keras hands over the integers as they are
+    shape = K.shape(y_pred)
     y_true = y_true[..., 0] * K.cast(shape[2], K.floatx()) + y_true[..., 1]
     y_pred = K.reshape(y_pred, (shape[0], -1, K.prod(shape[2:])))
     return K.mean(K.sum(sparse_multilabel_categorical_crossentropy(y_true, y_pred, True), axis=1))

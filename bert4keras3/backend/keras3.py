@@ -191,12 +191,12 @@ def weight_shape(weight):
     return tuple(weight.shape)
 
 
-def get_values(weights: Any) -> Tensor:
+def get_values(weights: Any) -> List[Any]:
     """Values of the weights as NumPy arrays, in the same order."""
     return [keras.ops.convert_to_numpy(weight) for weight in weights]
 
 
-def set_values(pairs: Any) -> Tensor:
+def set_values(pairs: Any) -> None:
     """Assign NumPy arrays to weights: `[(weight, value), ...]`."""
     for weight, value in pairs:
         # A framework may keep the memory that it is given: never hand it a file's pages.

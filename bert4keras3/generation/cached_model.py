@@ -113,7 +113,7 @@ class CachedModel:
         return self.step(self.state, newest[0])
 
     def append_and_read(self, state: Any, tokens: Any) -> Any:
-        """Probabilities of the next token, (rows, vocab_size), after one token (rows,) more."""
+        """Outputs after one token (rows,) more, and the state with its keys and values."""
         return read_newest(self.decoder, append(state, tokens))
 
     @staticmethod

@@ -32,8 +32,8 @@ class ScaleOffset(Layer):
 
     def __init__(
         self,
-        scale: bool = True,
-        offset: bool = True,
+        scale: Union[bool, Tensor] = True,
+        offset: Union[bool, Tensor] = True,
         conditional: bool = False,
         hidden_units: Optional[int] = None,
         hidden_activation: Union[None, str, Callable] = "linear",
@@ -75,8 +75,8 @@ class ScaleOffset(Layer):
         self.built = True
 
     @staticmethod
-    def has(part: Union[None, bool, str]) -> bool:
-        """Whether there is a scale, or an offset: True, or the name of a layer that has it."""
+    def has(part: Union[bool, Tensor]) -> bool:
+        """Whether there is a scale, or an offset: a weight or a constant."""
         return part is not None and part is not False
 
     @staticmethod

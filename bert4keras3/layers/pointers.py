@@ -54,7 +54,7 @@ class GlobalPointer(Layer):
         q, k = self.rotate(x[..., : self.head_size], x[..., self.head_size :])
         return self.mask_spans(ops.einsum("bjhd,bkhd->bhjk", q, k) / self.head_size**0.5, mask)
 
-    def rotate(self, q: Tensor, k: Tensor) -> Tensor:
+    def rotate(self, q: Tensor, k: Tensor) -> Tensors:
         """Queries and keys (batch, length, …, head_size), rotated by their positions where RoPE is set."""
         if not self.RoPE:
             return q, k

@@ -82,7 +82,7 @@ class T5_Base(Transformer):
         return self.apply_dropout(x, self.side + "-Output-Dropout")
 
     def apply_relative_position(self, query: Tensor, key: Tensor, bidirectional: bool) -> Tensor:
-        """Bias of each head for each distance: (heads, query length, key length)."""
+        """Bias of each head for each pair of tokens: (query length, key length, heads)."""
         return self.apply(
             [query, key],
             layer=RelativePositionEmbeddingT5,
