@@ -145,6 +145,7 @@ if framework == "torch":
     fused_attention = keras3_torch.fused_attention
     fused_layer_normalization = keras3_torch.fused_layer_normalization
 else:
+    from bert4keras3.backend.keras3_xla import dense, project  # noqa: F401
 
     def fuses():
         """Whether layers call `fused_attention` and `fused_layer_normalization`."""
@@ -154,24 +155,7 @@ else:
         from bert4keras3.backend import keras3_jax
 
         quick_dropout = keras3_jax.dropout
-        dense = keras3_jax.dense
         checkpointed = keras3_jax.checkpointed
-    else:
-
-        def dense(layer, inputs):
-            """layer(inputs) of a Dense that is part of a layer."""
-            return layer(inputs)
-
-    def project(layer, inputs, table, scale=None):
-        """inputs @ (table / scale)ᵀ of an Embedding, the table (units, size) and a scale for each unit."""
-        table = ops.cast(table, layer.compute_dtype)
-        if set(inputs.shape[:-1]) == {1}:
-            # the table first: by XLA on TensorFlow it would be copied the other way round for each token
-            scores = ops.reshape(ops.matmul(table, ops.reshape(inputs, (-1, 1))), (*inputs.shape[:-1], -1))
-        else:
-            scores = ops.matmul(inputs, ops.transpose(table))
-        return scores if scale is None else scores / scale
-
 
 if framework == "openvino":
     from bert4keras3.backend.keras3_openvino import first_rows

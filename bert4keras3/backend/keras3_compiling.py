@@ -17,16 +17,15 @@ class Compiled:
     """`function(state, *others)` of nested tensors, compiled for each set of shapes; weights stay shared.
 
     model: whose weights the function reads; each call takes those of the moment. in_place: what comes out has the
-    sizes of `state` and may take its memory, so that `state` is lost. one_row: the Dense layers that the function
-    gives nothing but one row. xla: compile by XLA on TensorFlow too, which takes a second more.
+    sizes of `state` and may take its memory, so that `state` is lost. xla: compile by XLA on TensorFlow too, which
+    takes a second more.
     `compilations` counts how often the function was compiled.
     """
 
-    def __init__(self, function, model, in_place=False, one_row=(), xla=False):
+    def __init__(self, function, model, in_place=False, xla=False):
         self.function = function
         self.model = model
         self.in_place = in_place
-        self.one_row = one_row
         self.xla = xla
         self.compilations = 0
         # () → the function with the weights of this moment
@@ -52,22 +51,8 @@ class Compiled:
     def on_jax(self):
         import jax
 
-        from bert4keras3.backend.keras3_jax import turned_kernels, with_turned
-
-        layers = []  # whose kernels are among the inputs
-
-        def trace(values, kernels, *arguments):
-            with with_turned(dict(zip(layers, kernels))):
-                return self.trace(values, *arguments)
-
-        compiled = jax.jit(trace, donate_argnums=2 if self.in_place else ())
-
-        def with_weights():
-            kernels = turned_kernels(self.one_row)
-            layers[:] = kernels
-            return functools.partial(compiled, self.values(), list(kernels.values()))
-
-        return with_weights
+        compiled = jax.jit(self.trace, donate_argnums=1 if self.in_place else ())
+        return lambda: functools.partial(compiled, self.values())
 
     def on_tensorflow(self):
         import tensorflow as tf
@@ -104,12 +89,12 @@ class CompiledLoop:
     The state goes round as the list of its tensors: on PyTorch it takes long to take a nest apart for each token.
     """
 
-    def __init__(self, goes_on, step, model, one_row=()):
+    def __init__(self, goes_on, step, model):
         self.goes_on = goes_on
         self.step = step
         self.structure = None  # of the state
         body = self.once if framework == "torch" else self.loop
-        self.compiled = Compiled(body, model, in_place=True, one_row=one_row, xla=True)
+        self.compiled = Compiled(body, model, in_place=True, xla=True)
 
     @property
     def compilations(self):
@@ -144,11 +129,13 @@ class CompiledLoop:
         return tree.pack_sequence_as(state, leaves)
 
 
-def write_column(buffer, column, values):
-    """`buffer` (batch, length, …) with `values` (batch, 1, …) in a column. The memory of `buffer` may be used."""
+def write_column(buffer, column, values, axis=1):
+    """`buffer` with `values`, of length 1 along the axis, in a column there. The memory of `buffer` may be used."""
     if framework == "torch":  # its slice_update copies, and takes forty operations
-        return buffer.index_copy_(1, column.reshape(1).long(), values)
-    return keras.ops.slice_update(buffer, (0, column) + (0,) * (len(buffer.shape) - 2), values)
+        return buffer.index_copy_(axis, column.reshape(1).long(), values)
+    place = [0] * len(buffer.shape)
+    place[axis] = column
+    return keras.ops.slice_update(buffer, place, values)
 
 
 def tensors(nested):

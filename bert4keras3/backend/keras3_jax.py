@@ -1,75 +1,11 @@
-"""What takes XLA less on a CPU than Keras's way: products of one token, Dropout with a quarter of the numbers, and
-gradient checkpointing that saves memory there too.
+"""What takes XLA less on a CPU than Keras's way: Dropout with a quarter of the numbers, and gradient checkpointing that
+saves memory there too.
 """
 
 import contextlib
-import threading
-import weakref
 
 import jax
 import keras
-
-from bert4keras3.backend.flavour import is_on
-
-turns_kernels = is_on("TURNED_KERNELS", "1")
-
-# {Dense: (reference to its kernel, the kernel turned)}
-kept: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-
-
-class Turned(threading.local):
-    """{Dense: its kernel turned} in what this thread traces."""
-
-    kernels: dict = {}
-
-
-turned = Turned()
-
-
-def dense(layer, inputs):
-    """layer(inputs) of a Dense that is part of a layer."""
-    kernel = turned.kernels.get(layer)
-    if kernel is None:
-        return layer(inputs)
-    outputs = jax.lax.dot_general(inputs, kernel, (((inputs.ndim - 1,), (1,)), ((), ())))
-    if layer.bias is not None:
-        outputs = outputs + layer.bias
-    return outputs if layer.activation is None else layer.activation(outputs)
-
-
-def turned_kernels(layers):
-    """{Dense: its kernel as (units, size)} of those in float32 on a CPU, where XLA reads one token's 1.2 times as fast.
-
-    They are kept until a kernel changes, and take as much memory as the weights.
-    """
-    return {layer: turned_kernel(layer) for layer in layers if turns_kernels and can_turn(layer)}
-
-
-def can_turn(layer):
-    return (
-        type(layer) is keras.layers.Dense
-        and layer.quantization_mode is None
-        and not layer.lora_enabled
-        and layer.compute_dtype == layer.variable_dtype == "float32"
-        and {device.platform for device in layer.kernel.value.devices()} == {"cpu"}
-    )
-
-
-def turned_kernel(layer):
-    kernel = layer.kernel.value
-    if layer not in kept or kept[layer][0]() is not kernel:
-        kept[layer] = weakref.ref(kernel), jax.numpy.copy(kernel.T)
-    return kept[layer][1]
-
-
-@contextlib.contextmanager
-def with_turned(kernels):
-    """Trace with the values of `turned_kernels`."""
-    turned.kernels = kernels
-    try:
-        yield
-    finally:
-        turned.kernels = {}
 
 
 def dropout(layer, inputs):

@@ -77,11 +77,6 @@ class Decoder(object):
     def last_activation(self):
         return getattr(self.writer.outputs[-1]._keras_history.operation, "activation", None)
 
-    def dense_layers(self):
-        """Those that every new token goes through."""
-        layers = [one for layer in self.writer.layers.values() for one in layer._flatten_layers()]
-        return [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
-
     @property
     def max_positions(self):
         """How many tokens its position table serves, None where it has none."""

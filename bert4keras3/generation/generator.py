@@ -81,7 +81,7 @@ class Generator:
             forbidden=self.marked(forbidden),
             first_end=np.int32(first + min_tokens - 1),
         )
-        start, loop = self.prepared(choice.form(), beams, len(prompts) * beams)
+        start, loop = self.prepared(choice.form(), beams)
         state = dict(start(state))
         shown = first
         while True:
@@ -169,15 +169,15 @@ class Generator:
         marks[list(tokens)] = True
         return marks
 
-    def prepared(self, form: Any, beams: int, texts: Any) -> Any:
+    def prepared(self, form: Any, beams: int) -> Any:
         """The compiled start and loop for choices of this form."""
-        key = form, beams, texts == 1
+        key = form, beams
         if key not in self.compiled:
             search = TokenByToken(self.decoder, form) if beams == 1 else BeamSearch(self.decoder, form, beams)
-            model, one_row = self.decoder.model, self.decoder.dense_layers() if texts == 1 else ()
+            model = self.decoder.model
             self.compiled[key] = (
                 Compiled(search.start, model),
-                CompiledLoop(search.goes_on, search.step, model, one_row),
+                CompiledLoop(search.goes_on, search.step, model),
             )
         return self.compiled[key]
 

@@ -120,7 +120,8 @@ class IncrementalCall(object):
             if arguments.get("p_bias") == "rotary":  # keys are kept rotated
                 qw, kw = apply_rotary_position_embeddings(biases.pop(), qw, kw)
                 arguments["p_bias"] = None
-            kw, vw = self.extend(kw, vw)
+            # kept by heads, as their products read them: XLA would turn them round for each token
+            kw, vw = map(swap, self.extend(swap(kw), swap(vw), axis=2))
             keep = self.keep
         else:
             # the keys and values of the other text are made in the first call alone
@@ -150,13 +151,14 @@ class IncrementalCall(object):
         weights = attention_normalize(a, self.keep, -1, layer.normalization, bias)
         return dense(layer.o_dense, u * ops.einsum("bjk,bkd->bjd", weights, v))  # (batch, query, size)
 
-    def extend(self, *new):
-        """New keys and values (batch, length, …) → all of them, which are kept too."""
+    def extend(self, *new, axis=1):
+        """New keys and values, with tokens along the axis → all of them, which are kept too."""
         if self.old is None:
-            rest = self.total - new[0].shape[1]
-            self.caches.append([ops.pad(x, [(0, 0), (0, rest)] + [(0, 0)] * (len(x.shape) - 2)) for x in new])
+            padding = [(0, 0)] * len(new[0].shape)
+            padding[axis] = 0, self.total - new[0].shape[axis]
+            self.caches.append([ops.pad(x, padding) for x in new])
             return new
-        self.caches.append([write_column(old, self.first, x) for old, x in zip(next(self.old), new)])
+        self.caches.append([write_column(old, self.first, x, axis) for old, x in zip(next(self.old), new)])
         return self.caches[-1]
 
     # Masks and positions
@@ -201,3 +203,8 @@ class IncrementalCall(object):
         RelativePositionEmbedding: relate_positions,
         keras.layers.Dense: multiply,
     }
+
+
+def swap(x):
+    """(batch, length, heads, size) → (batch, heads, length, size), and back"""
+    return ops.transpose(x, (0, 2, 1, 3))

@@ -11,7 +11,9 @@
     masked (batch, total)        where segments are embedded as tokens are: those that segment 0 makes padding
     source (batch, source)       ids that an encoder reads, zeros at the right
     context (batch, source, size), context_keep (batch, source): what it gives
-    caches, cross                keys and values of each attention layer, [(batch, total, …), …]
+    caches                       keys and values of each layer: (batch, heads, total, size) of attention to the text
+                                 itself, (batch, total, size) of a GatedAttentionUnit
+    cross                        those of attention to the source, (batch, source, heads, size)
     ends, forbidden (vocabulary,)   first_end: column before which no text ends
     numbers, uniforms (batch, total)   of choosing.py
 
