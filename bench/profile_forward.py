@@ -136,7 +136,7 @@ def profile_tensorflow(model, values):
         for line in plane.lines:
             for event in line.events:
                 name = plane.event_metadata[event.metadata_id].name
-                if re.search(r":[A-Z]\w+$", name) and not name.endswith("Call"):  # node:Operator
+                if re.search(r"[^:]:_?[A-Z]\w+$", name) and not name.endswith("Call"):  # node:Operator
                     found[class_of(name.rsplit(":", 1)[1])] += event.duration_ps / 1e6
     return found
 

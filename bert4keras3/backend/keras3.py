@@ -145,7 +145,10 @@ if framework == "torch":
     fused_attention = keras3_torch.fused_attention
     fused_layer_normalization = keras3_torch.fused_layer_normalization
 else:
-    from bert4keras3.backend.keras3_xla import dense, project  # noqa: F401
+    from bert4keras3.backend import keras3_xla
+
+    dense = keras3_xla.dense
+    project = keras3_xla.project
 
     def fuses():
         """Whether layers call `fused_attention` and `fused_layer_normalization`."""
@@ -156,6 +159,10 @@ else:
 
         quick_dropout = keras3_jax.dropout
         checkpointed = keras3_jax.checkpointed
+    elif framework == "tensorflow":
+        from bert4keras3.backend import keras3_tensorflow
+
+        dense = keras3_tensorflow.dense
 
 if framework == "openvino":
     from bert4keras3.backend.keras3_openvino import first_rows

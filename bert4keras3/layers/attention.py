@@ -130,13 +130,13 @@ class MultiHeadAttention(Layer):
         if self.may_fuse(qw, p_bias, kwargs.get("training")):
             bias = self.fused_bias(qw, extra, mask[1], a_bias, p_bias)
             return fused_attention(qw, kw, vw, bias, self.scale), None
+        if self.attention_scale:  # the queries, as there are more scores
+            qw = qw * self.scale
         a = ops.einsum("bjhd,bkhd->bhjk", qw, kw)
         if p_bias == "typical_relative":
             a = a + ops.einsum("bjhd,jkd->bhjk", qw, extra[0])
         elif p_bias == "t5_relative":
-            a = a + ops.expand_dims(ops.transpose(extra[0], (2, 0, 1)), 0)
-        if self.attention_scale:
-            a = a / self.key_size**0.5
+            a = a + ops.expand_dims(ops.transpose(extra[0], (2, 0, 1)), 0) * self.scale
         weights = attention_normalize(a, mask[1], -1, self.normalization, a_bias)
         if self.attention_dropout:
             weights = self.dropout(weights, training=kwargs.get("training"))

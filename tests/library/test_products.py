@@ -1,4 +1,6 @@
-"""The product of one row, cut into one for each core, is the layer's own."""
+"""Products done in another way give what the layer does: one row's, cut for the cores, and TensorFlow's of matrices."""
+
+import functools
 
 import numpy as np
 import pytest
@@ -62,3 +64,25 @@ def test_scores_of_a_vocabulary(xla, vocabulary, shape):
     scores = xla.project(layer, ops.convert_to_tensor(inputs), layer.embeddings)
     expected = inputs @ ops.convert_to_numpy(layer.embeddings).T
     np.testing.assert_allclose(ops.convert_to_numpy(scores), expected, atol=ROUNDING)
+
+
+@pytest.mark.skipif(framework != "tensorflow", reason="about TensorFlow's products")
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize(
+    "activation", [None, "relu", "gelu", "softmax", lambda x: x - ops.mean(x, axis=1, keepdims=True)]
+)
+def test_dense_of_matrices(in_graph, activation):
+    """A batch whose sizes are not known, too; an activation may count on the axes of the outputs."""
+    import tensorflow as tf
+
+    from bert4keras3.backend import keras3_tensorflow
+
+    layer = keras.layers.Dense(5, activation=activation, bias_initializer="ones")
+    inputs = tf.constant(random(2, 3, 4))
+    expected = layer(inputs)
+    compute = functools.partial(keras3_tensorflow.dense, layer)
+    if in_graph:
+        compute = tf.function(compute, input_signature=[tf.TensorSpec((None, None, 4))])
+    outputs = compute(inputs)
+    assert outputs.shape == expected.shape
+    np.testing.assert_allclose(outputs.numpy(), expected.numpy(), atol=ROUNDING)
