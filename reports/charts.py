@@ -11,6 +11,7 @@ import pandas as pd
 from bench.rows import ABSENT, MEASURED
 from parity.compare import BOUND
 from reports.history import PARITY, SPEED
+from reports.numbers import milliseconds
 
 LABEL_WIDTH = 190
 ROW = 26  # pixels
@@ -124,7 +125,7 @@ def words(base: alt.Chart, order: alt.Y, after: str = "value") -> alt.Chart:
 def latency_words(row: dict[str, Any]) -> str:
     if pd.isna(row["p50"]):
         return out_words(row)
-    text = f"{row['p50'] * 1e3:.3g}"
+    text = milliseconds(row["p50"])
     return text + ("" if pd.isna(row["times_fastest"]) else f"  ×{row['times_fastest']:.2f}")
 
 

@@ -20,6 +20,7 @@ from pairings import PAIRINGS
 from parity.compare import BOUND
 from parity.files import ROOT, write_whole
 from reports import charts
+from reports.numbers import milliseconds, number, significant
 from reports.results import RATIOS, Results, finite, repeat_command
 from reports.tables import ABSENT, GREEN, RED, cell_table, judged_cells, matrix, speed_table
 
@@ -36,7 +37,7 @@ def write_html(results: Results, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(heat=heat, milliseconds=milliseconds, number=number)
+    environment.filters.update(heat=heat, milliseconds=milliseconds, number=number, significant=significant)
     environment.globals.update(source=lambda name: (PAGE / name).read_text(encoding="utf-8"))
     text = environment.get_template("report.html").render(**page(results), vega=vega())
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,14 +150,6 @@ def heat(ratio: float | None) -> int | None:
         return None
     share = math.log(max(ratio, 1e-9) / COOL) / math.log(WARM / COOL)
     return round(100 * min(max(share, 0), 1))
-
-
-def number(value: float | None, pattern: str = "%.2f") -> str:
-    return "–" if value is None else pattern % value
-
-
-def milliseconds(value: float | None) -> str:
-    return "–" if value is None else f"{value * 1e3:.3g}"
 
 
 @cache

@@ -6,9 +6,9 @@ import pandas as pd
 
 from pairings import PAIRINGS
 from parity.compare import BOUND
+from reports.numbers import interval, milliseconds, number
 from reports.results import Results, repeat_command
 from reports.tables import ABSENT, GREEN, RED, cell_table, matrix, speed_table
-from reports.terminal import interval, number
 
 
 def write_markdown(results: Results, path: Path) -> None:
@@ -72,9 +72,9 @@ def speed_row(row: dict) -> list[str]:
         numbers = [f"{row['status']}: {row['reason']}", "", "", "", "", ratio, ""]
     else:
         numbers = [
-            number(row["p50"], "%.3g", 1e3),
+            milliseconds(row["p50"]),
             interval(row["p50_low"], row["p50_high"], 1e3),
-            number(row["p95"], "%.3g", 1e3),
+            milliseconds(row["p95"]),
             number(row["times_limit"], "%.2f"),
             number(row["times_fastest"], "%.2f"),
             ratio,

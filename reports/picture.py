@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.scenarios import GENERATE
 from bench.subjects import AGAIN
+from reports.numbers import significant
 from reports.results import Results
 from reports.tables import speed_table
 
@@ -46,7 +47,7 @@ def panel(rows: pd.DataFrame, scenario: str, mode: str, device: str) -> Any:
     value = rows["items_per_second"] if writes else rows["p50"] * 1e3
     data = pd.DataFrame({"subject": rows["subject"], "value": value.astype(float)})
     data = data.assign(
-        ours=data["subject"].str.startswith("bert4keras3-"), says=data["value"].map("{:.3g}".format)
+        ours=data["subject"].str.startswith("bert4keras3-"), says=data["value"].map(significant)
     )
     order = data.sort_values("value", ascending=not writes)["subject"].tolist()
     base = alt.Chart(data).encode(

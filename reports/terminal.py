@@ -5,6 +5,7 @@ from rich.table import Table
 
 from pairings import BY_NAME, PAIRINGS
 from parity.compare import BOUND, Cell
+from reports.numbers import interval, milliseconds, number, significant
 from reports.results import why_red
 from reports.tables import ABSENT, RED
 
@@ -68,10 +69,6 @@ def published_table(pairing: str, rows: list[dict]) -> Table:
     return table
 
 
-def number(value, pattern, scale=1):
-    return "–" if value is None or pd.isna(value) else pattern % (value * scale)
-
-
 def summary(pairing: str, cells: list[Cell]) -> str:
     red = [cell for cell in cells if why_red(cell)]
     ratios = [cell.error_ratio for cell in cells if cell.error_ratio is not None]
@@ -111,10 +108,10 @@ def why_no_speed(row: dict) -> str:
 def speed_entries(row: dict) -> list[str]:
     return [
         row["subject"],
-        number(row["p50"], "%.3g", 1e3),
+        milliseconds(row["p50"]),
         interval(row["p50_low"], row["p50_high"], 1e3),
-        number(row["p95"], "%.3g", 1e3),
-        number(row["items_per_second"], "%.3g"),
+        milliseconds(row["p95"]),
+        significant(row["items_per_second"]),
         number(row["times_limit"], "%.2f"),
         number(row["times_fastest"], "%.2f"),
         number(row["error_ratio"], "%.3g"),
@@ -124,7 +121,3 @@ def speed_entries(row: dict) -> list[str]:
         number(row["compilations"], "%d"),
         number(row["memory_slope"], "%.1f", 1e-3),
     ]
-
-
-def interval(low, high, scale=1):
-    return f"{number(low, '%.3g', scale)} to {number(high, '%.3g', scale)}"

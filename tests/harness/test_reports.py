@@ -19,6 +19,7 @@ from reports.history import lines_of, merge, remember
 from reports.html import write_html
 from reports.junit import write_junit
 from reports.markdown import markdown
+from reports.numbers import interval, milliseconds, significant
 from reports.picture import write_picture
 from reports.results import Results, read_results, why_red, write_cells
 from reports.tables import cell_table, matrix, speed_table
@@ -54,7 +55,7 @@ def texts(tmp_path_factory):
 
 def spellings(seconds):
     """The first digits of a time in seconds and in milliseconds."""
-    return [f"{seconds:.4g}", f"{seconds * 1e3:.3g}", f"{seconds * 1e3:.2f}"]
+    return [f"{seconds:.4g}", milliseconds(seconds), f"{seconds * 1e3:.2f}"]
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -241,3 +242,16 @@ def test_without_a_right_row_there_is_no_picture(tmp_path):
     with pytest.raises(ValueError, match="no right row"):
         write_picture(sample_results()._replace(rows=[]), tmp_path / "speed.svg")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(1.4034, "1403"), (0.9996, "1000"), (0.0996, "99.6"), (0.09996, "100"), (1e-6, "0.001"), (None, "–")],
+)
+def test_milliseconds_have_no_exponent(seconds, text):
+    assert milliseconds(seconds) == text
+
+
+def test_what_is_missing_is_a_dash():
+    assert significant(float("nan")) == interval(None, 1.0) == interval(0.5, float("nan")) == "–"
+    assert interval(0.001, 1.4034, 1e3) == "1 to 1403"
