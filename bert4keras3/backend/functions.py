@@ -5,12 +5,12 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Union
 import numpy as np
 
 from bert4keras3.backend.flavour import Tensor, Tensors
-from bert4keras3.backend.selected import K, dtype_name, get_custom_objects, keras, ops
+from bert4keras3.backend.selected import K, dtype_name, exact_gelu, get_custom_objects, keras, ops
 
 
 def gelu_erf(x: Tensor) -> Tensor:
     """Exact GELU, x · Φ(x): https://arxiv.org/abs/1606.08415"""
-    return ops.gelu(x, approximate=False)
+    return exact_gelu(x)
 
 
 def gelu_tanh(x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Keras of generation 2 on TensorFlow: keras 2.3.1 (to TensorFlow 2.2), or tf.keras (1.15 to 2.15)."""
 
+import functools
 from contextlib import contextmanager
 from typing import Any, List, Optional
 
@@ -105,6 +106,7 @@ def build_child(layer, input_shape):
 
 
 fused_attention = fused_layer_normalization = quick_dropout = None
+exact_gelu = functools.partial(ops.gelu, approximate=False)
 
 
 def fuses():

@@ -134,6 +134,7 @@ def require_keras_3(name, instead):
 
 checkpointed: Any = keras.remat
 quick_dropout: Any = None
+exact_gelu: Any = functools.partial(keras.ops.gelu, approximate=False)
 fused_attention: Any = None  # compilers fuse by themselves
 fused_layer_normalization: Any = None
 if framework == "torch":
@@ -157,6 +158,7 @@ else:
     if framework == "jax":
         from bert4keras3.backend import keras3_jax
 
+        exact_gelu = keras3_jax.gelu
         quick_dropout = keras3_jax.dropout
         checkpointed = keras3_jax.checkpointed
     elif framework == "tensorflow":

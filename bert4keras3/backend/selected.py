@@ -1,9 +1,9 @@
 """The names of the Keras that this process uses.
 
 `keras2` and `keras3` define what differs: `keras`, `K`, `framework`, `ops` (keras.ops or our functions of the same
-names), `Layer`, `WithOutputs`, `build_child`, `dense`, `project`, `first_rows`, `dtype_name`, `weight_shape`,
-`get_values`, `set_values`, `initial_values_last`, `serializable`, `operation`, `get_available_gpus`, `remat`,
-`device_scope`, `spread_batches`, `require_keras_3`, for optimizers `many`, `parallel_class` and
+names), `Layer`, `WithOutputs`, `build_child`, `dense`, `project`, `exact_gelu`, `first_rows`, `dtype_name`,
+`weight_shape`, `get_values`, `set_values`, `initial_values_last`, `serializable`, `operation`, `get_available_gpus`,
+`remat`, `device_scope`, `spread_batches`, `require_keras_3`, for optimizers `many`, `parallel_class` and
 `with_current_values`, and `batch_structure`, the type in which a generator hands over several arrays.
 `fused_attention`, `fused_layer_normalization` and `quick_dropout` are None where a compiler fuses or nothing does.
 """
@@ -35,6 +35,7 @@ WithOutputs = flavour.WithOutputs
 build_child = flavour.build_child
 dense = flavour.dense
 project = flavour.project
+exact_gelu = flavour.exact_gelu
 quick_dropout = flavour.quick_dropout
 first_rows = flavour.first_rows
 fuses = flavour.fuses
