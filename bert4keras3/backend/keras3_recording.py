@@ -9,10 +9,11 @@ import operator
 import keras
 import torch
 from torch import fx
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from bert4keras3.backend.keras3_compiling import shape, shapes
+from bert4keras3.backend.keras3_merging import merge_equal
 
 tree = keras.tree
 COMPUTED = (torch.Tensor, torch.ScriptObject)  # the last: weights in a library's own layout
@@ -66,7 +67,8 @@ class Recorded:
                 outputs = self.function(weights, *inputs)
         finally:
             recorders.pop()
-        graph = recorder.finish(tree.flatten(outputs))
+        with _disable_current_modes():  # or one that records what this is part of would see it
+            graph = recorder.finish(tree.flatten(outputs))
         self.graphs[key] = graph, recorder.makers, tree.map_structure(lambda x: 0, outputs)
         return outputs
 
@@ -137,6 +139,7 @@ class Recorder(TorchDispatchMode):
         """The function of the inputs that gives these outputs."""
         self.graph.output([self.node_of(x) for x in outputs])
         self.graph.eliminate_dead_code()
+        merge_equal(self.graph, self.constants)
         return fx.GraphModule(self.constants, self.graph)
 
 

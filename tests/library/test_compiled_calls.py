@@ -204,3 +204,68 @@ def test_recording_keeps_nothing_of_what_passes_through():
     recorded = Recorded(function)
     for _ in range(2):
         np.testing.assert_array_equal(recorded([], torch.ones(3)), np.full(3, 4.0))
+
+
+def recorded_operations(function, *arguments):
+    """What the function gives when it is recorded and when it is played, and the names of its operations."""
+    from bert4keras3.backend.keras3_recording import Recorded
+
+    recorded = Recorded(function)
+    outputs = [recorded(*arguments) for _ in range(2)]
+    graph = next(iter(recorded.graphs.values()))[0].graph
+    return outputs, [node.target.__name__ for node in graph.nodes if node.op == "call_function"]
+
+
+@pytest.mark.skipif(framework != "torch", reason="about what PyTorch records")
+def test_what_is_computed_twice_is_recorded_once():
+    import torch
+
+    def function(values, x):
+        masks = [torch.where(x > 0, x, torch.tensor(-1e9)) for _ in range(3)]
+        return masks[0] + masks[1] + masks[2] @ values[0].t()
+
+    values, x = [torch.ones(2, 2)], torch.tensor([[1.0, -1.0]])
+    outputs, operations = recorded_operations(function, values, x)
+    for output in outputs:
+        np.testing.assert_array_equal(output, function(values, x))
+    assert operations == ["gt.Scalar", "where.self", "add.Tensor", "t.default", "mm.default", "add.Tensor"]
+
+
+@pytest.mark.skipif(framework != "torch", reason="about what PyTorch records")
+def test_what_is_written_to_is_not_merged():
+    import torch
+
+    def function(values, x):
+        zeros = [torch.zeros(3) for _ in range(2)]
+        zeros[0][1:].add_(x[1:])
+        before = values[0][0] * 2
+        values[0].add_(1)
+        return [zeros[0] * zeros[1], *zeros, before, values[0][0] * 2]
+
+    values, x = [torch.ones(3, 3)], torch.arange(3.0)
+    outputs, _ = recorded_operations(function, values, x)
+    for times, output in enumerate(outputs):
+        expected = [[0, 0, 0], [0, 1, 2], [0, 0, 0], 3 * [2 + 2 * times], 3 * [4 + 2 * times]]
+        np.testing.assert_array_equal(torch.stack(output), expected)
+
+
+@pytest.mark.skipif(framework != "torch", reason="about what PyTorch records")
+def test_outputs_are_not_merged():
+    import torch
+
+    outputs, _ = recorded_operations(
+        lambda values: [torch.zeros(3), torch.zeros(3)[:2], torch.zeros(3)[:2]], []
+    )
+    for several in outputs:
+        several[0].add_(1)
+        several[1].add_(2)
+        assert [float(x[0]) for x in several] == [1, 2, 0]
+
+
+@pytest.mark.skipif(framework != "torch", reason="about what PyTorch records")
+def test_random_numbers_are_not_merged():
+    import torch
+
+    outputs, _ = recorded_operations(lambda values: torch.stack([torch.rand(9), torch.rand(9)]), [])
+    for first, second in outputs:
+        assert not np.array_equal(first, second)
