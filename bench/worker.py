@@ -65,7 +65,10 @@ class Worker(object):
                 self.adapter.feed(model, check, make_inputs(self.scenario))
             )
         np.savez(outputs, *self.adapter.arrays(result))
-        return {"load_seconds": loaded, "first_call_seconds": first, "settings": trackers.settings()}
+        settings = trackers.settings()
+        if hasattr(self.adapter, "settings"):
+            settings.update(self.adapter.settings(model))
+        return {"load_seconds": loaded, "first_call_seconds": first, "settings": settings}
 
     def run(self, calls):
         """Seconds of some calls, after one that is not counted: others had the caches in between."""

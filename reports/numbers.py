@@ -11,7 +11,7 @@ def number(value: float | None, pattern: str = "%.2f", scale: float = 1) -> str:
 
 def significant(value: float | None, scale: float = 1) -> str:
     """Three significant digits, and all that are before the point."""
-    large = value is not None and abs(value * scale) >= 99.5
+    large = value is not None and abs(value * scale) >= 100
     return number(value, "%.0f" if large else "%.3g", scale)
 
 

@@ -9,6 +9,7 @@ Standard library only, as in pairings/: noxfile reads it. An adapter has
     function(model, scenario, mode) → f f(feed) returns when its outputs are there
     feed(model, mode, inputs) → feed    from NumPy to where f takes it
     arrays(outputs) → [array]           hidden states (batch, length, hidden_size), or ids (1, length)
+    settings(model) → {name: value}     optional: what decides its speed and is not the same for every model
 
 and raises Unsupported, with the reason, for what its library does not have.
 """
@@ -60,7 +61,7 @@ SUBJECTS = tuple(subject_of(pairing) for pairing in PAIRINGS + ORACLES + PEERS +
 BY_NAME: Dict[str, Subject] = {subject.name: subject for subject in SUBJECTS}
 
 OURS_ON_GPU = ("bert4keras3-jax-cuda", "bert4keras3-torch-cuda")
-OURS_AMONG_PEERS = ("bert4keras3-tensorflow", "bert4keras3-jax", "bert4keras3-torch")
+OURS_AMONG_PEERS = tuple("bert4keras3-" + name for name in ("tensorflow", "jax", "torch", "openvino"))
 
 
 def subject_named(name: str) -> Subject:
@@ -81,7 +82,7 @@ def add_subject_arguments(parser: argparse.ArgumentParser) -> None:
 def chosen_subjects(arguments: Sequence[str]) -> List[Subject]:
     """Subjects of `nox -s bench-<session>`: those that were chosen, or the usual ones.
 
-    Of a pairing: ours there, twice, which shows the noise. Of "peers": ours on three frameworks, the first of
+    Of a pairing: ours there, twice, which shows the noise. Of "peers": ours on each framework, the first of
     them twice, the reference and all peers; on a GPU those that are built for one. arguments: the session, its options.
     """
     parser = argparse.ArgumentParser(add_help=False)

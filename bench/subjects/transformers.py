@@ -1,4 +1,7 @@
-"""transformers on PyTorch, attention by SDPA; "compiled" is torch.compile, "generate" has its cache of keys."""
+"""transformers on PyTorch, attention by SDPA where a model has it.
+
+"compiled" is torch.compile, "generate" has its cache of keys.
+"""
 
 import torch
 import transformers
@@ -106,10 +109,14 @@ def convert(scenario, folder):
 
 
 def load(scenario, folder):
-    model = measured_model(scenario).from_pretrained(
-        str(folder / "model"), attn_implementation="sdpa", dtype=torch.float32
-    )
+    kind = measured_model(scenario)
+    attention = "sdpa" if kind._supports_sdpa else "eager"  # RoFormer has no other
+    model = kind.from_pretrained(str(folder / "model"), attn_implementation=attention, dtype=torch.float32)
     return to_device(model.eval())
+
+
+def settings(model):
+    return {"attention": model.config._attn_implementation}
 
 
 def feed(model, mode, inputs):
