@@ -6,7 +6,7 @@ from bench.trackers import watch_traces
 
 
 def framework(keras):
-    """ "jax", "torch", "tensorflow", or "graph" where Keras 2 has no eager calls."""
+    """ "jax", "torch", "tensorflow", "openvino", or "graph" where Keras 2 has no eager calls."""
     if hasattr(keras, "ops"):
         return keras.config.backend()
     import tensorflow as tf
@@ -19,6 +19,8 @@ def model_function(keras, model, mode):
     """The model as a function of what `feed` gives, which returns when the outputs are there."""
     if mode == PREDICT:
         return lambda feed: model.predict(feed, verbose=0)
+    if mode == TRAIN and framework(keras) == "openvino":
+        raise Unsupported("Keras on OpenVINO does not train")
     if mode == TRAIN:
         model.compile(keras.optimizers.SGD(RATE), "sparse_categorical_crossentropy")
         return lambda feed: model.train_on_batch(feed, LABELS)
@@ -28,7 +30,7 @@ def model_function(keras, model, mode):
 def feed(keras, mode, inputs):
     """Arrays for what converts them itself, else tensors where the model is."""
     values = inputs if len(inputs) > 1 else inputs[0]
-    if mode not in (CALL, COMPILED) or framework(keras) == "graph":
+    if mode not in (CALL, COMPILED) or framework(keras) in ("graph", "openvino"):
         return values
     tensors = [convert(framework(keras), value) for value in inputs]
     return tensors if len(tensors) > 1 else tensors[0]
@@ -115,9 +117,18 @@ def graph_compiled(keras, model):
     return lambda feed: compiled(feed if isinstance(feed, list) else [feed])
 
 
+def openvino_call(keras, model):
+    return lambda feed: arrays(model(feed))
+
+
+def openvino_compiled(keras, model):
+    raise Unsupported("OpenVINO runs what it has compiled, in every mode")
+
+
 FUNCTIONS = {
     "jax": {CALL: jax_call, COMPILED: jax_compiled},
     "tensorflow": {CALL: tensorflow_call, COMPILED: tensorflow_compiled},
     "torch": {CALL: torch_call, COMPILED: torch_compiled},
+    "openvino": {CALL: openvino_call, COMPILED: openvino_compiled},
     "graph": {CALL: graph_call, COMPILED: graph_compiled},
 }

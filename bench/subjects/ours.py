@@ -23,13 +23,14 @@ def load(scenario, folder):
 
 
 def function(model, scenario, mode):
-    if mode == GENERATE and hasattr(keras, "ops") and find_spec("bert4keras3.generation"):
+    keeps_keys = keras_models.framework(keras) in ("jax", "tensorflow", "torch") and hasattr(keras, "ops")
+    if mode == GENERATE and keeps_keys and find_spec("bert4keras3.generation"):
         return generate(model, scenario)
     return bert4keras_models.function(LIBRARY, model, scenario, mode)
 
 
 def generate(model, scenario):
-    """With keys and values kept, which is on Keras 3; elsewhere the model reads the whole text at each step."""
+    """With keys and values kept, which is on Keras 3 but for OpenVINO; elsewhere the model reads the whole text at each step."""
     from bert4keras3.generation import Generator
 
     generator = Generator(model.transformer)

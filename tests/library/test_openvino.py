@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from small_models import MODELS, build, inputs_of
+from small_models import MODELS, SIZES, build, inputs_of
 
 from bert4keras3.backend import framework, ops
+from bert4keras3.generation import CachedModel, Generator
+from bert4keras3.models import build_transformer_model
 from parity.library import listed
 
 pytestmark = pytest.mark.skipif(framework != "openvino", reason="about Keras 3 on OpenVINO")
@@ -46,3 +48,10 @@ def test_it_computes_in_float32():
     model.predict(feed(model, 6), verbose=0)
     precision = model.ov_compiled_model.get_property("INFERENCE_PRECISION_HINT")
     assert "32" in str(precision) or "float'>" in str(precision), "computes in %s" % precision
+
+
+@pytest.mark.parametrize("make", [Generator, CachedModel])
+def test_cached_generation_names_the_backends_that_it_needs(make):
+    transformer = build_transformer_model(model="gpt2", return_keras_model=False, **SIZES)
+    with pytest.raises(NotImplementedError, match="KERAS_BACKEND=jax.*AutoRegressiveDecoder"):
+        make(transformer)
