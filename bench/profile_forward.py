@@ -29,12 +29,12 @@ SHAPES = ((1, 128), (8, 128), (1, 512))
 CALLS = 5
 # The first that is found in an operator's name or body names its class.
 CLASSES = (
-    ("product", r"\bdot\(|mm$|matmul|linear|MatMul|Einsum"),
-    ("attention", r"scaled_dot_product|flash"),
+    ("product", r"\bdot\(|mm$|matmul|linear|MatMul|Einsum|FullyConnected"),
+    ("attention", r"scaled_dot_product|flash|ScaledDotProduct"),
     ("GELU", r"\berf\(|gelu|Erf|tanh\("),
     ("softmax", r"exponential|softmax|Softmax"),
     ("embedding", r"gather|embedding|index_select|Gather"),
-    ("layout", r"transpose|copy|clone|contiguous|Transpose|cat\b|ConcatV2"),
+    ("layout", r"transpose|copy|clone|contiguous|Transpose|cat\b|ConcatV2|Reorder|Reshape"),
 )
 
 
@@ -52,11 +52,23 @@ def processor_seconds(call):
 def product_rate(rows):
     """FLOP in a processor second of the framework's product at the size of a feed-forward layer."""
     random = np.random.RandomState(0)
-    a, b = [
-        ops.convert_to_tensor(random.normal(size=shape).astype("float32"))
-        for shape in ((rows, 768), (768, 3072))
-    ]
-    return 2 * rows * 768 * 3072 / processor_seconds(lambda: finished(ops.matmul(a, b)))
+    a, b = [random.normal(size=shape).astype("float32") for shape in ((rows, 768), (768, 3072))]
+    return 2 * rows * 768 * 3072 / processor_seconds(make_product(a, b))
+
+
+def make_product(a, b):
+    """The framework's own product as a function."""
+    if framework == "openvino":  # Keras's operators compile what they compute, each time
+        from openvino import Model, compile_model, opset13
+
+        from bert4keras3.backend.keras3_openvino import CONFIG
+
+        left = opset13.parameter(a.shape)
+        product = opset13.matmul(left, opset13.constant(b), False, False)
+        compiled = compile_model(Model([product], [left]), "CPU", CONFIG)
+        return lambda: compiled([a])
+    a, b = map(ops.convert_to_tensor, (a, b))
+    return lambda: finished(ops.matmul(a, b))
 
 
 def finished(outputs):
@@ -141,13 +153,38 @@ def profile_tensorflow(model, values):
     return found
 
 
-PROFILERS = {"jax": profile_jax, "torch": profile_torch, "tensorflow": profile_tensorflow}
+def profile_openvino(model, values):
+    """Counter of microseconds by class, from what OpenVINO notes of each node."""
+    import openvino
+
+    from bert4keras3.backend.keras3_openvino import CONFIG
+
+    graph = model.openvino_graph(values, [(str(value.dtype), value.ndim) for value in values])
+    request = openvino.compile_model(graph, "CPU", dict(CONFIG, PERF_COUNT=True)).create_infer_request()
+    found = Counter()
+    for _ in range(CALLS):
+        request.infer(values)
+        for node in request.profiling_info:
+            found[class_of(node.node_type)] += node.real_time.total_seconds() * 1e6
+    return found
+
+
+PROFILERS = {
+    "jax": profile_jax,
+    "torch": profile_torch,
+    "tensorflow": profile_tensorflow,
+    "openvino": profile_openvino,
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--layers", type=int, default=12)
     options = parser.parse_args()
+    if framework == "torch":
+        import torch
+
+        torch.set_grad_enabled(False)
     config = dict(BY_NAME["bert_base"].config, num_hidden_layers=options.layers)
     model = build_transformer_model(**config)
     modes = {
