@@ -3,9 +3,11 @@
 A weight is (units, size) here, as PyTorch has it. On a CPU, where no gradient is recorded:
 one token in float32     MKL or oneDNN, whichever reads the weight faster: oneDNN 1.45 times on an AMD EPYC (AVX2),
                          MKL 1.4 times on an Intel Xeon (AVX-512)
-PACKED_LINEAR=1          oneDNN on a copy of the weight in its own layout, where that is quicker than MKL
+half precision           oneDNN, or in float32 where that is faster, as for 128 tokens on an Intel Xeon (1.3 times), or
+                         where the processor has no instructions for it: PyTorch's own loops take 30 times as long
+PACKED_LINEAR=1          also oneDNN on a copy of the weight in its own layout: in bfloat16 one token takes 0.45 of the
+                         time, as otherwise the weight is brought into that layout each time
 int8                     FBGEMM, 4 times as fast as float32 for one token and twice as fast for 128
-half precision           in float32, where the processor lacks it: PyTorch's own loops take 30 times as long
 """
 
 import functools
@@ -16,6 +18,7 @@ import weakref
 import keras
 import torch
 from torch.nn import functional
+from torch.utils._python_dispatch import _disable_current_modes
 
 from bert4keras3.backend.flavour import is_on
 from bert4keras3.backend.keras3_recording import derived
@@ -28,8 +31,10 @@ multiplied = {  # whether the processor has instructions for it
     torch.float16: has_onednn and torch.ops.mkldnn._is_mkldnn_fp16_supported(),
 }
 
-# {(rows, size, units): whether oneDNN was quicker}
-quicker: dict = {}
+CACHES = 2**25  # bytes: more than those of a core hold
+
+# {(dtype, power of two of the rows, units, size): the quickest way}
+quickest: dict = {}
 
 # {layer: (state of its weights, what was made of them)}
 made: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -59,54 +64,81 @@ def project(layer, inputs, table, scale=None):
     return functional.linear(inputs, table.to(inputs.dtype)) / scale
 
 
-def is_free(inputs):
-    """Whether these may go to another library: float32 on a CPU, without a gradient."""
-    return not torch.is_grad_enabled() and inputs.dtype == torch.float32 and inputs.is_cpu
-
-
 def linear(layer, inputs, weight, bias=None):
     """inputs @ weightᵀ + bias, the weight being that of the layer."""
-    if has_onednn and is_free(inputs) and weight.dtype == torch.float32:
-        if packed_linear or rows_of(inputs) == 1:
-            return quickest_linear(layer, inputs, weight, bias)
-    if inputs.is_cpu and weight.dtype == inputs.dtype and not multiplied.get(inputs.dtype, True):
-        outputs = functional.linear(inputs.float(), weight.float(), None if bias is None else bias.float())
-        return outputs.to(inputs.dtype)
+    if not inputs.is_cpu or weight.dtype != inputs.dtype:
+        return plain(inputs, weight, bias)
+    ways = ways_to_multiply(inputs)
+    way = ways[0] if len(ways) == 1 else quickest_of(ways, inputs, weight, bias)
+    if way is on_packed:
+        weight = derived(functools.partial(kept, layer, packed_weight))
+    return way(inputs, weight, bias)
+
+
+def ways_to_multiply(inputs):
+    """Functions of inputs, weight and bias that the quickest is taken of."""
+    is_half, is_single = inputs.dtype in multiplied, inputs.dtype == torch.float32
+    if is_half and not multiplied[inputs.dtype]:
+        return [in_float32]
+    ways = [plain]
+    if torch.is_grad_enabled() or not has_onednn:
+        return ways
+    one_row = rows_of(inputs) == 1
+    if is_half:
+        ways.append(in_float32)
+    elif is_single and one_row:
+        ways.append(by_onednn)
+    if packed_linear and (is_half or is_single and not one_row):
+        ways.append(on_packed)
+    return ways
+
+
+def plain(inputs, weight, bias):
     return functional.linear(inputs, weight, bias)
+
+
+def in_float32(inputs, weight, bias):
+    outputs = functional.linear(inputs.float(), weight.float(), None if bias is None else bias.float())
+    return outputs.to(inputs.dtype)
+
+
+def by_onednn(inputs, weight, bias):
+    return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+
+
+def on_packed(inputs, weight, bias):
+    """The weight being a packed one."""
+    return by_onednn(inputs, weight, bias)
+
+
+def quickest_of(ways, inputs, weight, bias):
+    """The way that was quickest when a product of about this size was first met."""
+    size = (inputs.dtype, (rows_of(inputs) - 1).bit_length()) + tuple(weight.shape)
+    if size not in quickest:
+        with _disable_current_modes():  # or a recorder would slow all of them
+            taken = [seconds(way, inputs, weight, bias) for way in ways]
+        quickest[size] = ways[taken.index(min(taken))]
+    return quickest[size]
+
+
+def seconds(way, inputs, weight, bias, times=3):
+    """The least seconds of a product. For one row its weights together do not fit into a core's caches, as in a
+    model; with more rows reading them matters less.
+    """
+    copies = [weight.clone() for _ in range(-(-CACHES // (weight.nbytes * rows_of(inputs))))]
+    if way is on_packed:
+        copies = [packed_weight(copy.contiguous()) for copy in copies]
+    found = []
+    for _ in range(1 + times):
+        start = time.perf_counter()
+        for copy in copies:
+            way(inputs, copy, bias)
+        found.append((time.perf_counter() - start) / len(copies))
+    return min(found[1:])
 
 
 def rows_of(inputs):
     return inputs.numel() // inputs.shape[-1]
-
-
-def onednn_linear(inputs, weight, bias):
-    return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
-
-
-def quickest_linear(layer, inputs, weight, bias):
-    """By MKL or oneDNN, whichever was quicker when this size was first met. One row takes the weight as it is."""
-    rows = rows_of(inputs)
-
-    def by_onednn():
-        own = weight if rows == 1 else derived(functools.partial(kept, layer, packed_weight))
-        return onednn_linear(inputs, own, bias)
-
-    ways = (lambda: functional.linear(inputs, weight, bias), by_onednn)
-    size = (rows,) + tuple(weight.shape)
-    if size not in quicker:
-        quicker[size] = seconds(ways[1]) < seconds(ways[0])
-    return ways[quicker[size]]()
-
-
-def seconds(call, calls=3):
-    """The least seconds of a call, after one that warms up."""
-    call()
-    found = []
-    for _ in range(calls):
-        start = time.perf_counter()
-        call()
-        found.append(time.perf_counter() - start)
-    return min(found)
 
 
 def packed_weight(weight):
@@ -130,7 +162,8 @@ def takes_int8(layer, inputs):
     """Whether weights and inputs are to be rounded to int8, and can be."""
     config = layer.quantization_config
     rounds_inputs = config is None or config.activation_quantizer is not None
-    return has_fbgemm and layer.quantization_mode == "int8" and rounds_inputs and is_free(inputs)
+    is_free = not torch.is_grad_enabled() and inputs.dtype == torch.float32 and inputs.is_cpu
+    return has_fbgemm and layer.quantization_mode == "int8" and rounds_inputs and is_free
 
 
 def int8_linear(layer, inputs):

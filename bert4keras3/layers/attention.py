@@ -155,7 +155,7 @@ class MultiHeadAttention(Layer):
             and self.normalization == "softmax"
             and p_bias != "typical_relative"
             and not (self.attention_dropout and training)
-            and dtype_name(qw) == "float32"
+            and dtype_name(qw) != "float64"
         )
 
     def fused_bias(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_models import build, inputs_of
 
-from bert4keras3.backend import framework, ops
+from bert4keras3.backend import framework, keras, ops
 
 pytestmark = pytest.mark.skipif(framework != "torch", reason="about Keras 3 on PyTorch")
 
@@ -30,14 +30,23 @@ def plain(model, monkeypatch, tokens=TOKENS):
         return predict(model, tokens)
 
 
-class OneDNN(dict):
-    """As if oneDNN had been quicker at every size."""
+def rounded(array):
+    """The nearest numbers that bfloat16 has."""
+    return ops.convert_to_numpy(ops.cast(ops.cast(array, "bfloat16"), "float32"))
+
+
+class Always(dict):
+    """As if this way had been the quickest at every size."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way = way
 
     def __contains__(self, size):
         return True
 
     def __getitem__(self, size):
-        return True
+        return self.way
 
 
 @pytest.fixture
@@ -45,7 +54,7 @@ def packed(monkeypatch):
     from bert4keras3.backend import keras3_torch
 
     monkeypatch.setattr(keras3_torch, "packed_linear", True)
-    monkeypatch.setattr(keras3_torch, "quicker", OneDNN())
+    monkeypatch.setattr(keras3_torch, "quickest", Always(keras3_torch.on_packed))
     return keras3_torch
 
 
@@ -73,6 +82,43 @@ def test_weights_that_change_after_packing_are_noticed(packed, monkeypatch):
     with_packing = predict(model)
     assert np.abs(with_packing - before).max() > 1e-4
     assert np.abs(with_packing - plain(model, monkeypatch)).max() < 1e-6
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("way", ["plain", "in_float32", "on_packed"])
+def test_half_precision_is_rounded_once(way, rows, packed, monkeypatch):
+    import torch
+
+    if not packed.multiplied[torch.bfloat16]:
+        pytest.skip("this processor has no instructions for bfloat16: there is one way")
+    monkeypatch.setattr(packed, "quickest", Always(getattr(packed, way)))
+    layer = keras.layers.Dense(7, bias_initializer="ones", dtype="bfloat16")
+    inputs = torch.from_numpy(np.random.RandomState(0).normal(size=(rows, 64)).astype("float32")).bfloat16()
+    layer.build((None, 64))
+    kernel, bias = [weight.value.float() for weight in layer.weights]
+    with torch.no_grad():
+        outputs = packed.dense(layer, inputs)
+        expected = inputs.float() @ kernel + bias
+    assert outputs.dtype == torch.bfloat16
+    np.testing.assert_allclose(outputs.float().numpy(), expected.numpy(), rtol=2**-8, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["bert-unilm", "roformer", "t5.1.1", "gpt"])
+def test_half_precision_is_as_exact_with_one_operator_as_with_several(name, monkeypatch):
+    exact = build(name)
+    try:
+        keras.config.set_dtype_policy("bfloat16")
+        model = build(name)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for layer in exact.layers:  # numbers that bfloat16 has
+        layer.set_weights([rounded(one) for one in layer.get_weights()])
+    model.set_weights(exact.get_weights())
+    expected = predict(exact)
+    errors = [
+        np.sqrt(np.square(one - expected).mean()) for one in (predict(model), plain(model, monkeypatch))
+    ]
+    assert errors[0] < 1.2 * errors[1], "rms errors %.1e and %.1e" % tuple(errors)
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
