@@ -59,6 +59,14 @@ PAIRINGS = (
         "Keras 3 on OpenVINO, inference alone",
         limitations={"training": "Keras has neither gradients nor fit on OpenVINO"},
     ),
+    Pairing(
+        "numpy",
+        "3.11",
+        "jax",
+        {"KERAS_BACKEND": "numpy"},
+        "Keras 3 on NumPy, inference alone",
+        limitations={"training": "Keras has neither gradients nor fit on NumPy"},
+    ),
 )
 
 # What makes goldens: the original library, and one from outside the family.

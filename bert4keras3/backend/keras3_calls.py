@@ -18,7 +18,7 @@ from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 class CompiledCalls(keras.Model):
     """`compile_calls = False`, of a model or of the class, goes back to operator by operator; so does `run_eagerly`."""
 
-    compile_calls = True
+    compile_calls = keras.config.backend() != "numpy"
 
     def __call__(self, *args, **kwargs):
         outputs = self.call_compiled(args[0]) if self.may_compile(args, kwargs) else None

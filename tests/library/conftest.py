@@ -23,9 +23,10 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item):
-    """On OpenVINO a test of what Keras lacks there, as training, is one that is expected to fail."""
+    """On OpenVINO and NumPy a test of what Keras lacks there, as training, is one that is expected to fail."""
     outcome = yield
     from bert4keras3.backend import framework
 
-    if framework == "openvino" and outcome.excinfo and issubclass(outcome.excinfo[0], NotImplementedError):
-        outcome.force_exception(pytest.xfail.Exception("Keras on OpenVINO: %s" % outcome.excinfo[1]))
+    infers = framework in ("openvino", "numpy")
+    if infers and outcome.excinfo and issubclass(outcome.excinfo[0], NotImplementedError):
+        outcome.force_exception(pytest.xfail.Exception("Keras on %s: %s" % (framework, outcome.excinfo[1])))
