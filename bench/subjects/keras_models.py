@@ -4,9 +4,11 @@ from bench.scenarios import CALL, COMPILED, LABELS, PREDICT, RATE, TRAIN
 from bench.subjects import Unsupported
 from bench.trackers import watch_traces
 
+INFER_ONLY = ("openvino", "numpy")
+
 
 def framework(keras):
-    """ "jax", "torch", "tensorflow", "openvino", or "graph" where Keras 2 has no eager calls."""
+    """ "jax", "torch", "tensorflow", "openvino", "numpy", or "graph" where Keras 2 has no eager calls."""
     if hasattr(keras, "ops"):
         return keras.config.backend()
     import tensorflow as tf
@@ -19,8 +21,8 @@ def model_function(keras, model, mode):
     """The model as a function of what `feed` gives, which returns when the outputs are there."""
     if mode == PREDICT:
         return lambda feed: model.predict(feed, verbose=0)
-    if mode == TRAIN and framework(keras) == "openvino":
-        raise Unsupported("Keras on OpenVINO does not train")
+    if mode == TRAIN and framework(keras) in INFER_ONLY:
+        raise Unsupported("Keras on %s does not train" % framework(keras))
     if mode == TRAIN:
         model.compile(keras.optimizers.SGD(RATE), "sparse_categorical_crossentropy")
         return lambda feed: model.train_on_batch(feed, LABELS)
@@ -30,7 +32,7 @@ def model_function(keras, model, mode):
 def feed(keras, mode, inputs):
     """Arrays for what converts them itself, else tensors where the model is."""
     values = inputs if len(inputs) > 1 else inputs[0]
-    if mode not in (CALL, COMPILED) or framework(keras) in ("graph", "openvino"):
+    if mode not in (CALL, COMPILED) or framework(keras) in ("graph", *INFER_ONLY):
         return values
     tensors = [convert(framework(keras), value) for value in inputs]
     return tensors if len(tensors) > 1 else tensors[0]
@@ -117,18 +119,18 @@ def graph_compiled(keras, model):
     return lambda feed: compiled(feed if isinstance(feed, list) else [feed])
 
 
-def openvino_call(keras, model):
+def inferred_call(keras, model):
     return lambda feed: arrays(model(feed))
 
 
-def openvino_compiled(keras, model):
-    raise Unsupported("OpenVINO runs what it has compiled, in every mode")
+def inferred_compiled(keras, model):
+    raise Unsupported("Keras on %s runs in one way, which stands under %r" % (framework(keras), CALL))
 
 
 FUNCTIONS = {
     "jax": {CALL: jax_call, COMPILED: jax_compiled},
     "tensorflow": {CALL: tensorflow_call, COMPILED: tensorflow_compiled},
     "torch": {CALL: torch_call, COMPILED: torch_compiled},
-    "openvino": {CALL: openvino_call, COMPILED: openvino_compiled},
+    **{name: {CALL: inferred_call, COMPILED: inferred_compiled} for name in INFER_ONLY},
     "graph": {CALL: graph_call, COMPILED: graph_compiled},
 }
