@@ -5,7 +5,7 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Union
 import numpy as np
 
 from bert4keras3.backend.flavour import Tensor, Tensors
-from bert4keras3.backend.selected import K, dtype_name, exact_gelu, get_custom_objects, keras, ops
+from bert4keras3.backend.selected import K, dtype_name, exact_gelu, framework, get_custom_objects, keras, ops
 
 
 def gelu_erf(x: Tensor) -> Tensor:
@@ -97,8 +97,12 @@ def reshape(tensor: Tensor, *args: Any) -> Tensor:
 
 
 def dtype(x: Tensor) -> Optional[str]:
-    """dtype of a tensor or variable as a string; None for numbers and arrays, which take that of a tensor."""
-    if isinstance(x, (np.ndarray, np.generic)) or not hasattr(x, "dtype"):
+    """dtype of a tensor or variable as a string; None for numbers and arrays, which take that of a tensor.
+
+    On NumPy arrays are the tensors.
+    """
+    is_array = isinstance(x, (np.ndarray, np.generic)) and framework != "numpy"
+    if is_array or not hasattr(x, "dtype"):
         return None
     return dtype_name(x)
 

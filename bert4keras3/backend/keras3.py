@@ -73,7 +73,7 @@ class Layer(WithOutputs, keras.layers.Layer):  # type: ignore[name-defined]
         return super().metrics + list(vars(self.own_metrics).values())
 
     def compute_output_spec(self, inputs, **kwargs):
-        if self.traced:
+        if self.traced and framework != "numpy":  # which has no calls without numbers, and no training
             return keras.Operation.compute_output_spec(self, inputs, **kwargs)
         several = isinstance(inputs, (list, tuple))
         shape = self.compute_output_shape([x.shape for x in inputs] if several else inputs.shape)
@@ -202,6 +202,8 @@ def get_available_gpus() -> List[str]:
         import torch
 
         return ["cuda:%d" % i for i in range(torch.cuda.device_count())]
+    if framework == "numpy":
+        return []
     try:
         return [str(device) for device in keras.distribution.list_devices("gpu")]
     except RuntimeError:  # JAX, where there is none

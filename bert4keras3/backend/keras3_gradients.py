@@ -21,7 +21,7 @@ def value_gradients(function, variables):
 
         gradients = torch.autograd.grad(function(), [variable.value for variable in variables])
     elif framework != "tensorflow":
-        raise NotImplementedError("Keras has no gradients on %s: take JAX, PyTorch or TensorFlow" % framework)
+        raise without_gradients()
     else:
         import tensorflow as tf
 
@@ -32,8 +32,14 @@ def value_gradients(function, variables):
     return [ops.convert_to_numpy(gradient) for gradient in gradients]
 
 
+def without_gradients():
+    return NotImplementedError("Keras has no gradients on %s: take JAX, PyTorch or TensorFlow" % framework)
+
+
 def change_training(model, weight, on_jax, elsewhere):
     """Hook into the training of this one model; it is compiled anew at its next `fit`."""
+    if framework not in ("jax", "torch", "tensorflow"):
+        raise without_gradients()
     if framework == "jax":
         hook_loss_of_weight(model, weight, on_jax)
     else:

@@ -167,6 +167,8 @@ def test_available_gpus_are_names():
 
 @pytest.mark.parametrize("value, expected", [(tensor(SCORES), "float32"), (SCORES, None), (1.5, None)])
 def test_dtype_is_that_of_a_tensor(value, expected):
+    if backend.framework == "numpy" and value is SCORES:
+        expected = "float32"  # arrays are the tensors there
     assert backend.dtype(value) == expected
 
 

@@ -18,6 +18,7 @@ from examples.compatibility import NOT_RUN, NOT_WORKING, OLD_WAYS, PLACES, PUBLI
 NAMES = sorted(path.stem for path in (ROOT / "examples").glob("*.py") if path.stem not in NOT_RUN)
 QUICK = ["masked_language_model"]  # the others take 6 to 60 seconds each
 PLACE = framework if FLAVOUR == "keras3" else FLAVOUR
+pytestmark = pytest.mark.skipif(PLACE in ("openvino", "numpy"), reason="most of the examples train")
 
 
 def run(name):
