@@ -76,7 +76,7 @@ def linear(layer, inputs, weight, bias=None):
 
 
 def ways_to_multiply(inputs):
-    """Functions of inputs, weight and bias that the quickest is taken of."""
+    """Functions of inputs, weight and bias, the quickest of which is to be taken."""
     is_half, is_single = inputs.dtype in multiplied, inputs.dtype == torch.float32
     if is_half and not multiplied[inputs.dtype]:
         return [in_float32]
@@ -125,7 +125,8 @@ def seconds(way, inputs, weight, bias, times=3):
     """The least seconds of a product. For one row its weights together do not fit into a core's caches, as in a
     model; with more rows reading them matters less.
     """
-    copies = [weight.clone() for _ in range(-(-CACHES // (weight.nbytes * rows_of(inputs))))]
+    taken_by_all = weight.nbytes * max(rows_of(inputs), 1)
+    copies = [weight.clone() for _ in range(-(-CACHES // taken_by_all))]
     if way is on_packed:
         copies = [packed_weight(copy.contiguous()) for copy in copies]
     found = []

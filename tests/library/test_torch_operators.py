@@ -84,22 +84,24 @@ def test_weights_that_change_after_packing_are_noticed(packed, monkeypatch):
     assert np.abs(with_packing - plain(model, monkeypatch)).max() < 1e-6
 
 
-@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("rows", [0, 1, 5])
 @pytest.mark.parametrize("way", ["plain", "in_float32", "on_packed"])
-def test_half_precision_is_rounded_once(way, rows, packed, monkeypatch):
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_is_rounded_once(dtype, way, rows, packed, monkeypatch):
     import torch
 
-    if not packed.multiplied[torch.bfloat16]:
-        pytest.skip("this processor has no instructions for bfloat16: there is one way")
+    kind = getattr(torch, dtype)
+    if not packed.multiplied[kind]:
+        pytest.skip("this processor has no instructions for %s: there is one way" % dtype)
     monkeypatch.setattr(packed, "quickest", Always(getattr(packed, way)))
-    layer = keras.layers.Dense(7, bias_initializer="ones", dtype="bfloat16")
-    inputs = torch.from_numpy(np.random.RandomState(0).normal(size=(rows, 64)).astype("float32")).bfloat16()
+    layer = keras.layers.Dense(7, bias_initializer="ones", dtype=dtype)
+    inputs = torch.from_numpy(np.random.RandomState(0).normal(size=(rows, 64)).astype("float32")).to(kind)
     layer.build((None, 64))
     kernel, bias = [weight.value.float() for weight in layer.weights]
     with torch.no_grad():
         outputs = packed.dense(layer, inputs)
         expected = inputs.float() @ kernel + bias
-    assert outputs.dtype == torch.bfloat16
+    assert outputs.dtype == kind
     np.testing.assert_allclose(outputs.float().numpy(), expected.numpy(), rtol=2**-8, atol=1e-6)
 
 
