@@ -26,7 +26,7 @@ batch_structure = tuple if FLAVOUR == "tf_keras" else list
 many = parallel_class = with_current_values = None  # for optimizers, which are for Keras 3 alone
 
 
-def require_keras_3(name, instead):
+def require_keras_3(name, instead, compiles=False):
     """Raises ImportError for what is for Keras 3 alone. instead: what to do here."""
     found = (
         "tf.keras of TensorFlow " + tf.__version__ if FLAVOUR == "tf_keras" else "Keras " + keras.__version__

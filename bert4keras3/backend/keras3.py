@@ -128,8 +128,15 @@ def build_child(layer, input_shape):
     return layer
 
 
-def require_keras_3(name, instead):
-    """Raises ImportError on Keras 2 for what is for Keras 3 alone. instead: what to do there."""
+def require_keras_3(name, instead, compiles=False):
+    """Raises ImportError on Keras 2 for what is for Keras 3 alone. instead: what to do there.
+
+    compiles: raise NotImplementedError on OpenVINO and NumPy, for what `Compiled` runs.
+    """
+    if compiles and framework not in ("jax", "tensorflow", "torch"):
+        raise NotImplementedError(
+            "%s: expected KERAS_BACKEND=jax, tensorflow or torch, got %s. %s" % (name, framework, instead)
+        )
 
 
 checkpointed: Any = keras.remat

@@ -1,6 +1,6 @@
 """What generation has to know of a model: which of its parts writes, whether it can be cached, how far it reads."""
 
-from bert4keras3.backend import framework, keras, require_keras_3
+from bert4keras3.backend import keras, require_keras_3
 from bert4keras3.layers import CausalMask, MultiHeadAttention, PositionEmbedding, UniLMMask
 
 
@@ -8,7 +8,7 @@ class Decoder(object):
     """The part of a Transformer that writes text.
 
     transformer: as `build_transformer_model(…, return_keras_model=False)` gives it. Raises ValueError where it is
-    no decoder, or was built with what cannot be cached, NotImplementedError on OpenVINO.
+    no decoder, or was built with what cannot be cached, NotImplementedError on OpenVINO and NumPy.
     """
 
     def __init__(self, transformer):
@@ -16,12 +16,8 @@ class Decoder(object):
             "Generation with cached keys and values",
             "Here AutoRegressiveDecoder works with the model itself; Keras 3 is installed by pip install "
             "bert4keras3[jax], [tensorflow] or [torch].",
+            compiles=True,
         )
-        if framework not in ("jax", "tensorflow", "torch"):
-            raise NotImplementedError(
-                "Generation with cached keys and values: expected KERAS_BACKEND=jax, tensorflow or torch, got %s. "
-                "Here AutoRegressiveDecoder works with the model itself." % framework
-            )
         if not hasattr(transformer, "apply_main_layers"):
             raise ValueError(
                 "generation: expected a Transformer, as build_transformer_model(…, return_keras_model=False) gives it, "
