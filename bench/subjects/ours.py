@@ -30,7 +30,7 @@ def function(model, scenario, mode):
 
 
 def generate(model, scenario):
-    """With keys and values kept, on Keras 3 but for OpenVINO; elsewhere the model reads the whole text at each step."""
+    """With keys and values kept, where Keras compiles; elsewhere the model reads the whole text at each step."""
     from bert4keras3.generation import Generator
 
     generator = Generator(model.transformer)
