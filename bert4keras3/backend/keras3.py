@@ -139,9 +139,15 @@ def require_keras_3(name, instead, compiles=False):
         )
 
 
+def own_memory(array):
+    """What to assign to a weight. A framework may keep the memory that it is given: never hand it a file's pages."""
+    return array if array.flags.writeable else np.array(array)
+
+
 checkpointed: Any = keras.remat
 quick_dropout: Any = None
 exact_gelu: Any = functools.partial(keras.ops.gelu, approximate=False)
+assignable: Any = own_memory
 fused_attention: Any = None  # compilers fuse by themselves
 fused_layer_normalization: Any = None
 if framework == "torch":
@@ -150,6 +156,7 @@ if framework == "torch":
     dense = keras3_torch.dense
     project = keras3_torch.project
     fuses = keras3_torch.fuses
+    assignable = keras3_torch.assignable
     fused_attention = keras3_torch.fused_attention
     fused_layer_normalization = keras3_torch.fused_layer_normalization
 else:
@@ -199,8 +206,7 @@ def get_values(weights: Any) -> List[Any]:
 def set_values(pairs: Any) -> None:
     """Assign NumPy arrays to weights: `[(weight, value), ...]`."""
     for weight, value in pairs:
-        # A framework may keep the memory that it is given: never hand it a file's pages.
-        weight.assign(value if value.flags.writeable else np.array(value))
+        weight.assign(assignable(value))
 
 
 def get_available_gpus() -> List[str]:

@@ -187,6 +187,15 @@ def int8_weight(weight, scale):
     return torch.ops.quantized.linear_prepack(weight, None)
 
 
+def assignable(array):
+    """What to assign to a weight: a tensor on the array's own memory, of which Keras would make a copy first."""
+    if array.dtype not in ("float16", "float32", "float64") or min(array.strides, default=0) < 0:
+        return array  # what PyTorch does not take as it is
+    with warnings.catch_warnings():  # that nobody may write to a file's pages
+        warnings.simplefilter("ignore")
+        return torch.from_numpy(array)
+
+
 def fuses():
     """Whether the two below are to be used: not where a gradient is recorded, as theirs is less exact."""
     return not torch.is_grad_enabled()

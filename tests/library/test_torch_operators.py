@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_models import build, inputs_of
 
-from bert4keras3.backend import framework, keras, ops
+from bert4keras3.backend import framework, keras, ops, set_values
 
 pytestmark = pytest.mark.skipif(framework != "torch", reason="about Keras 3 on PyTorch")
 
@@ -146,3 +146,15 @@ def test_gradients_do_not_go_through_packed_weights(packed):
     ops.sum(model(inputs_of(model, TOKENS))[..., 0]).backward()
     gradient = model.get_layer("Transformer-0-FeedForward").o_dense.kernel.value.grad
     assert gradient is not None and bool((gradient != 0).any())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_weights_get_their_own_memory(dtype, turned):
+    array = np.arange(6, dtype=dtype).reshape(2, 3)[:, :: -1 if turned else 1]
+    array.flags.writeable = False  # as a mapped file is
+    variable = keras.Variable(np.zeros((2, 3), "float32"))
+    set_values([(variable, array)])
+    variable.assign_add(1)
+    np.testing.assert_array_equal(ops.convert_to_numpy(variable), array.astype("float32") + 1)
+    assert array[0].tolist() == ([2, 1, 0] if turned else [0, 1, 2])
