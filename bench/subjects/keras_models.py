@@ -21,9 +21,9 @@ def model_function(keras, model, mode):
     """The model as a function of what `feed` gives, which returns when the outputs are there."""
     if mode == PREDICT:
         return lambda feed: model.predict(feed, verbose=0)
-    if mode == TRAIN and framework(keras) in INFER_ONLY:
-        raise Unsupported("Keras on %s does not train" % framework(keras))
     if mode == TRAIN:
+        if framework(keras) in INFER_ONLY:
+            raise Unsupported("Keras on %s does not train" % framework(keras))
         model.compile(keras.optimizers.SGD(RATE), "sparse_categorical_crossentropy")
         return lambda feed: model.train_on_batch(feed, LABELS)
     return FUNCTIONS[framework(keras)][mode](keras, model)

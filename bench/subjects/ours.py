@@ -23,7 +23,7 @@ def load(scenario, folder):
 
 
 def function(model, scenario, mode):
-    keeps_keys = keras_models.framework(keras) in ("jax", "tensorflow", "torch") and hasattr(keras, "ops")
+    keeps_keys = hasattr(keras, "ops") and keras_models.framework(keras) not in keras_models.INFER_ONLY
     if mode == GENERATE and keeps_keys and find_spec("bert4keras3.generation"):
         return generate(model, scenario)
     return bert4keras_models.function(LIBRARY, model, scenario, mode)

@@ -8,6 +8,7 @@ framework = keras.config.backend()
 
 def value_gradients(function, variables):
     """Gradients of the scalar `function()` by the variables, as NumPy arrays."""
+    require_gradients()
     if framework == "jax":
         import jax
 
@@ -20,8 +21,6 @@ def value_gradients(function, variables):
         import torch
 
         gradients = torch.autograd.grad(function(), [variable.value for variable in variables])
-    elif framework != "tensorflow":
-        raise without_gradients()
     else:
         import tensorflow as tf
 
@@ -32,14 +31,15 @@ def value_gradients(function, variables):
     return [ops.convert_to_numpy(gradient) for gradient in gradients]
 
 
-def without_gradients():
-    return NotImplementedError("Keras has no gradients on %s: take JAX, PyTorch or TensorFlow" % framework)
+def require_gradients():
+    """Raises NotImplementedError on OpenVINO and NumPy."""
+    if framework not in ("jax", "torch", "tensorflow"):
+        raise NotImplementedError("Keras has no gradients on %s: take JAX, PyTorch or TensorFlow" % framework)
 
 
 def change_training(model, weight, on_jax, elsewhere):
     """Hook into the training of this one model; it is compiled anew at its next `fit`."""
-    if framework not in ("jax", "torch", "tensorflow"):
-        raise without_gradients()
+    require_gradients()
     if framework == "jax":
         hook_loss_of_weight(model, weight, on_jax)
     else:
