@@ -106,6 +106,7 @@ def build_child(layer, input_shape):
 
 
 fused_attention = fused_layer_normalization = quick_dropout = None
+dense_each = turned_kernels = with_turned_kernels = None  # for generation, which is for Keras 3
 exact_gelu = functools.partial(ops.gelu, approximate=False)
 
 

@@ -13,6 +13,8 @@ from bert4keras3.backend.keras3_initial import initial_values_last, kernel_last,
 from bert4keras3.backend.keras3_many import parallel_class  # noqa: F401
 from bert4keras3.backend.keras3_model import add_metric, with_current_values  # noqa: F401
 from bert4keras3.backend.keras3_model import keras_with_our_model as keras
+from bert4keras3.backend.keras3_xla import dense_each as dense_together
+from bert4keras3.backend.keras3_xla import turned_kernels, with_turned_kernels  # noqa: F401
 
 framework = keras.config.backend()
 ops = keras.ops
@@ -173,12 +175,21 @@ else:
         from bert4keras3.backend import keras3_jax
 
         exact_gelu = keras3_jax.gelu
+        dense = keras3_jax.dense
+        project = keras3_jax.project
         quick_dropout = keras3_jax.dropout
         checkpointed = keras3_jax.checkpointed
     elif framework == "tensorflow":
         from bert4keras3.backend import keras3_tensorflow
 
         dense = keras3_tensorflow.dense
+
+
+def dense_each(layers, inputs):
+    """[dense(layer, inputs) for layer in layers], in one product where that is quicker."""
+    outputs = dense_together(layers, inputs)
+    return [dense(layer, inputs) for layer in layers] if outputs is None else outputs
+
 
 if framework == "openvino":
     from bert4keras3.backend.keras3_openvino import first_rows

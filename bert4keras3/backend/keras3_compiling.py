@@ -8,6 +8,8 @@ import threading
 
 import keras
 
+from bert4keras3.backend.keras3_int8 import is_int8
+
 framework = keras.config.backend()
 tree = keras.tree
 tracing = threading.RLock()  # what is traced may keep its state in Python while it runs
@@ -18,7 +20,7 @@ class Compiled:
 
     model: whose weights the function reads; each call takes those of the moment. in_place: what comes out has the
     sizes of `state` and may take its memory, so that `state` is lost. xla: compile by XLA on TensorFlow too, which
-    takes a second more.
+    takes a second more; int8 always is, as TensorFlow's own products of it take 3 times as long as float32's.
     `compilations` counts how often the function was compiled.
     """
 
@@ -57,10 +59,11 @@ class Compiled:
     def on_tensorflow(self):
         import tensorflow as tf
 
+        by_xla = self.xla or any(map(is_int8, self.model._flatten_layers()))
         compiled = tf.function(
             lambda *arguments: self.trace(None, *arguments),
             autograph=False,
-            jit_compile=self.xla and tf.test.is_built_with_xla(),
+            jit_compile=by_xla and tf.test.is_built_with_xla(),
         )
         made = {}  # one graph for each set of shapes, without the warning that there are several
 

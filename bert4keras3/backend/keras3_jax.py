@@ -1,11 +1,14 @@
-"""What takes XLA less on a CPU than Keras's way: Dropout with a quarter of the numbers, GELU without erfc, and gradient
-checkpointing that saves memory there too.
+"""What takes XLA less on a CPU than Keras's way: Dropout with a quarter of the numbers, GELU without erfc, products in
+bfloat16, and gradient checkpointing that saves memory there too.
 """
 
 import contextlib
 
 import jax
 import keras
+
+from bert4keras3.backend import keras3_xla
+from bert4keras3.backend.keras3_int8 import rounds_inputs
 
 
 def gelu(x):
@@ -16,6 +19,64 @@ def gelu(x):
     if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16"):
         return keras.ops.gelu(x, approximate=False)
     return 0.5 * x * (1 + keras.ops.erf(x * 0.5**0.5))
+
+
+def dense(layer, inputs):
+    """layer(inputs) of a Dense that is part of a layer."""
+    if type(layer) is not keras.layers.Dense or layer.quantization_mode is not None or not is_bfloat16(layer):
+        return keras3_xla.dense(layer, inputs)
+    outputs = bfloat16_product(inputs, keras.ops.cast(layer.kernel, "bfloat16"), axis=0)
+    return keras3_xla.finished(layer, outputs)
+
+
+def project(layer, inputs, table, scale=None):
+    """inputs @ (table / scale)ᵀ of an Embedding."""
+    if scale is None and is_bfloat16(layer):
+        scores = bfloat16_product(inputs, keras.ops.cast(table, "bfloat16"), axis=1)
+        return keras.ops.cast(scores, "bfloat16")
+    is_few = keras3_xla.is_few(layer, inputs)
+    if scale is not None and not is_few and rounds_inputs(layer) and keras3_xla.is_on_cpu():
+        return int8_scores(inputs, table, scale)
+    return keras3_xla.project(layer, inputs, table, scale)
+
+
+@keras.ops.custom_gradient
+def int8_scores(inputs, table, scale):
+    """inputs @ (table / scale)ᵀ, the inputs rounded to int8 as those of a Dense are."""
+
+    def gradient(*args, upstream=None):
+        upstream = args[0] if upstream is None else upstream
+        return keras.ops.matmul(upstream / scale, keras.ops.cast(table, upstream.dtype)), None, None
+
+    rows, steps = keras.quantizers.abs_max_quantize(inputs, axis=-1)
+    outputs = product(rows, table, 1, "int32")
+    return keras.ops.cast(outputs, inputs.dtype) / (steps * scale), gradient
+
+
+def is_bfloat16(layer):
+    return layer.compute_dtype == "bfloat16" and keras3_xla.is_on_cpu()
+
+
+def bfloat16_product(inputs, weight, axis):
+    """Product over the last axis of the inputs and this one of the weight, in float32.
+
+    XLA widens the weight to float32 first where the product is to be bfloat16, or has one row. Of two rows and in
+    float32 it multiplies as the processor does: 128 tokens take 0.3 of the time on an AMD EPYC (AVX-512), one token
+    0.5.
+    """
+    inputs = keras.ops.cast(inputs, "bfloat16")
+    if keras3_xla.is_row(inputs):
+        twice = keras.ops.concatenate([inputs, inputs], axis=-2)
+        return product(twice, weight, axis, "float32")[..., :1, :]
+    return product(inputs, weight, axis, "float32")
+
+
+def product(inputs, weight, axis, dtype):
+    """Product over the last axis of the inputs and this one of the weight, which a transposition would copy."""
+    rows = inputs.reshape(-1, inputs.shape[-1])  # with further axes it would be copied too
+    over = ((1,), (axis,))
+    outputs = jax.lax.dot_general(rows, weight, (over, ((), ())), preferred_element_type=dtype)
+    return outputs.reshape(*inputs.shape[:-1], outputs.shape[-1])
 
 
 def dropout(layer, inputs):

@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import _disable_current_modes
 
 from bert4keras3.backend.flavour import is_on
+from bert4keras3.backend.keras3_int8 import is_int8, rounds_inputs
 from bert4keras3.backend.keras3_recording import derived
 
 has_onednn = torch.backends.mkldnn.is_available()
@@ -161,10 +162,8 @@ def kept(layer, pack):
 
 def takes_int8(layer, inputs):
     """Whether weights and inputs are to be rounded to int8, and can be."""
-    config = layer.quantization_config
-    rounds_inputs = config is None or config.activation_quantizer is not None
     is_free = not torch.is_grad_enabled() and inputs.dtype == torch.float32 and inputs.is_cpu
-    return has_fbgemm and layer.quantization_mode == "int8" and rounds_inputs and is_free
+    return has_fbgemm and is_int8(layer) and rounds_inputs(layer) and is_free
 
 
 def int8_linear(layer, inputs):

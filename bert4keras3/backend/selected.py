@@ -5,6 +5,7 @@ names), `Layer`, `WithOutputs`, `build_child`, `dense`, `project`, `exact_gelu`,
 `weight_shape`, `get_values`, `set_values`, `initial_values_last`, `serializable`, `operation`, `get_available_gpus`,
 `remat`, `device_scope`, `spread_batches`, `require_keras_3`, for optimizers `many`, `parallel_class` and
 `with_current_values`, and `batch_structure`, the type in which a generator hands over several arrays.
+`dense_each`, `turned_kernels` and `with_turned_kernels` are for generation, on Keras 3.
 `fused_attention`, `fused_layer_normalization` and `quick_dropout` are None where a compiler fuses or nothing does.
 """
 
@@ -34,7 +35,10 @@ Layer = flavour.Layer
 WithOutputs = flavour.WithOutputs
 build_child = flavour.build_child
 dense = flavour.dense
+dense_each = flavour.dense_each
 project = flavour.project
+turned_kernels = flavour.turned_kernels
+with_turned_kernels = flavour.with_turned_kernels
 exact_gelu = flavour.exact_gelu
 quick_dropout = flavour.quick_dropout
 first_rows = flavour.first_rows

@@ -10,9 +10,11 @@ from bert4keras3.backend import (
     apply_rotary_position_embeddings,
     attention_normalize,
     dense,
+    dense_each,
     flatten,
     keras,
     ops,
+    with_turned_kernels,
     write_column,
 )
 from bert4keras3.layers import (
@@ -85,19 +87,23 @@ class IncrementalCall(object):
         decoder.inputs, decoder.attention_bias, decoder.position_bias = inputs, None, None
         decoder.call_layer = self.call_layer
         try:
-            outputs = decoder.apply_embeddings(decoder.simplify(inputs))
-            for index in range(decoder.num_hidden_layers):
-                outputs = decoder.apply_main_layers(outputs, index)
-            if isinstance(outputs, list):
-                outputs = outputs[:-1] + [outputs[-1][:, -1:]]
-            else:
-                outputs = outputs[:, -1:]
-            outputs = decoder.apply_final_layers(outputs)
+            with with_turned_kernels(weight_groups(decoder), self.state.get("kernels", ())):
+                outputs = self.run_layers(decoder.simplify(inputs))
         finally:
             del decoder.call_layer
             for name, value in remembered.items():
                 setattr(decoder, name, value)
         return (outputs[-1] if isinstance(outputs, list) else outputs)[:, 0]
+
+    def run_layers(self, inputs):
+        outputs = self.decoder.apply_embeddings(inputs)
+        for index in range(self.decoder.num_hidden_layers):
+            outputs = self.decoder.apply_main_layers(outputs, index)
+        if isinstance(outputs, list):
+            outputs = outputs[:-1] + [outputs[-1][:, -1:]]
+        else:
+            outputs = outputs[:, -1:]
+        return self.decoder.apply_final_layers(outputs)
 
     def call_layer(self, layer, inputs, arguments):
         for kind, call in self.CALLS.items():
@@ -114,9 +120,10 @@ class IncrementalCall(object):
 
     def attend(self, layer, inputs, **arguments):
         (query, source), biases = inputs[:2], list(inputs[3:])
-        qw = layer.split_heads(dense(layer.q_dense, query), layer.key_size)
         if source is query:
-            kw, vw = self.keys_and_values(layer, inputs)
+            qw, kw, vw = dense_each([layer.q_dense, layer.k_dense, layer.v_dense], query)
+            qw, kw = layer.split_heads(qw, layer.key_size), layer.split_heads(kw, layer.key_size)
+            vw = layer.split_heads(vw, layer.head_size)
             if arguments.get("p_bias") == "rotary":  # keys are kept rotated
                 qw, kw = apply_rotary_position_embeddings(biases.pop(), qw, kw)
                 arguments["p_bias"] = None
@@ -124,6 +131,7 @@ class IncrementalCall(object):
             kw, vw = map(swap, self.extend(swap(kw), swap(vw), axis=2))
             keep = self.keep
         else:
+            qw = layer.split_heads(dense(layer.q_dense, query), layer.key_size)
             # the keys and values of the other text are made in the first call alone
             self.cross.append(
                 self.keys_and_values(layer, inputs) if self.old is None else next(self.old_cross)
@@ -203,6 +211,19 @@ class IncrementalCall(object):
         RelativePositionEmbedding: relate_positions,
         keras.layers.Dense: multiply,
     }
+
+
+def weight_groups(decoder):
+    """Layers that multiply a new token by their weights, those of the same inputs together."""
+    groups = []
+    for layer in decoder.layers.values():
+        if isinstance(layer, MultiHeadAttention):
+            query, source = layer._inbound_nodes[0].input_tensors[:2]
+            groups.append([layer.q_dense] + ([layer.k_dense, layer.v_dense] if query is source else []))
+            groups.append([layer.o_dense])
+        else:
+            groups.extend([one] for one in layer._flatten_layers())
+    return groups
 
 
 def swap(x):

@@ -14,6 +14,7 @@
     caches                       keys and values of each layer: (batch, heads, total, size) of attention to the text
                                  itself, (batch, total, size) of a GatedAttentionUnit
     cross                        those of attention to the source, (batch, source, heads, size)
+    kernels                      of `turned_kernels`, for the products of the new tokens
     ends, forbidden (vocabulary,)   first_end: column before which no text ends
     numbers, uniforms (batch, total)   of choosing.py
 
@@ -22,8 +23,8 @@ Sizes are rounded up, so that few are compiled: those of prompts and of `total` 
 
 import numpy as np
 
-from bert4keras3.backend import keras, ops, wide_floatx, write_column
-from bert4keras3.generation.incremental import IncrementalCall
+from bert4keras3.backend import keras, ops, turned_kernels, wide_floatx, write_column
+from bert4keras3.generation.incremental import IncrementalCall, weight_groups
 from bert4keras3.layers.embeddings import padding_mask
 
 
@@ -76,7 +77,8 @@ def read_prompts(decoder, state):
         state["context_keep"] = padding_mask(source)
     call = IncrementalCall(decoder.writer, state)
     outputs = call(state["prompts"], state.get("prompt_segments"))
-    state = dict(state, caches=call.caches, cross=call.cross)
+    kernels = turned_kernels(weight_groups(decoder.writer))
+    state = dict(state, caches=call.caches, cross=call.cross, kernels=kernels)
     del state["prompts"]
     state.pop("prompt_segments", None)
     return ops.cast(outputs, "float32"), state

@@ -9,7 +9,7 @@ import pytest
 from small_models import SIZES
 
 from bert4keras3 import ops
-from bert4keras3.backend import FLAVOUR, keras
+from bert4keras3.backend import FLAVOUR, framework, keras
 from bert4keras3.generation import CachedModel, Generator
 from bert4keras3.models import BERT, LM_Mask, build_transformer_model
 from bert4keras3.snippets import AutoRegressiveDecoder
@@ -23,21 +23,24 @@ BY_NAME = {case.name: case for case in CASES}
 QUICK = ("gpt", "mt5")
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BY_NAME]
 PROMPTS = [[7, 21, 35, 90, 14], [101, 8, 64], [5, 0, 9, 11]]  # a 0 inside a text is padding to the model
+INT8 = {"int8": {}, "int8 weights": {"activation_quantizer": None}}
 ROUNDING = 1e-5  # bound of the difference between two ways to compute the same in float32, relative
 
 pytestmark = pytest.mark.skipif(FLAVOUR != "keras3", reason="generation with a cache needs Keras 3")
 made = {}
 
 
-def released(name, **arguments):
-    """The transformer of a case with its random weights, made once."""
-    key = name, tuple(arguments.items())
+def released(name, form="float32", **arguments):
+    """The transformer of a case with its random weights, made once. form: "float32", or one of INT8."""
+    key = name, form, tuple(arguments.items())
     if key not in made:
         case = BY_NAME[name]
         config_path, checkpoint = map(str, release_paths(case.checkpoint))
         made[key] = build_transformer_model(
             config_path, checkpoint, return_keras_model=False, **dict(case.arguments, **arguments)
         )
+        if form in INT8:
+            made[key].model.quantize(config=keras.quantizers.Int8QuantizationConfig(**INT8[form]))
     return made[key]
 
 
@@ -52,11 +55,11 @@ def small_gpt2(**arguments):
     return build_transformer_model(model="gpt2", return_keras_model=False, **dict(SIZES, **arguments))
 
 
-def uncached_outputs(name, prompt, new):
+def uncached_outputs(name, transformer, prompt, new):
     """Outputs of the whole model after the prompt and each further token: (len(new) + 1, vocabulary)."""
-    predict = predict_function(BY_NAME[name], released(name))
+    predict = predict_function(BY_NAME[name], transformer)
     texts = [np.array([new[:count]], dtype=int).reshape(1, -1) for count in range(len(new) + 1)]
-    start = np.zeros((1, 1 if hasattr(released(name), "encoder") else 0), int)
+    start = np.zeros((1, 1 if hasattr(transformer, "encoder") else 0), int)
     return np.concatenate([predict(np.array([prompt]), np.concatenate([start, x], axis=1)) for x in texts])
 
 
@@ -97,11 +100,16 @@ def with_ends(one, ends):
     return one
 
 
+@pytest.mark.parametrize("form", ["float32", *INT8])
 @pytest.mark.parametrize("name", NAMES)
-def test_cached_outputs_are_those_of_the_whole_model(name):
-    transformer, prompt = released(name), PROMPTS[0]
-    new = generator(name).generate([prompt], max_tokens=6)[0]
-    expected = uncached_outputs(name, prompt, new)
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_cached_outputs_are_those_of_the_whole_model(name, form):
+    if form == "int8" and framework == "torch":
+        pytest.skip("FBGEMM rounds the inputs of all tokens by one range, which the whole text has others in")
+    transformer, prompt = released(name, form), PROMPTS[0]
+    new = Generator(transformer).generate([prompt], max_tokens=6)[0]
+    expected = uncached_outputs(name, transformer, prompt, new)
+    assert new.tolist() == expected[:-1].argmax(axis=1).tolist()
     cached, got = CachedModel(transformer), []
     for count in range(len(new) + 1):
         text, inputs = np.array([new[:count]], dtype=int), []
@@ -180,8 +188,9 @@ def test_greedy_is_what_narrow_sampling_gives():
 def test_drawn_tokens_have_their_probabilities(options):
     one = with_ends(generator("gpt2"), ())
     drawn = np.concatenate(one.generate([PROMPTS[0]] * 4000, max_tokens=1, sample=True, seed=0, **options))
-    probas = np.sort(uncached_outputs("gpt2", PROMPTS[0], [])[0])[::-1]
-    order = np.argsort(-uncached_outputs("gpt2", PROMPTS[0], [])[0])
+    probas = uncached_outputs("gpt2", released("gpt2"), PROMPTS[0], [])[0]
+    order = np.argsort(-probas)
+    probas = probas[order]
     kept = probas[: options.get("top_k", len(probas))]
     kept = kept / kept.sum()
     if "top_p" in options:
