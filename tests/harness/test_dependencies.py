@@ -44,6 +44,7 @@ MAY_IMPORT_THE_LIBRARY = {
     "tokenize_texts.py",
     "profile_forward.py",
     "smaller_weights.py",
+    "predict_and_call.py",
 }
 
 
