@@ -69,7 +69,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
-    facts = keras.__version__, framework, platform.python_version(), os.cpu_count(), os.getloadavg()[0], rounds
+    facts = (
+        keras.__version__,
+        framework,
+        platform.python_version(),
+        os.cpu_count(),
+        os.getloadavg()[0],
+        rounds,
+    )
     print("Keras %s on %s, Python %s, %d cores, load %.1f, %d interleaved rounds" % facts)
     for name in SCENARIOS:
         measure(BY_NAME[name], rounds)

@@ -15,7 +15,7 @@ and raises Unsupported, with the reason, for what its library does not have.
 """
 
 import argparse
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from pairings import BY_NAME as PAIRINGS_BY_NAME
 from pairings import GPU, ORACLES, PAIRINGS, PEERS, Pairing
@@ -39,15 +39,19 @@ class Unsupported(Exception):
 
 
 class Subject(NamedTuple):
-    """One implementation in one environment. pairing: its name in pairings/. adapter: module of bench.subjects."""
+    """One implementation in one environment. pairing: its name in pairings/. adapter: module of bench.subjects.
+    switches: environment variables and their values.
+    """
 
     name: str
     pairing: str
     adapter: str
+    switches: Tuple[Tuple[str, str], ...] = ()
 
     @property
     def environment(self) -> Pairing:
-        return PAIRINGS_BY_NAME[self.pairing]
+        pairing = PAIRINGS_BY_NAME[self.pairing]
+        return pairing._replace(variables={**pairing.variables, **dict(self.switches)})
 
 
 def subject_of(pairing: Pairing) -> Subject:
@@ -57,11 +61,14 @@ def subject_of(pairing: Pairing) -> Subject:
     )
 
 
-SUBJECTS = tuple(subject_of(pairing) for pairing in PAIRINGS + ORACLES + PEERS + GPU)
+PACKED = Subject("bert4keras3-torch-packed", "torch", "ours", (("PACKED_LINEAR", "1"),))
+SUBJECTS = (*(subject_of(pairing) for pairing in PAIRINGS + ORACLES + PEERS + GPU), PACKED)
 BY_NAME: Dict[str, Subject] = {subject.name: subject for subject in SUBJECTS}
 
 OURS_ON_GPU = ("bert4keras3-jax-cuda", "bert4keras3-torch-cuda")
-OURS_AMONG_PEERS = tuple("bert4keras3-" + name for name in ("tensorflow", "jax", "torch", "openvino"))
+OURS_AMONG_PEERS = tuple(
+    "bert4keras3-" + name for name in ("tensorflow", "jax", "torch", "torch-packed", "openvino")
+)
 
 
 def subject_named(name: str) -> Subject:

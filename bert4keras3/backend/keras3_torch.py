@@ -1,8 +1,9 @@
 """What PyTorch computes in one operator, where Keras takes several, and products with weights by what is quickest.
 
 A weight is (units, size) here, as PyTorch has it. On a CPU, where no gradient is recorded:
-one token in float32     MKL or oneDNN, whichever reads the weight faster: oneDNN 1.45 times on an AMD EPYC (AVX2),
-                         MKL 1.4 times on an Intel Xeon (AVX-512)
+float32                  MKL or oneDNN, whichever is faster here: oneDNN took 0.73 of the time for 128 tokens on an AMD
+                         EPYC (AVX-512), MKL 0.7 for one token on an Intel Xeon. MKL gives one token to one core on the
+                         EPYC, so there is also a sum of its products, one for each core: 0.6 of the time
 half precision           oneDNN, or in float32 where that is faster, as for 128 tokens on an Intel Xeon (1.3 times), or
                          where the processor has no instructions for it: PyTorch's own loops take 30 times as long
 PACKED_LINEAR=1          also oneDNN on a copy of the weight in its own layout: in bfloat16 one token takes 0.45 of the
@@ -32,6 +33,7 @@ multiplied = {  # whether the processor has instructions for it
     torch.float16: has_onednn and torch.ops.mkldnn._is_mkldnn_fp16_supported(),
 }
 
+MOST_ROWS = 512  # of which products are timed
 CACHES = 2**25  # bytes: more than those of a core hold
 
 # {(dtype, power of two of the rows, units, size): the quickest way}
@@ -69,16 +71,16 @@ def linear(layer, inputs, weight, bias=None):
     """inputs @ weightᵀ + bias, the weight being that of the layer."""
     if not inputs.is_cpu or weight.dtype != inputs.dtype:
         return plain(inputs, weight, bias)
-    ways = ways_to_multiply(inputs)
+    ways = ways_to_multiply(inputs, weight)
     way = ways[0] if len(ways) == 1 else quickest_of(ways, inputs, weight, bias)
     if way is on_packed:
         weight = derived(functools.partial(kept, layer, packed_weight))
     return way(inputs, weight, bias)
 
 
-def ways_to_multiply(inputs):
+def ways_to_multiply(inputs, weight):
     """Functions of inputs, weight and bias, the quickest of which is to be taken."""
-    is_half, is_single = inputs.dtype in multiplied, inputs.dtype == torch.float32
+    is_half = inputs.dtype in multiplied
     if is_half and not multiplied[inputs.dtype]:
         return [in_float32]
     ways = [plain]
@@ -87,9 +89,13 @@ def ways_to_multiply(inputs):
     one_row = rows_of(inputs) == 1
     if is_half:
         ways.append(in_float32)
-    elif is_single and one_row:
+    elif inputs.dtype == torch.float32:
         ways.append(by_onednn)
-    if packed_linear and (is_half or is_single and not one_row):
+        if one_row and weight.t().is_contiguous():
+            ways.append(in_parts)
+    else:
+        return ways
+    if packed_linear and (is_half or not one_row):
         ways.append(on_packed)
     return ways
 
@@ -107,6 +113,15 @@ def by_onednn(inputs, weight, bias):
     return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
 
 
+def in_parts(inputs, weight, bias):
+    """The product of one row as a sum of products, one for each core; the weight's transpose is contiguous."""
+    size = inputs.shape[-1]
+    parts = next(parts for parts in range(torch.get_num_threads(), 0, -1) if size % parts == 0)
+    products = torch.bmm(inputs.reshape(parts, 1, -1), weight.t().view(parts, size // parts, -1))
+    outputs = products.sum(0).view(*inputs.shape[:-1], -1)
+    return outputs if bias is None else outputs + bias
+
+
 def on_packed(inputs, weight, bias):
     """The weight being a packed one."""
     return by_onednn(inputs, weight, bias)
@@ -114,9 +129,11 @@ def on_packed(inputs, weight, bias):
 
 def quickest_of(ways, inputs, weight, bias):
     """The way that was quickest when a product of about this size was first met."""
-    size = (inputs.dtype, (rows_of(inputs) - 1).bit_length()) + tuple(weight.shape)
+    rows = min(rows_of(inputs), MOST_ROWS)
+    size = (inputs.dtype, (rows - 1).bit_length()) + tuple(weight.shape)
     if size not in quickest:
         with _disable_current_modes():  # or a recorder would slow all of them
+            inputs = inputs.reshape(-1, inputs.shape[-1])[:rows]
             taken = [seconds(way, inputs, weight, bias) for way in ways]
         quickest[size] = ways[taken.index(min(taken))]
     return quickest[size]

@@ -47,6 +47,12 @@ def test_a_pairing_is_measured_beside_itself():
     ]
 
 
+def test_a_switch_is_set_for_its_subject_alone():
+    packed, usual = subject_named("bert4keras3-torch-packed"), subject_named("bert4keras3-torch")
+    assert packed.environment.variables == {**usual.environment.variables, "PACKED_LINEAR": "1"}
+    assert packed.environment.environment == usual.environment.environment
+
+
 def test_peers_are_all_there_and_ours_twice():
     names = [one.name for one in chosen_subjects(["peers", "--quick"])]
     assert {

@@ -84,6 +84,43 @@ def test_weights_that_change_after_packing_are_noticed(packed, monkeypatch):
     assert np.abs(with_packing - plain(model, monkeypatch)).max() < 1e-6
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5, 100])
+@pytest.mark.parametrize("way", ["plain", "by_onednn", "in_parts"])
+def test_one_row_is_the_same_by_all_ways(way, threads, monkeypatch):
+    import torch
+
+    from bert4keras3.backend import keras3_torch
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    layer = keras.layers.Dense(7, bias_initializer="ones")
+    inputs = torch.from_numpy(np.random.RandomState(0).normal(size=(1, 1, 64)).astype("float32"))
+    layer.build((None, 64))
+    weight, bias = layer.kernel.value.t(), layer.bias.value
+    with torch.no_grad():
+        assert getattr(keras3_torch, way) in keras3_torch.ways_to_multiply(inputs, weight)
+        outputs = getattr(keras3_torch, way)(inputs, weight, bias)
+        expected = inputs.double() @ layer.kernel.value.double() + bias.double()
+    assert outputs.shape == (1, 1, 7) and outputs.dtype == torch.float32
+    np.testing.assert_allclose(outputs.numpy(), expected.numpy(), atol=2e-6)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5, 2000])
+def test_any_number_of_rows_is_multiplied(rows, monkeypatch):
+    import torch
+
+    from bert4keras3.backend import keras3_torch
+
+    monkeypatch.setattr(keras3_torch, "quickest", {})
+    layer = keras.layers.Dense(7, bias_initializer="ones")
+    layer.build((None, 64))
+    inputs = np.random.RandomState(0).normal(size=(2, rows, 64)).astype("float32")
+    with torch.no_grad():
+        outputs = keras3_torch.dense(layer, torch.from_numpy(inputs)).numpy()
+    assert len(keras3_torch.quickest) == 1
+    kernel, bias = [ops.convert_to_numpy(weight) for weight in layer.weights]
+    np.testing.assert_allclose(outputs, inputs @ kernel + bias, atol=2e-6)
+
+
 @pytest.mark.parametrize("rows", [0, 1, 5])
 @pytest.mark.parametrize("way", ["plain", "in_float32", "on_packed"])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
