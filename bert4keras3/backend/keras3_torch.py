@@ -83,19 +83,14 @@ def ways_to_multiply(inputs, weight):
     is_half = inputs.dtype in multiplied
     if is_half and not multiplied[inputs.dtype]:
         return [in_float32]
-    ways = [plain]
-    if torch.is_grad_enabled() or not has_onednn:
-        return ways
-    one_row = rows_of(inputs) == 1
-    if is_half:
-        ways.append(in_float32)
-    elif inputs.dtype == torch.float32:
-        ways.append(by_onednn)
-        if one_row and weight.t().is_contiguous():
-            ways.append(in_parts)
-    else:
-        return ways
-    if packed_linear and (is_half or not one_row):
+    chooses = has_onednn and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    if not chooses or not is_half and inputs.dtype != torch.float32:
+        return [plain]
+    is_row = rows_of(inputs) == 1
+    ways = [plain, in_float32 if is_half else by_onednn]
+    if is_row and not is_half and weight.t().is_contiguous():
+        ways.append(in_parts)
+    if packed_linear and (is_half or not is_row):
         ways.append(on_packed)
     return ways
 
