@@ -8,7 +8,7 @@ half precision           oneDNN, or in float32 where that is faster, as for 128 
                          where the processor has no instructions for it: PyTorch's own loops take 30 times as long
 PACKED_LINEAR=1          also oneDNN on a copy of the weight in its own layout: in bfloat16 one token takes 0.45 of the
                          time, as otherwise the weight is brought into that layout each time
-int8                     FBGEMM, 4 times as fast as float32 for one token and twice as fast for 128
+int8                     FBGEMM, twice as fast as float32, for one token and for 128
 """
 
 import functools
