@@ -8,9 +8,7 @@ within a round. "first of two": the same call twice, the first ÷ the second, wh
 before anything is timed.
 """
 
-import argparse
 import os
-import platform
 import sys
 import time
 
@@ -19,6 +17,7 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from bench.judge import judge_output  # noqa: E402
+from bench.program import begin  # noqa: E402
 from bench.scenarios import BY_NAME, CALL, PREDICT, make_inputs  # noqa: E402
 from bench.subjects import ours  # noqa: E402
 from bench.weights import make_weights, weights_folder  # noqa: E402
@@ -66,18 +65,7 @@ def measure(scenario, rounds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
-    facts = (
-        keras.__version__,
-        framework,
-        platform.python_version(),
-        os.cpu_count(),
-        os.getloadavg()[0],
-        rounds,
-    )
-    print("Keras %s on %s, Python %s, %d cores, load %.1f, %d interleaved rounds" % facts)
+    rounds = begin(__doc__, 15, "%s on %s" % (keras.__version__, framework))
     for name in SCENARIOS:
         measure(BY_NAME[name], rounds)
 

@@ -11,9 +11,7 @@ int8 weights: `model.quantize` with inputs left as they are; int8: with inputs r
 TensorFlow `predict` is compiled by XLA, without which int8 takes 2.9 times as long as float32.
 """
 
-import argparse
 import os
-import platform
 import time
 import warnings
 
@@ -21,6 +19,7 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from bench.program import begin  # noqa: E402
 from bench.scenarios import BY_NAME, make_inputs  # noqa: E402
 from bench.subjects import bert4keras_models, ours  # noqa: E402
 from bench.weights import make_weights, weights_folder  # noqa: E402
@@ -80,18 +79,7 @@ def rms(x):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    facts = (
-        keras.__version__,
-        framework,
-        platform.python_version(),
-        os.cpu_count(),
-        os.getloadavg()[0],
-        rounds,
-    )
-    print("Keras %s on %s, Python %s, %d cores, load %.1f, %d interleaved rounds" % facts)
+    rounds = begin(__doc__, 5, "%s on %s" % (keras.__version__, framework))
 
     print("\n%s, scores of a vocabulary" % READS.name)
     models = {form: load(READS, form) for form in FORMATS}

@@ -35,8 +35,9 @@ multiplied = {  # whether the processor has instructions for it
 
 MOST_ROWS = 512  # of which products are timed
 CACHES = 2**25  # bytes: more than those of a core hold
+MOST_COPIES = 64  # of a small weight, for which it matters little
 
-# {(dtype, power of two of the rows, units, size): the quickest way}
+# {(dtype, power of two of the rows, shape and strides of the weight): the quickest way}
 quickest: dict = {}
 
 # {layer: (state of its weights, what was made of them)}
@@ -125,7 +126,7 @@ def on_packed(inputs, weight, bias):
 def quickest_of(ways, inputs, weight, bias):
     """The way that was quickest when a product of about this size was first met."""
     rows = min(rows_of(inputs), MOST_ROWS)
-    size = (inputs.dtype, (rows - 1).bit_length()) + tuple(weight.shape)
+    size = inputs.dtype, (rows - 1).bit_length(), weight.shape, weight.stride()
     if size not in quickest:
         with _disable_current_modes():  # or a recorder would slow all of them
             inputs = inputs.reshape(-1, inputs.shape[-1])[:rows]
@@ -139,7 +140,7 @@ def seconds(way, inputs, weight, bias, times=3):
     model; with more rows reading them matters less.
     """
     taken_by_all = weight.nbytes * max(rows_of(inputs), 1)
-    copies = [weight.clone() for _ in range(-(-CACHES // taken_by_all))]
+    copies = [weight.clone() for _ in range(min(-(-CACHES // taken_by_all), MOST_COPIES))]
     if way is on_packed:
         copies = [packed_weight(copy.contiguous()) for copy in copies]
     found = []

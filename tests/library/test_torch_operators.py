@@ -104,6 +104,21 @@ def test_one_row_is_the_same_by_all_ways(way, threads, monkeypatch):
     np.testing.assert_allclose(outputs.numpy(), expected.numpy(), atol=2e-6)
 
 
+def test_a_table_is_not_taken_for_a_kernel_of_its_size(monkeypatch):
+    import torch
+
+    from bert4keras3.backend import keras3_torch
+
+    monkeypatch.setattr(keras3_torch, "quickest", {})
+    monkeypatch.setattr(keras3_torch, "seconds", lambda way, *others: way is not keras3_torch.in_parts)
+    inputs, kernel = torch.rand(1, 64), torch.rand(64, 7)
+    with torch.no_grad():
+        by_kernel = keras3_torch.linear(None, inputs, kernel.t())
+        by_table = keras3_torch.linear(None, inputs, kernel.t().contiguous())
+    assert keras3_torch.in_parts in keras3_torch.quickest.values()
+    np.testing.assert_allclose(by_table.numpy(), by_kernel.numpy(), rtol=1e-5)
+
+
 @pytest.mark.parametrize("rows", [1, 6])
 def test_a_compiled_model_is_not_timed_while_it_is_traced(rows, monkeypatch):
     import torch
