@@ -3,6 +3,7 @@ bfloat16, and gradient checkpointing that saves memory there too.
 """
 
 import contextlib
+import functools
 
 import jax
 import keras
@@ -65,10 +66,8 @@ def bfloat16_product(inputs, weight, axis):
     0.5.
     """
     inputs = keras.ops.cast(inputs, "bfloat16")
-    if keras3_xla.is_row(inputs):
-        twice = keras.ops.concatenate([inputs, inputs], axis=-2)
-        return product(twice, weight, axis, "float32")[..., :1, :]
-    return product(inputs, weight, axis, "float32")
+    multiply = functools.partial(product, weight=weight, axis=axis, dtype="float32")
+    return keras3_xla.by_two_rows(multiply, inputs) if keras3_xla.is_row(inputs) else multiply(inputs)
 
 
 def product(inputs, weight, axis, dtype):

@@ -38,7 +38,7 @@ def dense(layer, inputs):
     if is_row(inputs) and is_plain(layer) and parts_of(inputs.shape[-1]) > 1:
         return finished(layer, sum_of_products(inputs, layer.kernel))
     if is_row(inputs) and is_int8(layer) and rounds_inputs(layer) and is_on_cpu():
-        return layer(ops.concatenate([inputs, inputs], axis=-2))[..., :1, :]
+        return by_two_rows(layer, inputs)
     return layer(inputs)
 
 
@@ -51,6 +51,11 @@ def dense_each(layers, inputs):
     outputs = int8_product(layers[0], inputs, kernel, scale)
     ends = np.cumsum([layer.units for layer in layers[:-1]]).tolist()
     return [finished(layer, one) for layer, one in zip(layers, ops.split(outputs, ends, axis=-1))]
+
+
+def by_two_rows(product, inputs):
+    """product(inputs) of one row, which XLA would multiply by a plain loop."""
+    return product(ops.concatenate([inputs, inputs], axis=-2))[..., :1, :]
 
 
 def finished(layer, outputs):
