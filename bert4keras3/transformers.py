@@ -87,6 +87,8 @@ class Transformer(ResidualBlocks):
         self.embedding_size = embedding_size or hidden_size
         self.hidden_size = hidden_size
         self.intermediate_size = intermediate_size
+        for one in hidden_act if isinstance(hidden_act, (list, tuple)) else [hidden_act]:
+            get_activation(one, "hidden_act")
         self.hidden_act = hidden_act
         self.num_hidden_layers = num_hidden_layers
         self.num_attention_heads = num_attention_heads
@@ -130,7 +132,7 @@ class Transformer(ResidualBlocks):
         inputs = self.get_inputs()
         self.set_inputs(inputs, additional_input_layers)
         self.attention_caches = attention_caches or {}
-        activation = layer_norm_cond_hidden_act or "linear"
+        activation = get_activation(layer_norm_cond_hidden_act or "linear", "layer_norm_cond_hidden_act")
         self.layer_norm_conds = [layer_norm_cond, layer_norm_cond_hidden_size, activation]
         self.set_outputs(self.call(inputs))
         self.model = Model(self.input, self.output, name=self.name)
@@ -188,7 +190,7 @@ class Transformer(ResidualBlocks):
         if layer is MultiHeadAttention and self.residual_attention_scores:
             kwargs["return_attention_scores"] = True
         if isinstance(kwargs.get("activation"), str):
-            kwargs["activation"] = get_activation(kwargs["activation"])
+            kwargs["activation"] = get_activation(kwargs["activation"], "activation of layer %s" % name)
         if name not in self.layers:
             made = layer(**kwargs)
             name = made.name

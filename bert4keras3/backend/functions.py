@@ -1,5 +1,6 @@
 """bert4keras's tensor helpers, written once on `ops`."""
 
+import inspect
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
@@ -36,6 +37,42 @@ def leaky_relu(x: Tensor, alpha: float = 0.2) -> Tensor:
     return ops.leaky_relu(x, negative_slope=alpha)
 
 
+def quick_gelu(x: Tensor) -> Tensor:
+    """x · sigmoid(1.702 · x), the GELU of CLIP"""
+    return swish(1.702 * x) / 1.702
+
+
+def gelu_10(x: Tensor) -> Tensor:
+    """Exact GELU, clipped to [-10, 10]: https://arxiv.org/abs/2004.09602"""
+    return ops.minimum(ops.maximum(gelu_erf(x), -10.0), 10.0)
+
+
+def relu2(x: Tensor) -> Tensor:
+    """relu(x)²: https://arxiv.org/abs/2109.08668"""
+    return ops.square(ops.relu(x))
+
+
+def relu6(x: Tensor) -> Tensor:
+    """min(relu(x), 6)"""
+    return ops.minimum(ops.relu(x), 6.0)
+
+
+# Names in configurations of Hugging Face, and the functions of ours that they mean.
+HUGGING_FACE_ACTIVATIONS = {
+    "gelu_10": gelu_10,
+    "gelu_accurate": gelu_tanh,
+    "gelu_fast": gelu_tanh,
+    "gelu_new": gelu_tanh,
+    "gelu_python": gelu_erf,
+    "gelu_python_tanh": gelu_tanh,
+    "gelu_pytorch_tanh": gelu_tanh,
+    "quick_gelu": quick_gelu,
+    "relu2": relu2,
+    "relu6": relu6,
+    "silu": swish,
+}
+
+
 def root_mean_square(
     x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False
 ) -> Tensor:
@@ -43,13 +80,41 @@ def root_mean_square(
     return ops.sqrt(ops.mean(ops.square(x), axis=axis, keepdims=keepdims))
 
 
-def get_activation(identifier: Union[None, str, dict, Callable]) -> Callable:
-    """Activation function of a name: ours and the user's custom objects first, so that `set_gelu` holds."""
+def get_activation(identifier: Union[None, str, dict, Callable], argument: str = "activation") -> Callable:
+    """Activation function of a name: ours and the user's custom objects first, so that `set_gelu` holds.
+
+    Args:
+        identifier: a name, a function, a serialized function, or None for the linear activation.
+        argument: what an error calls the identifier.
+
+    Returns:
+        A function of a tensor of any shape.
+
+    Raises:
+        ValueError: if there is no activation of this name; the message lists the known names.
+    """
     if isinstance(identifier, dict) and isinstance(identifier.get("config"), str):
         identifier = identifier["config"]  # a function in a configuration since TensorFlow 2.13
     if isinstance(identifier, str) and identifier in get_custom_objects():
         return get_custom_objects()[identifier]
-    return keras.activations.get(identifier)
+    try:
+        return keras.activations.get(identifier)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "%s: expected an activation, got %r. Give a function, or one of these names: %s"
+            % (argument, identifier, ", ".join(activation_names()))
+        ) from error
+
+
+def activation_names() -> List[str]:
+    """Names of activations that `get_activation` knows, Keras's own included, without the user's."""
+    names = {name for name in dir(keras.activations) if is_activation_name(name)}
+    return sorted(names | set(OUR_ACTIVATIONS) | set(HUGGING_FACE_ACTIVATIONS))
+
+
+def is_activation_name(name):
+    item = getattr(keras.activations, name)
+    return inspect.isfunction(item) and not name.startswith(("_", "deserialize", "get", "serialize"))
 
 
 def align(tensor: Tensor, axes: Sequence[int], ndim: Optional[int] = None) -> Tensor:
@@ -255,14 +320,14 @@ def apply_rotary_position_embeddings(sinusoidal: Tensor, *tensors: Tensor) -> Te
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-get_custom_objects().update(
-    {
-        "gelu": gelu_erf,
-        "gelu_erf": gelu_erf,
-        "gelu_tanh": gelu_tanh,
-        "swish": swish,
-        "leaky_relu": leaky_relu,
-        "root_mean_square": root_mean_square,
-        "Sinusoidal": Sinusoidal,
-    }
-)
+OUR_ACTIVATIONS = {
+    "gelu": gelu_erf,
+    "gelu_erf": gelu_erf,
+    "gelu_tanh": gelu_tanh,
+    "swish": swish,
+    "leaky_relu": leaky_relu,
+}
+for _name, _function in HUGGING_FACE_ACTIVATIONS.items():
+    get_custom_objects().setdefault(_name, _function)
+get_custom_objects().update(OUR_ACTIVATIONS)
+get_custom_objects().update({"root_mean_square": root_mean_square, "Sinusoidal": Sinusoidal})

@@ -137,7 +137,7 @@ class BERT(Transformer):
             x,
             layer=Dense,
             units=units,
-            activation=get_activation(activation),
+            activation=get_activation(activation, "activation of layer %s" % name),
             kernel_initializer=self.initializer,
             name=name,
             **arguments,

@@ -24,6 +24,7 @@ SIZES = dict(
 MODELS = {
     "bert": dict(with_nsp=True, with_mlm=True, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1),
     "bert-pool": dict(with_pool="linear", hierarchical_position=True),
+    "bert-activations": dict(hidden_act="gelu_new", with_pool="gelu_fast", with_mlm="quick_gelu"),
     "bert-lm": dict(application="lm"),
     "bert-unilm": dict(application="unilm"),
     "bert-scores": dict(residual_attention_scores=True, num_hidden_layers=2),
@@ -53,7 +54,12 @@ def build(name):
     arguments = dict(SIZES, **MODELS[name])
     if name == "bert-condition":
         condition = Input(shape=(3,), name="Input-Condition")
-        arguments.update(layer_norm_cond=condition, additional_input_layers=condition)
+        arguments.update(
+            layer_norm_cond=condition,
+            layer_norm_cond_hidden_size=4,
+            layer_norm_cond_hidden_act="gelu_pytorch_tanh",
+            additional_input_layers=condition,
+        )
     return build_transformer_model(**arguments)
 
 
