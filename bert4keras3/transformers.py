@@ -24,6 +24,7 @@ from bert4keras3.layers import (
     MultiHeadAttention,
     UniLMMask,
 )
+from bert4keras3.vocabulary import check_tokens, select_rows
 from bert4keras3.weights import (
     LoadingReport,
     expand_table,
@@ -81,8 +82,9 @@ class Transformer(ResidualBlocks):
     ) -> None:
         self.keep_tokens = keep_tokens
         self.compound_tokens = compound_tokens
-        self.vocab_size = len(keep_tokens) if keep_tokens is not None else vocab_size
-        self.vocab_size += len(compound_tokens or [])
+        self.vocab_size = check_tokens(
+            keep_tokens, compound_tokens, vocab_size, "rows of a vocabulary with this vocab_size"
+        )
         self.sequence_length = sequence_length
         self.embedding_size = embedding_size or hidden_size
         self.hidden_size = hidden_size
@@ -307,23 +309,7 @@ class Transformer(ResidualBlocks):
 
     def load_embeddings(self, embeddings: np.ndarray) -> np.ndarray:
         """Rows of a vocabulary after `keep_tokens` and `compound_tokens`."""
-        if self.keep_tokens is not None:
-            size = len(embeddings)
-            outside = [token for token in self.keep_tokens if not 0 <= token < size]
-            if outside:
-                raise ValueError(
-                    "keep_tokens: expected ids from 0 to %d, the rows of the checkpoint's vocabulary, got %r"
-                    % (size - 1, outside[:5])
-                )
-            embeddings = embeddings[self.keep_tokens]
-        if self.compound_tokens is not None:
-            appended = []
-            for item in self.compound_tokens:
-                ids, weights = (item, None) if isinstance(item, list) else item
-                rows = embeddings[list(ids)].astype("float64")
-                appended.append(np.average(rows, axis=0, weights=weights))
-            embeddings = np.concatenate([embeddings, np.array(appended, dtype=embeddings.dtype)])
-        return embeddings
+        return select_rows(embeddings, self.keep_tokens, self.compound_tokens)
 
     def load_weights_from_checkpoint(
         self, checkpoint: Any, mapping: Optional[Mapping[str, List[str]]] = None

@@ -326,9 +326,9 @@ def test_an_albert_of_brightmart_in_its_own_format_says_so(tmp_path):
         build_transformer_model(str(config), str(tmp_path / "albert_model.ckpt"), model="albert")
 
 
-def test_keep_tokens_out_of_range_are_named():
-    transformer = build(keep_tokens=[1, 2, 120])
-    with pytest.raises(ValueError, match="keep_tokens.*119.*120"):
+def test_keep_tokens_beyond_the_rows_of_the_checkpoint_are_named():
+    transformer = build(keep_tokens=[1, 2, 120], vocab_size=200)
+    with pytest.raises(ValueError, match="keep_tokens.*119.*checkpoint.*120"):
         transformer.load_weights_from_checkpoint(CHECKPOINT)
 
 
