@@ -12,6 +12,7 @@ FRAMEWORKS = {"keras", "tensorflow", "jax", "torch"}
 
 # Each part may import itself and the parts before it; a folder counts as one part.
 LIBRARY_ORDER = [
+    "migrate",
     "snippets",
     "tokenizers",
     "checkpoints",
@@ -28,7 +29,7 @@ LIBRARY_ORDER = [
     "transformers",
     "models",
 ]
-WITHOUT_KERAS = {"snippets", "tokenizers", "checkpoints"}
+WITHOUT_KERAS = {"migrate", "snippets", "tokenizers", "checkpoints"}
 # What functions of a part may import when they run: who calls them has loaded it already.
 LATE = {"snippets": {"backend", "models"}}
 HARNESS_ORDER = ["pairings", "parity", "bench", "reports"]

@@ -1,0 +1,59 @@
+"""Rewrites scripts for bert4keras so that they run on Keras 3 and on keras 2.3.1: python -m bert4keras3.migrate SCRIPT…
+
+Imports no Keras. Needs libcst, which keeps comments and layout.
+"""
+
+import ast
+from typing import Any, List, Tuple
+
+from bert4keras3.migrate.tables import ADVICE, Advice
+
+__all__ = ["ADVICE", "Advice", "migrate_source"]
+
+
+def migrate_source(source: str, filename: str = "<script>") -> Tuple[str, List[Any]]:
+    """Rewrite the text of a script.
+
+    Args:
+        source: text of a script in Python 3.
+        filename: name of the script in error messages.
+
+    Returns:
+        The new text, and a list of `Finding(line, kind, message, is_note)` in the order of the lines of `source`.
+
+    Raises:
+        ImportError: libcst is not installed.
+        SyntaxError: the source is not Python 3, with the file and the line; or it has form feeds.
+    """
+    try:
+        import libcst
+    except ImportError as error:
+        raise ImportError(
+            "bert4keras3.migrate needs libcst: pip install 'bert4keras3[migrate]', or pip install libcst"
+        ) from error
+    from bert4keras3.migrate.rewrite import rewrite
+
+    try:
+        module = libcst.parse_module(source)
+    except libcst.ParserSyntaxError as error:
+        raise SyntaxError(what_is_wrong(source, filename, error)) from None
+    if module.code != source:
+        raise SyntaxError("%s: libcst does not give this text back as it is: remove form feeds" % filename)
+    module, findings = rewrite(module)
+    return module.code, findings
+
+
+def what_is_wrong(source, filename, error):
+    """One sentence on source that is not Python 3."""
+    line, message = error.raw_line, "expected Python 3: %s" % error.message.replace("\n", " ")
+    try:
+        ast.parse(source, filename)
+    except SyntaxError as found:  # Python's own parser knows print statements and names their line
+        line, message = found.lineno or line, "expected Python 3: %s" % found.msg
+    except ValueError as found:
+        message = "expected Python 3: %s" % found
+    return "%s:%d: %s. Convert scripts of Python 2 first, for example with 2to3 -w" % (
+        filename,
+        line,
+        message,
+    )

@@ -1,0 +1,151 @@
+"""python -m bert4keras3.migrate SCRIPT…: shows what has to change in scripts for bert4keras, or changes it."""
+
+import argparse
+import difflib
+import io
+import os
+import shutil
+import sys
+import tempfile
+import tokenize
+from typing import List, NamedTuple, Optional, Tuple
+
+from bert4keras3.migrate import migrate_source
+
+EXPLANATION = """
+exit status: 0 if nothing is left for a person, 1 if something is, 2 if a file cannot be read; then no file is written.
+The diff goes to the standard output, all else to the standard error.
+"""
+
+
+class Script(NamedTuple):
+    """A file as it is and as it will be."""
+
+    path: str
+    encoding: str
+    old: str
+    new: str
+    findings: list
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Run the command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m bert4keras3.migrate",
+        description="Rewrites scripts for bert4keras so that they run on Keras 3 and on keras 2.3.1, and names "
+        "what a person has to change.",
+        epilog=EXPLANATION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("scripts", nargs="+", metavar="SCRIPT", help="file of Python 3")
+    parser.add_argument("--write", action="store_true", help="change the files instead of showing a diff")
+    options = parser.parse_args(arguments)
+
+    scripts, errors = [], []
+    for path in options.scripts:
+        try:
+            scripts.append(read(path))
+        except ImportError as error:
+            print(error, file=sys.stderr)
+            return 2
+        except (OSError, SyntaxError) as error:
+            errors.append(str(error) if str(error).startswith(path) else "%s: %s" % (path, error))
+    for script in scripts:
+        if options.write and not errors and script.new != script.old:
+            write(script)
+            print("rewrote %s" % script.path)
+        elif not options.write:
+            sys.stdout.write(diff(script))
+        report(script, options.write and not errors)
+    for message in errors:
+        print(message, file=sys.stderr)
+    if errors:
+        return 2
+    return int(any(not one.is_note for script in scripts for one in script.findings))
+
+
+def read(path: str) -> Script:
+    """Read and rewrite a file, in its own encoding and with its own newlines."""
+    with open(path, "rb") as file:
+        content = file.read()
+    old, encoding = decode(content, path)
+    new, findings = migrate_source(old, path)
+    return Script(path, encoding, old, new, findings)
+
+
+def decode(content: bytes, path: str) -> Tuple[str, str]:
+    """Text and encoding of a file; raises SyntaxError, with the line, for bytes that are no text."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        return content.decode(encoding), encoding
+    except (SyntaxError, UnicodeDecodeError) as error:
+        message = str(error)
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if "unknown encoding" not in message and not is_text(line):
+            message = "expected UTF-8, or the encoding that the first line declares: # -*- coding: gbk -*-"
+            raise SyntaxError("%s:%d: %s" % (path, number, message))
+    raise SyntaxError("%s:1: %s" % (path, message))
+
+
+def is_text(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def write(script: Script) -> None:
+    """Put the new content in the place of the file in one step; its permissions stay."""
+    path = os.path.realpath(script.path)
+    content = script.new.encode(script.encoding)
+    handle, beside = tempfile.mkstemp(dir=os.path.dirname(path), prefix=os.path.basename(path))
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        shutil.copymode(path, beside)
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+def diff(script: Script) -> str:
+    """The change as a unified diff."""
+    old, new = (text.splitlines(True) for text in (script.old, script.new))
+    lines = difflib.unified_diff(old, new, script.path, script.path)
+    return "".join(
+        line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines
+    )
+
+
+def report(script: Script, is_written: bool) -> None:
+    """Print each sentence once, with all of its lines in the file as it is now."""
+    findings = script.findings
+    if is_written:
+        _, left = migrate_source(script.new, script.path)
+        known = {(one.kind, one.is_note) for one in left}
+        changes = [one for one in findings if one.is_note and (one.kind, True) not in known]
+        findings = sorted([one._replace(line=line_after(script, one.line)) for one in changes] + left)
+    places: dict = {}
+    for finding in findings:
+        places.setdefault((finding.message, finding.kind, finding.is_note), []).append(finding.line)
+    for (message, kind, is_note), lines in places.items():
+        others = sorted(set(lines[1:]) - {lines[0]})
+        also = " (also line%s %s)" % ("s" * (len(others) > 1), ", ".join(map(str, others))) if others else ""
+        label = "note" if is_note else kind
+        print("%s:%d: %s: %s%s" % (script.path, lines[0], label, message, also), file=sys.stderr)
+
+
+def line_after(script: Script, line: int) -> int:
+    """Where a line of the old text stands in the new text."""
+    old, new = (text.splitlines() for text in (script.old, script.new))
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    for _, start, end, new_start, new_end in matcher.get_opcodes():
+        if start < line <= end:
+            return min(new_start + line - start, max(new_end, new_start + 1))
+    return line
+
+
+if __name__ == "__main__":
+    sys.exit(main())

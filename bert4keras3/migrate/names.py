@@ -1,0 +1,230 @@
+"""What the names of a script stand for, found from its imports and assignments with the scopes of libcst."""
+
+import re
+from typing import Any, Optional, Set
+
+import libcst as cst
+from libcst.metadata import (
+    Assignment,
+    BuiltinAssignment,
+    ImportAssignment,
+    MetadataWrapper,
+    ParentNodeProvider,
+    PositionProvider,
+    ScopeProvider,
+)
+
+from bert4keras3.migrate.tables import ENGINE, MODULES, NAMES
+
+# The many names under which scripts import one thing.
+CANONICAL = [
+    (re.compile(pattern + r"(?=\.|$)"), name)
+    for pattern, name in (
+        (r"^bert4keras3?\.backend\.keras", "keras"),
+        (r"^bert4keras3?\.backend\.K", "keras.backend"),
+        (r"^bert4keras", "bert4keras3"),
+        (r"^tensorflow\.compat\.v[12]", "tensorflow"),
+        (r"^tensorflow\.python\.keras", "keras"),
+        (r"^tensorflow\.keras", "keras"),
+    )
+]
+LITERALS = (
+    cst.BaseNumber,
+    cst.BaseString,
+    cst.Dict,
+    cst.List,
+    cst.Set,
+    cst.Tuple,
+    cst.BaseComp,
+    cst.Comparison,
+)
+
+
+def canonical(name: str) -> str:
+    """`keras` for keras, tf.keras and bert4keras.backend.keras; `keras.backend` for K; bert4keras3 for bert4keras."""
+    for pattern, replacement in CANONICAL:
+        name = pattern.sub(replacement, name)
+    return name
+
+
+def moved(name: str) -> str:
+    """The canonical name in a public module that Keras 3 has too; the same where there is nothing to change."""
+    parts = name.split(".")
+    if parts[:2] == ["keras", "engine"]:
+        for place, part in enumerate(parts):
+            if part in ENGINE:
+                return ".".join([ENGINE[part]] + parts[place:])
+    for end in range(len(parts), 1, -1):
+        module = ".".join(parts[:end])
+        if module in MODULES:
+            name = ".".join([MODULES[module]] + parts[end:])
+            break
+    for old, new in NAMES.items():
+        if name == old or name.startswith(old + "."):
+            return new + name[len(old) :]
+    return name
+
+
+def dotted(node: Optional[cst.CSTNode]) -> str:
+    """The text of a chain of names: "keras.layers"."""
+    if isinstance(node, cst.Attribute):
+        return dotted(node.value) + "." + node.attr.value
+    return node.value if isinstance(node, cst.Name) else ""
+
+
+def root_of(node):
+    while isinstance(node, cst.Attribute):
+        node = node.value
+    return node
+
+
+class Names:
+    """Resolves expressions of one script."""
+
+    def __init__(self, module: cst.Module):
+        wrapper = MetadataWrapper(module)
+        self.module = wrapper.module
+        self.parents = wrapper.resolve(ParentNodeProvider)
+        self.positions = wrapper.resolve(PositionProvider)
+        self.scopes = wrapper.resolve(ScopeProvider)
+        self.stars = self.star_imports()
+
+    def line(self, node: cst.CSTNode) -> int:
+        return self.positions[node].start.line
+
+    def star_imports(self):
+        finder = StarImports()
+        self.module.visit(finder)
+        return finder.modules
+
+    def assignments(self, node: cst.Name) -> Set[Any]:
+        """What may have given this name its value, from its scope on outwards."""
+        scope = self.scopes.get(node)
+        return set(scope[node.value]) if scope is not None else set()
+
+    def raw(self, node: Any) -> Optional[str]:
+        """Full name by the imports of the script, such as "tensorflow.keras.layers.Dense", None for other values."""
+        if isinstance(node, cst.Attribute):
+            base = self.raw(node.value)
+            return None if base is None else base + "." + node.attr.value
+        if not isinstance(node, cst.Name):
+            return None
+        assignments = self.assignments(node)
+        if not assignments:
+            # Names that only a star import can have given
+            return self.stars[0] + "." + node.value if len(self.stars) == 1 else None
+        found = {self.raw_of(assignment, node.value) for assignment in assignments}
+        if len({canonical(name or "") for name in found}) == 1:
+            return min(found, key=str)
+        return None
+
+    def raw_of(self, assignment, name):
+        if isinstance(assignment, BuiltinAssignment):
+            return "builtins." + name
+        if isinstance(assignment, ImportAssignment):
+            names = {one.name for one in assignment.get_qualified_names_for(name)}
+            # A relative import is one of the user's own modules.
+            return min(names) if names and not min(names).startswith(".") else "a module." + name
+        value = self.assigned_value(assignment)
+        is_alias = isinstance(value, (cst.Name, cst.Attribute)) and root_of(value) is not assignment.node
+        if is_alias and dotted(value).split(".")[0] != name:
+            return self.raw(value)
+        return None
+
+    def assigned_value(self, assignment):
+        """The expression of `name = expression`, None for every other way to give a name its value."""
+        if not isinstance(assignment, Assignment):
+            return None
+        node = assignment.node
+        target = self.parents.get(node)
+        if isinstance(target, cst.AssignTarget):
+            return self.parents[target].value
+        if isinstance(target, cst.AnnAssign) and target.target is node:
+            return target.value
+        return None
+
+    def canonical(self, node: Any) -> Optional[str]:
+        """The canonical name after `moved`, None for what no import explains."""
+        raw = self.raw(node)
+        return None if raw is None else moved(canonical(raw))
+
+    def origin(self, node: Any, depth: int = 0) -> str:
+        """Where a value comes from: "keras", "own" (a class of the script), the name of another library, "unknown"."""
+        name = self.canonical(node)
+        if name is not None:
+            root = name.split(".")[0]
+            return "keras" if root in ("keras", "bert4keras3") else root
+        if depth > 20:
+            return "unknown"
+        if isinstance(node, LITERALS):
+            return "builtins"
+        if isinstance(node, cst.Call):
+            called = self.origin(node.func, depth + 1)
+            # What a method of an object of the script's own returns may be anything.
+            return "unknown" if called == "own" and isinstance(node.func, cst.Attribute) else called
+        if isinstance(node, (cst.Attribute, cst.Subscript)):
+            value = self.origin(node.value, depth + 1)
+            return "unknown" if value == "own" or self.is_self(node.value) else value
+        if isinstance(node, cst.Name):
+            found = {self.origin_of(one, depth + 1) for one in self.assignments(node)} - {"none"}
+            if "keras" in found:
+                return "keras"
+            if len(found) == 1 or found and "unknown" not in found:
+                return min(found)
+        return "unknown"
+
+    def origin_of(self, assignment, depth):
+        node = getattr(assignment, "node", None)
+        if isinstance(node, cst.ClassDef):
+            return self.origin_of_class(node, depth)
+        if isinstance(node, cst.Param):
+            owner = self.class_of_self(node)
+            return self.origin_of_class(owner, depth) if owner is not None else "unknown"
+        value = self.assigned_value(assignment)
+        if isinstance(value, cst.Name) and value.value == "None":
+            return "none"
+        return "unknown" if value is None or value is node else self.origin(value, depth)
+
+    def origin_of_class(self, node, depth=0):
+        origins = {self.origin(base.value, depth + 1) for base in node.bases}
+        for name in ("keras", "unknown"):
+            if name in origins:
+                return name
+        return "own"
+
+    def class_of_self(self, param):
+        """The class whose method has this as its first parameter, None for other parameters."""
+        parameters = self.parents[param]
+        function = self.parents[parameters]
+        if (
+            not isinstance(function, cst.FunctionDef)
+            or not parameters.params
+            or parameters.params[0] is not param
+        ):
+            return None
+        owner = self.parents.get(self.parents[function])  # its block, then the class
+        return owner if isinstance(owner, cst.ClassDef) else None
+
+    def is_self(self, node):
+        return isinstance(node, cst.Name) and any(
+            isinstance(getattr(one, "node", None), cst.Param) and self.class_of_self(one.node) is not None
+            for one in self.assignments(node)
+        )
+
+    def may_be_keras(self, node: Any) -> bool:
+        """False for objects of other libraries and of classes that have nothing to do with Keras."""
+        return self.origin(node) in ("keras", "unknown")
+
+    def class_around(self, node):
+        while node is not None and not isinstance(node, cst.ClassDef):
+            node = self.parents.get(node)
+        return node
+
+
+class StarImports(cst.CSTVisitor):
+    def __init__(self):
+        self.modules = []
+
+    def visit_ImportFrom(self, node):
+        if isinstance(node.names, cst.ImportStar):
+            self.modules.append(dotted(node.module) if not node.relative else ".")

@@ -1,0 +1,448 @@
+"""What scripts for bert4keras write, and what Keras 3 takes instead: data only, with the standard library alone.
+
+Names are canonical: `keras` stands for keras, tf.keras and bert4keras.backend.keras, and `keras.backend` for each `K`.
+"""
+
+from typing import Dict, NamedTuple, Set, Tuple
+
+# Private or old module → the public module, which both keras 2.3.1 and Keras 3 have.
+MODULES: Dict[str, str] = {
+    "keras.callbacks.callbacks": "keras.callbacks",
+    "keras.layers.advanced_activations": "keras.layers",
+    "keras.layers.convolutional": "keras.layers",
+    "keras.layers.convolutional_recurrent": "keras.layers",
+    "keras.layers.core": "keras.layers",
+    "keras.layers.embeddings": "keras.layers",
+    "keras.layers.merge": "keras.layers",
+    "keras.layers.noise": "keras.layers",
+    "keras.layers.normalization": "keras.layers",
+    "keras.layers.pooling": "keras.layers",
+    "keras.layers.recurrent": "keras.layers",
+    "keras.layers.wrappers": "keras.layers",
+    "keras.objectives": "keras.losses",
+    "keras.optimizers.optimizer_v2": "keras.optimizers",
+    "keras.utils.data_utils": "keras.utils",
+    "keras.utils.generic_utils": "keras.utils",
+    "keras.utils.io_utils": "keras.utils",
+    "keras.utils.layer_utils": "keras.utils",
+    "keras.utils.multi_gpu_utils": "keras.utils",
+    "keras.utils.np_utils": "keras.utils",
+    "keras.utils.training_utils": "keras.utils",
+    "keras.utils.vis_utils": "keras.utils",
+}
+
+# Where the names of keras.engine, of whichever of its modules, are public.
+ENGINE: Dict[str, str] = {
+    "Input": "keras.layers",
+    "InputLayer": "keras.layers",
+    "InputSpec": "keras.layers",
+    "Layer": "keras.layers",
+    "Model": "keras.models",
+    "Sequential": "keras.models",
+    "get_source_inputs": "keras.utils",
+}
+
+# Old name → the name that both keras 2.3.1 and Keras 3 have.
+NAMES: Dict[str, str] = {
+    "keras.constraints.maxnorm": "keras.constraints.max_norm",
+    "keras.constraints.nonneg": "keras.constraints.non_neg",
+    "keras.constraints.unitnorm": "keras.constraints.unit_norm",
+    "keras.initializers.normal": "keras.initializers.RandomNormal",
+    "keras.initializers.one": "keras.initializers.Ones",
+    "keras.initializers.uniform": "keras.initializers.RandomUniform",
+    "keras.initializers.zero": "keras.initializers.Zeros",
+    "keras.layers.Deconvolution2D": "keras.layers.Conv2DTranspose",
+    "keras.layers.Deconvolution3D": "keras.layers.Conv3DTranspose",
+    "keras.models.Input": "keras.layers.Input",
+    "keras.models.InputLayer": "keras.layers.InputLayer",
+    "keras.optimizers.adadelta": "keras.optimizers.Adadelta",
+    "keras.optimizers.adagrad": "keras.optimizers.Adagrad",
+    "keras.optimizers.adam": "keras.optimizers.Adam",
+    "keras.optimizers.adamax": "keras.optimizers.Adamax",
+    "keras.optimizers.nadam": "keras.optimizers.Nadam",
+    "keras.optimizers.rmsprop": "keras.optimizers.RMSprop",
+    "keras.optimizers.sgd": "keras.optimizers.SGD",
+}
+for _module in ("keras.losses", "keras.metrics"):
+    for _short, _name in (
+        ("mae", "mean_absolute_error"),
+        ("mape", "mean_absolute_percentage_error"),
+        ("mse", "mean_squared_error"),
+        ("msle", "mean_squared_logarithmic_error"),
+    ):
+        NAMES[_module + "." + _short] = NAMES[_module + "." + _short.upper()] = _module + "." + _name
+
+# Modules that Keras 3 has; keras.applications and keras.datasets have modules of their own.
+PUBLIC_MODULES: Set[str] = {
+    "keras." + name
+    for name in (
+        "activations applications backend callbacks config constraints datasets distribution dtype_policies export "
+        "initializers layers losses metrics mixed_precision models ops optimizers optimizers.legacy "
+        "optimizers.schedules preprocessing preprocessing.image preprocessing.sequence quantizers random regularizers "
+        "saving tree utils visualization wrappers"
+    ).split()
+}
+
+# What Keras 3 still has in keras.backend; all else is in bert4keras3.backend.K.
+KERAS3_BACKEND: Set[str] = {
+    "backend",
+    "clear_session",
+    "epsilon",
+    "floatx",
+    "get_uid",
+    "image_data_format",
+    "is_float_dtype",
+    "is_int_dtype",
+    "is_keras_tensor",
+    "result_type",
+    "set_epsilon",
+    "set_floatx",
+    "set_image_data_format",
+    "standardize_dtype",
+}
+
+# Old method → (new method, arguments of the old one after the first).
+GENERATOR_METHODS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
+    "fit_generator": (
+        "fit",
+        (
+            "steps_per_epoch",
+            "epochs",
+            "verbose",
+            "callbacks",
+            "validation_data",
+            "validation_steps",
+            "validation_freq",
+            "class_weight",
+            "max_queue_size",
+            "workers",
+            "use_multiprocessing",
+            "shuffle",
+            "initial_epoch",
+        ),
+    ),
+    "evaluate_generator": (
+        "evaluate",
+        ("steps", "callbacks", "max_queue_size", "workers", "use_multiprocessing", "verbose"),
+    ),
+    "predict_generator": (
+        "predict",
+        ("steps", "callbacks", "max_queue_size", "workers", "use_multiprocessing", "verbose"),
+    ),
+}
+
+# Arguments of fit, evaluate and predict that Keras 3 does not take, with the values that change nothing.
+QUEUE_ARGUMENTS: Dict[str, Tuple[str, ...]] = {
+    "max_queue_size": ("10",),
+    "use_multiprocessing": ("False",),
+    "workers": ("0", "1"),
+}
+
+# Arguments of Layer.add_weight in the order of Keras 2.
+ADD_WEIGHT = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")
+
+
+class Advice(NamedTuple):
+    """What a person has to change.
+
+    `recognised` holds patterns: "keras.backend.gradients" (a name), ".total_loss" (an attribute of what may belong to
+    Keras), "keras.layers.RNN(name)" and ".compile(name)" (an argument), "def get_updates" (a method), with * and ?.
+    {function} in `instead` becomes the name and the lines of the function around.
+    """
+
+    kind: str
+    recognised: Tuple[str, ...]
+    instead: str
+    is_note: bool = False
+
+
+ADVICE = (
+    Advice(
+        "gradients",
+        ("keras.backend.gradients", "tensorflow.gradients"),
+        "Keras 3 has no symbolic gradients: bert4keras3.gradients has adversarial_training and gradient_penalty, both "
+        "called after compile, and gradients(lambda: scalar, variables) for the values",
+    ),
+    Advice(
+        "train_function",
+        (
+            ".train_function",
+            ".test_function",
+            ".predict_function",
+            "._make_train_function",
+            "._make_test_function",
+            "._make_predict_function",
+            ".total_loss",
+            ".metrics_tensors",
+            "._feed_*",
+            "._collected_trainable_weights",
+        ),
+        "Keras 3 compiles its own training step, so that {function} cannot replace it: delete {function}. Write "
+        "`from bert4keras3.gradients import adversarial_training`, and after compile "
+        "`adversarial_training(model, 'Embedding-Token', epsilon)`. For virtual adversarial training copy the callback "
+        "of examples/virtual_adversarial_training.py. Anything else is a train_step in a subclass of keras.Model",
+    ),
+    Advice(
+        "get_updates",
+        ("def get_updates", ".get_updates", ".get_gradients"),
+        "An optimizer of Keras 3 has update_step(self, gradient, variable, learning_rate) instead of get_updates; "
+        "bert4keras3.optimizers has all optimizers of bert4keras, and extend_with_* for others",
+    ),
+    Advice(
+        "session",
+        (
+            "keras.backend.get_session",
+            "keras.backend.set_session",
+            "keras.backend.tensorflow_backend.get_session",
+            "keras.backend.tensorflow_backend.set_session",
+            "keras.backend.manual_variable_initialization",
+            "tensorflow.Session",
+            "tensorflow.InteractiveSession",
+            "tensorflow.ConfigProto",
+            "tensorflow.GPUOptions",
+            "tensorflow.Graph",
+            "tensorflow.get_default_graph",
+            "tensorflow.get_default_session",
+            "tensorflow.reset_default_graph",
+            "tensorflow.global_variables_initializer",
+            "tensorflow.local_variables_initializer",
+            "tensorflow.initialize_all_variables",
+            "tensorflow.tables_initializer",
+        ),
+        "Keras 3 has no sessions and no default graph: delete these lines. Values come from K.eval(variable), "
+        "model.predict, or K.function(inputs, outputs). For GPU memory use the variable CUDA_VISIBLE_DEVICES, and "
+        "tf.config.experimental.set_memory_growth with TensorFlow or XLA_PYTHON_CLIENT_PREALLOCATE=false with JAX",
+    ),
+    Advice(
+        "tensorflow1",
+        (
+            "tensorflow.placeholder*",
+            "tensorflow.get_variable",
+            "tensorflow.variable_scope",
+            "tensorflow.layers.*",
+            "tensorflow.losses.*",
+            "tensorflow.train.*Optimizer",
+            "tensorflow.app.*",
+            "tensorflow.flags.*",
+            "tensorflow.logging.*",
+            "tensorflow.set_random_seed",
+            "tensorflow.py_func",
+            "tensorflow.assign*",
+            "tensorflow.disable_*",
+            "tensorflow.enable_eager_execution",
+            "tensorflow.to_float",
+            "tensorflow.to_int32",
+            "tensorflow.random_uniform",
+            "tensorflow.random_normal",
+            "tensorflow.python.*",
+        ),
+        "TensorFlow 2 does not have this name. Write keras.Input for a placeholder, self.add_weight in a layer for a "
+        "variable, keras.utils.set_random_seed for the seed, and a function of K or keras.ops for the rest",
+    ),
+    Advice(
+        "contrib",
+        ("tensorflow.contrib.*", "tensorflow.contrib"),
+        "tf.contrib ended with TensorFlow 1: write the layer with keras.layers, bert4keras3.layers or keras.ops",
+    ),
+    Advice(
+        "multi_gpu",
+        ("keras.utils.multi_gpu_model",),
+        "Keras 3 has no multi_gpu_model: model = bert4keras3.models.data_parallel(model, devices)",
+    ),
+    Advice(
+        "distribute",
+        ("tensorflow.distribute.*", ".to_dataset"),
+        "tf.distribute and tf.data need TensorFlow as the backend of Keras; nothing else changes there. On "
+        "JAX and PyTorch wrap the model in bert4keras3.models.data_parallel(model, devices) and train on "
+        "generator.forfit()",
+    ),
+    Advice(
+        "function_updates",
+        ("keras.backend.function(updates)",),
+        "K.function takes no updates on Keras 3: assign to variables in the call of a layer or in train_step",
+    ),
+    Advice(
+        "add_loss",
+        (".add_loss",),
+        "Keras 3 has no add_loss on a model: put the loss into a subclass of bert4keras3.layers.Loss, with "
+        "compute_loss(self, inputs, mask=None), and apply it to the inputs and outputs of the model",
+    ),
+    Advice(
+        "add_metric",
+        (".add_metric",),
+        "Keras 3 has no add_metric on a model: call self.add_metric in a subclass of bert4keras3.layers.Loss",
+    ),
+    Advice(
+        "learning_phase",
+        ("keras.backend.set_learning_phase", "keras.backend.learning_phase_scope"),
+        "Call the model with training=True or training=False instead of setting a learning phase",
+    ),
+    Advice(
+        "output_at",
+        (
+            ".get_output_at",
+            ".get_input_at",
+            ".get_output_mask_at",
+            ".get_input_mask_at",
+            ".get_output_shape_at",
+            ".get_input_shape_at",
+        ),
+        "layers of bert4keras3 have this method, those of Keras 3 do not: write layer.output there, or keep the tensor",
+        is_note=True,
+    ),
+    Advice(
+        "inbound_nodes",
+        (".inbound_nodes", ".outbound_nodes", "._keras_shape"),
+        "Layers and tensors of Keras 3 do not keep this: take layer.output, layer.input or tensor.shape, or "
+        "bert4keras3.backend.search_layer(tensor, name)",
+    ),
+    Advice(
+        "decay",
+        (
+            "keras.optimizers.*(decay)",
+            "bert4keras3.optimizers.*(decay)",
+            "keras.optimizers.*(schedule_decay)",
+        ),
+        "Optimizers of Keras 3 take no decay: pass learning_rate=keras.optimizers.schedules.InverseTimeDecay("
+        "learning_rate, 1, decay)",
+    ),
+    Advice(
+        "checkpoint_period",
+        ("keras.callbacks.ModelCheckpoint(period)",),
+        "ModelCheckpoint of Keras 3 takes no period: pass save_freq, 'epoch' or a number of batches",
+    ),
+    Advice(
+        "compile_arguments",
+        (".compile(target_tensors)", ".compile(sample_weight_mode)"),
+        "compile of Keras 3 does not take this argument: feed targets with fit, and weights of time steps as "
+        "sample_weight of shape (batch, time)",
+    ),
+    Advice(
+        "by_name",
+        (".load_weights(by_name)",),
+        "Keras 3 loads by name only from .h5 files that Keras 2 wrote; of its own files load_weights(name, "
+        "skip_mismatch=True)",
+    ),
+    Advice(
+        "predict_classes",
+        (".predict_classes",),
+        "Keras 3 has no predict_classes: model.predict(x).argmax(axis=-1)",
+    ),
+    Advice(
+        "preprocessing",
+        (
+            "keras.preprocessing.text",
+            "keras.preprocessing.text.*",
+            "keras.preprocessing.image.ImageDataGenerator",
+            "keras.preprocessing.image.*Iterator",
+            "keras.preprocessing.sequence.TimeseriesGenerator",
+            "keras.preprocessing.sequence.make_sampling_table",
+            "keras.preprocessing.sequence.skipgrams",
+        ),
+        "Keras 3 does not have this: bert4keras3.tokenizers or keras.layers.TextVectorization for texts, "
+        "bert4keras3.snippets.DataGenerator for batches, keras.layers.Random* for images",
+    ),
+    Advice(
+        "removed_layer",
+        (
+            "keras.layers.CuDNNGRU",
+            "keras.layers.CuDNNLSTM",
+            "keras.layers.Highway",
+            "keras.layers.LocallyConnected?D",
+            "keras.layers.MaxoutDense",
+            "keras.layers.Recurrent",
+            "keras.layers.ThresholdedReLU",
+            "keras.layers.cudnn_recurrent*",
+            "keras.layers.local*",
+        ),
+        "Keras 3 does not have this layer. LSTM and GRU use cuDNN by themselves; ReLU(threshold=theta) is near "
+        "ThresholdedReLU; write the others as layers of your own",
+    ),
+    Advice(
+        "removed_function",
+        (
+            "keras.losses.KLD",
+            "keras.losses.cosine",
+            "keras.losses.cosine_proximity",
+            "keras.losses.kld",
+            "keras.losses.kullback_leibler_divergence",
+            "keras.losses.logcosh",
+            "keras.models.model_from_config",
+            "keras.models.model_from_yaml",
+            "keras.optimizers.TFOptimizer",
+            "keras.utils.GeneratorEnqueuer",
+            "keras.utils.HDF5Matrix",
+            "keras.utils.OrderedEnqueuer",
+            "keras.utils.convert_all_kernels_in_model",
+            "keras.utils.print_summary",
+            "keras.callbacks.BaseLogger",
+        ),
+        "Keras 3 does not have this name: keras.losses.get('kld') and the like for losses, model_from_json for "
+        "models, model.summary() for print_summary, h5py for HDF5Matrix",
+    ),
+    Advice(
+        "scikit_learn",
+        ("keras.wrappers.scikit_learn*",),
+        "Keras 3 has keras.wrappers.SKLearnClassifier and SKLearnRegressor, which take a compiled model",
+    ),
+    Advice(
+        "other_library",
+        (
+            "keras_bert*",
+            "keras_contrib*",
+            "keras_layer_normalization*",
+            "keras_multi_head*",
+            "keras_radam*",
+            "keras_self_attention*",
+            "keras_transformer*",
+            "tensorflow_addons*",
+        ),
+        "This library was written for Keras 2. bert4keras3.layers has ConditionalRandomField, LayerNormalization and "
+        "MultiHeadAttention, bert4keras3.optimizers has the optimizers",
+    ),
+    Advice(
+        "abandoned_port",
+        ("bert4keras3.Layers_add*", "bert4keras3.Models*"),
+        "bert4keras3 1.x had these modules: layers stand in bert4keras3.layers, models in bert4keras3.models",
+    ),
+    Advice(
+        "missing_in_k",
+        tuple(
+            "keras.backend." + name
+            for name in (
+                "batch_normalization control_dependencies ctc_batch_cost ctc_decode foldl foldr moving_average_update "
+                "print_tensor resize_images rnn"
+            ).split()
+        ),
+        "K does not have this function on Keras 3: batch_normalization, ctc_loss, ctc_decode, scan and image.resize "
+        "are in keras.ops, the moving average is x.assign(…), and print prints",
+    ),
+)
+
+# What is found by more than a name, and what K.gradients is for.
+SENTENCES = {
+    "gradients in a layer": "Keras 3 has no symbolic gradients, in a layer neither. Replace {function} and its model: "
+    "`bert4keras3.gradients.gradients(lambda: K.sum(model(inputs)[:, label]), [table])` gives the values as arrays. "
+    "`table` is model.get_layer('Embedding-Token').embeddings, and examples/integrated_gradients.py does it so",
+    "gradients in a loss": "Keras 3 has no symbolic gradients. Compile with the plain loss instead of {function}, and "
+    "after that call `bert4keras3.gradients.gradient_penalty(model, 'Embedding-Token', scale)`, which adds scale / 2 "
+    "times the squared gradient to the loss",
+    "gradients in training": "Keras 3 has no symbolic gradients: delete {function}, as is said above",
+    "lambda_closure": "The function of this Lambda uses the tensor %s of the model, which Keras 3 refuses: pass all "
+    "tensors as a list, Lambda(lambda tensors: …)([x, %s])",
+    "validation_data": "Keras no longer gives callbacks self.validation_data: pass the data to the constructor of the "
+    "callback",
+    "private_module": "%s is private or gone: import the name from keras.layers, keras.models or keras.utils",
+    "backend_name": "Keras 3 does not have keras.backend.%s: from bert4keras3.backend import K, and write K.%s",
+    "name_taken": "%s is keras here, and the name %s means something else in this script: rename that, then write "
+    "from bert4keras3.backend import %s",
+    "unfinished_call": "%s is not called here: write %s, which takes the same generator",
+}
+
+# Notes say what is good to know. They leave nothing to do.
+NOTES = {
+    "renamed_file": "the file %s is called %s now: rename a file that an earlier run saved",
+    "queue_argument": "%s is dropped: Keras 3 takes it in the constructor of a keras.utils.PyDataset",
+    "other_object": "%s belongs to an object of %s: if that is a model of Keras, write %s",
+    "tensorflow": "tf.%s runs with TensorFlow only: K and keras.ops run with JAX and PyTorch too",
+}
