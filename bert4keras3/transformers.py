@@ -10,7 +10,7 @@ import numpy as np
 
 from bert4keras3.backend import Model, Tensor, Tensors, dtype_name, get_activation, keras, wide_floatx
 from bert4keras3.blocks import Mixin, ResidualBlocks
-from bert4keras3.checkpoints import open_checkpoint, save_checkpoint
+from bert4keras3.checkpoints import CheckpointError, open_checkpoint, save_checkpoint
 from bert4keras3.generation.prompt_model import OPTION_NAMES, build_prompt_model
 from bert4keras3.layers import (
     Activation,
@@ -346,7 +346,17 @@ class Transformer(ResidualBlocks):
         """The rows of the mapping whose layers this model has, with their prefix."""
         mapping = mapping or self.variable_mapping()
         prefixed = {self.prefixed(layer): names for layer, names in mapping.items()}
-        return {layer: names for layer, names in prefixed.items() if layer in self.layers}
+        mapped = {layer: names for layer, names in prefixed.items() if layer in self.layers}
+        if not mapped:
+            raise CheckpointError(
+                "mapping: expected names of this model's layers, such as %s, got %s"
+                % (some_of(self.layers), some_of(prefixed))
+            )
+        return mapped
+
+
+def some_of(names):
+    return ", ".join(map(repr, list(names)[:5])) or "none"
 
 
 def as_list(items):

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Tup
 
 import numpy as np
 
-from bert4keras3.advice import advise
+from bert4keras3.advice import advise, advise_family, advise_shape
 from bert4keras3.backend import get_values, set_values, weight_shape
 from bert4keras3.checkpoints import CheckpointError, VariableNotFoundError
 from bert4keras3.layers import FeedForward, MultiHeadAttention
@@ -95,8 +95,9 @@ def load_weights(
     load_variable: (checkpoint, name) → value in the layout of the weight.
     resize: (layer, index, value, shape) → value of that shape, where shapes may differ.
     Raises VariableNotFoundError for a name that the checkpoint lacks (unless `ignore_invalid_weights`),
-    CheckpointError for a shape that does not fit.
+    CheckpointError for a shape that does not fit, or if the checkpoint has no variable of the model at all.
     """
+    asked = [variable for variables in mapping.values() for variable in variables]
     assignments: List[Assignment] = []
     missing: List[str] = []
     resized: List[str] = []
@@ -107,7 +108,7 @@ def load_weights(
                 value = load_variable(checkpoint, variable)
             except VariableNotFoundError as error:
                 if not ignore_invalid_weights:
-                    advice = advise(variable, checkpoint)
+                    advice = advise(variable, checkpoint, asked)
                     raise VariableNotFoundError(error.name, error.path, error.names, advice) from None
                 logger.warning("%s. Ignored: layer %s keeps its initial value.", error, layer_name)
                 missing.append(variable)
@@ -117,18 +118,53 @@ def load_weights(
                 value = resize(layer, index, value, shape)
                 resized.append(variable)
             if tuple(value.shape) != shape:
+                advice = shape_advice(layer, variables, variable, value.shape, shape, checkpoint, asked)
                 raise CheckpointError(
-                    "%s: variable %r has shape %r, but weight %d of layer %r expects %r. Check the sizes in the "
-                    "configuration and the model class, or resize with autoresize_weights=True."
-                    % (describe(checkpoint), variable, tuple(value.shape), index, layer_name, shape)
+                    "%s: variable %r has shape %r, but weight %d of layer %r expects %r. %s. Or resize with "
+                    "autoresize_weights=True."
+                    % (describe(checkpoint), variable, tuple(value.shape), index, layer_name, shape, advice)
                 )
             assignments.append(Assignment(weight, variable, value))
 
+    if missing and not assignments:
+        raise CheckpointError(
+            "%s: it has none of the %d variables of the model, such as %r. %s."
+            % (
+                describe(checkpoint),
+                len(missing),
+                missing[0],
+                advise(missing[0], checkpoint, asked) or "Check the path and the model class",
+            )
+        )
     set_values([(one.weight, one.value) for one in assignments])
     used = [one.variable for one in assignments]
     report = LoadingReport(used, sorted(set(checkpoint) - set(used)), missing, resized)
     logger.info("%s: %s", describe(checkpoint), report)
+    if len(missing) > len(used):
+        logger.warning("%s: %s. Most of the model is untrained.", describe(checkpoint), report)
+    other_model = advise_family(checkpoint, asked)
+    if other_model:
+        logger.warning("%s: the model does not use all of it. %s.", describe(checkpoint), other_model)
     return report
+
+
+def shape_advice(layer, variables, variable, found, expected, checkpoint, asked):
+    """What to try if a variable does not fit; a sentence without its full stop."""
+    if isinstance(layer, FeedForward) and len(variables) != len(layer.weights):
+        return (
+            "The checkpoint has %d variables for this layer, and the layer has %d weights. Try %s as hidden_act"
+            % (
+                len(variables),
+                len(layer.weights),
+                "one activation"
+                if len(variables) < len(layer.weights)
+                else "a list, such as ['gelu', 'linear'],",
+            )
+        )
+    return (
+        advise_shape(variable, found, expected, checkpoint, asked)
+        or "Check the sizes in the configuration and the model class"
+    )
 
 
 def describe(checkpoint: Any) -> str:
