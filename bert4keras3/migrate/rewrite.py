@@ -82,6 +82,8 @@ class Rewriter(cst.CSTVisitor):
     def finding_of(self, node, advice):
         function = self.around(node, cst.FunctionDef)
         sentence = advice.instead
+        if advice.kind == "gradients" and self.is_in_call_of_layer(function):
+            return Finding(self.names.line(node), advice.kind, NOTES["gradients"], True)
         if advice.kind == "gradients":
             sentence = SENTENCES.get(self.use_of_gradients(function), sentence)
         name = self.named(function) if function else "this code"
@@ -102,11 +104,15 @@ class Rewriter(cst.CSTVisitor):
         place = self.names.positions[owner]
         return "%s (lines %d to %d)" % (owner.name.value, place.start.line, place.end.line)
 
+    def is_in_call_of_layer(self, function):
+        owner = self.names.class_around(function)
+        return (
+            owner is not None and function.name.value == "call" and self.names.origin_of_class(owner) != "own"
+        )
+
     def use_of_gradients(self, function):
         if function is None:
             return ""
-        if self.around(function, cst.ClassDef):
-            return "gradients in a layer"
         if re.search(r"\.(_make_)?train_function\b", self.names.module.code_for_node(function)):
             return "gradients in training"
         return "gradients in a loss" if function.name.value in self.losses else ""

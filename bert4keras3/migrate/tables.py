@@ -421,9 +421,6 @@ ADVICE = (
 
 # What is found by more than a name, and what K.gradients is for.
 SENTENCES = {
-    "gradients in a layer": "Keras 3 has no symbolic gradients, in a layer neither. Replace {function} and its model: "
-    "`bert4keras3.gradients.gradients(lambda: K.sum(model(inputs)[:, label]), [table])` gives the values as arrays. "
-    "`table` is model.get_layer('Embedding-Token').embeddings, and examples/integrated_gradients.py does it so",
     "gradients in a loss": "Keras 3 has no symbolic gradients. Compile with the plain loss instead of {function}, and "
     "after that call `bert4keras3.gradients.gradient_penalty(model, 'Embedding-Token', scale)`, which adds scale / 2 "
     "times the squared gradient to the loss",
@@ -441,6 +438,7 @@ SENTENCES = {
 
 # Notes say what is good to know. They leave nothing to do.
 NOTES = {
+    "gradients": "K.gradients works on Keras 3 in the call of a layer while a model predicts, by an input of it",
     "renamed_file": "the file %s is called %s now: rename a file that an earlier run saved",
     "queue_argument": "%s is dropped: Keras 3 takes it in the constructor of a keras.utils.PyDataset",
     "other_object": "%s belongs to an object of %s: if that is a model of Keras, write %s",

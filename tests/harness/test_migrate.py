@@ -435,8 +435,9 @@ def test_each_name_that_k_lacks_is_found():
     [
         (
             "class G(Layer):\n    def call(self, x):\n        return K.gradients(x, [y])\n",
-            "gradients(lambda: ",
+            "in the call of a layer",
         ),
+        ("class G:\n    def call(self, x):\n        return K.gradients(x, [y])\n", "gradients(lambda: "),
         ("def f(t, p):\n    return K.gradients(t, [p])\nmodel.compile(loss=f)\n", "gradient_penalty(model, "),
         ("def f(m):\n    m.train_function = K.gradients(t, [p])\n", "delete f"),
     ],
@@ -584,7 +585,7 @@ LEFT = {
     "task_iflytek_gradient_penalty": "-renamed_file gradients",
     "task_iflytek_multigpu": "-renamed_file distribute",
     "task_relation_extraction": "-output_at -renamed_file",
-    "task_sentiment_integrated_gradients": "gradients",
+    "task_sentiment_integrated_gradients": "-gradients",
     "task_sentiment_virtual_adversarial_training": "-renamed_file gradients train_function",
     "task_seq2seq_autotitle_multigpu": "-renamed_file distribute",
 }
