@@ -2,12 +2,13 @@
 
     keras2     keras 2.3.1 with TensorFlow 1.15 to 2.2
     tf_keras   tf.keras of TensorFlow 1.15 to 2.15, chosen with TF_KERAS=1 or where it is the only Keras
-    keras3     Keras 3 with the framework that KERAS_BACKEND names
+    keras3     Keras 3, from KERAS_3_FLOOR on, with the framework that KERAS_BACKEND names
 
 Each is a file of this folder; all offer the same names.
 """
 
 import os
+import re
 from typing import Any
 
 try:
@@ -17,6 +18,10 @@ except ImportError:  # Python 3.7
 
 Tensor = Any  # of whichever framework, or of Keras while a model is built
 Tensors = Any  # one, or a list of them
+KERAS_3_FLOOR = (3, 10)  # as in pyproject.toml
+OPENVINO_FLOOR = (3, 15)  # as in pyproject.toml
+FIRST_TENSORFLOW, LAST_TF_KERAS = (1, 15), (2, 15)
+TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-macos", "tf-nightly")
 TRUE = ("1", "true", "yes", "on", "y", "t")
 
 
@@ -28,26 +33,95 @@ def is_on(variable, default="0"):
 def installed_version(distribution):
     """(major, minor) of an installed distribution, None where it is absent."""
     try:
-        major, minor = version(distribution).split(".")[:2]
+        numbers = re.findall(r"\d+", version(distribution)) + ["0"]
     except PackageNotFoundError:
         return None
-    return int(major), int(minor)
+    return int(numbers[0]), int(numbers[1])
+
+
+def first_version(*distributions):
+    """(major, minor) of the first distribution that is installed, None if there is none."""
+    return next(filter(None, map(installed_version, distributions)), None)
 
 
 def find_flavour():
-    """Name of the flavour; raises ImportError where no Keras is installed."""
-    keras = installed_version("keras")
+    """Name of the flavour.
+
+    Raises:
+        ImportError: if no Keras is installed, or one that this library or its TensorFlow cannot run.
+    """
+    keras = first_version("keras", "keras-nightly")
+    tensorflow = first_version(*TENSORFLOW)
     if keras is not None and keras >= (3, 0):
-        return "keras3"
-    if keras is not None and keras < (2, 4) and not is_on("TF_KERAS"):
-        return "keras2"
-    # From 2.4 on, the distribution "keras" of a Keras 2 is tf.keras under another name.
-    if any(installed_version(name) for name in ("tensorflow", "tensorflow-cpu", "tensorflow-gpu")):
-        return "tf_keras"
-    raise ImportError(
-        "bert4keras3 needs Keras and found none. Install one framework with it: "
-        "pip install bert4keras3[jax], bert4keras3[torch] or bert4keras3[tensorflow]"
+        flavour, problem = "keras3", problem_of_keras_3(keras, tensorflow)
+    elif keras is not None and keras < (2, 4) and not is_on("TF_KERAS"):
+        flavour, problem = "keras2", problem_of_keras_2(keras, tensorflow)
+    elif tensorflow is not None:  # from 2.4 on, a Keras 2 is tf.keras under another name
+        flavour, problem = "tf_keras", problem_of_tf_keras(keras, tensorflow)
+    else:
+        flavour, problem = (
+            None,
+            (
+                "found none. Install one framework with it: "
+                "pip install bert4keras3[jax], bert4keras3[torch] or bert4keras3[tensorflow]"
+            ),
+        )
+    if problem:
+        raise ImportError("bert4keras3 needs Keras and " + problem)
+    return flavour
+
+
+def problem_of_keras_3(keras, tensorflow):
+    """What to say of a Keras 3 that is too old, or that is not what tf.keras is; None if it is good."""
+    floor = OPENVINO_FLOOR if os.environ.get("KERAS_BACKEND") == "openvino" else KERAS_3_FLOOR
+    if keras < floor:
+        return "found Keras %d.%d. Take Keras %d.%d or later: pip install --upgrade 'keras>=%d.%d'" % (
+            keras + floor + floor
+        )
+    if is_on("TF_KERAS") and is_on("TF_USE_LEGACY_KERAS") and tensorflow and tensorflow > LAST_TF_KERAS:
+        return (
+            "found TF_USE_LEGACY_KERAS=1 with TensorFlow %d.%d, where tf.keras is the package tf-keras. Unset it to "
+            "take Keras %d.%d, or install TensorFlow 2.15 for tf.keras: pip install 'tensorflow==2.15.*'"
+        ) % (tensorflow + keras)
+    return None
+
+
+def problem_of_keras_2(keras, tensorflow):
+    """What to say of a Keras before 2.4 that is too old, or on a TensorFlow that it does not run on."""
+    if keras < (2, 3):
+        return "found Keras %d.%d. Take Keras 2.3.1: pip install keras==2.3.1" % keras
+    if tensorflow is None:
+        return (
+            "found Keras %d.%d without TensorFlow. Install one of 1.15 to 2.2: pip install 'tensorflow>=1.15,<2.3'"
+            % keras
+        )
+    if not FIRST_TENSORFLOW <= tensorflow < (2, 4):
+        return "found Keras %d.%d with TensorFlow %d.%d. %s" % (
+            keras + tensorflow + (remedy_of_tensorflow(tensorflow),)
+        )
+    return None
+
+
+def problem_of_tf_keras(keras, tensorflow):
+    """What to say of a tf.keras that is too old, or whose TensorFlow takes another Keras than is installed."""
+    separate = tensorflow >= (2, 6)  # before, TensorFlow has a Keras of its own
+    if tensorflow >= FIRST_TENSORFLOW and (not separate or keras == tensorflow):
+        return None
+    found = "Keras %d.%d" % keras if keras and separate else "no Keras" if separate else "its Keras"
+    return "found %s with TensorFlow %d.%d. %s" % (
+        (found,) + tensorflow + (remedy_of_tensorflow(tensorflow),)
     )
+
+
+def remedy_of_tensorflow(tensorflow):
+    """Which Keras goes with a TensorFlow."""
+    if tensorflow < FIRST_TENSORFLOW:
+        return "Take TensorFlow 1.15 or later: pip install --upgrade 'tensorflow>=1.15'"
+    if tensorflow > LAST_TF_KERAS:
+        return "This TensorFlow takes Keras 3: pip install --upgrade 'keras>=%d.%d'" % KERAS_3_FLOOR
+    if tensorflow >= (2, 6):
+        return "This TensorFlow takes Keras %d.%d: pip install 'keras==%d.%d.*'" % (tensorflow + tensorflow)
+    return "Set TF_KERAS=1 to take the tf.keras of this TensorFlow"
 
 
 FLAVOUR = find_flavour()

@@ -23,6 +23,7 @@ LIBRARY_ORDER = [
     "gradients",
     "optimizers",
     "advice",
+    "vocabulary",
     "weights",
     "blocks",
     "generation",
@@ -116,3 +117,14 @@ def test_pairings_needs_the_standard_library_alone():
 
     for path in (ROOT / "pairings").rglob("*.py"):
         assert {name.split(".")[0] for name in imports(path)} <= set(sys.stdlib_module_names)
+
+
+def test_floor_of_keras_3_is_that_of_the_extras():
+    import re
+    import tomllib
+
+    flavour = (PACKAGE / "backend" / "flavour.py").read_text()
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for constant, names in (("KERAS_3_FLOOR", ("jax", "torch")), ("OPENVINO_FLOOR", ("openvino",))):
+        numbers = re.search(constant + r" = \((\d+), (\d+)\)", flavour).groups()
+        assert all("keras>=" + ".".join(numbers) in extras[name] for name in names), constant

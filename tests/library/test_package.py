@@ -54,6 +54,8 @@ def test_no_keras_gives_one_clear_sentence(monkeypatch):
         ((2, 3), (1, 15), "1", "tf_keras"),
         (None, (1, 15), "0", "tf_keras"),
         ((2, 10), (2, 10), "0", "tf_keras"),
+        ((2, 4), (2, 5), "0", "tf_keras"),
+        ((3, 10), (2, 15), "1", "keras3"),
         ((3, 15), None, "0", "keras3"),
         ((3, 15), (2, 21), "1", "keras3"),
     ],
@@ -65,6 +67,52 @@ def test_flavour_follows_what_is_installed(monkeypatch, keras, tensorflow, tf_ke
     monkeypatch.setattr(flavour, "installed_version", versions.get)
     monkeypatch.setenv("TF_KERAS", tf_keras)
     assert flavour.find_flavour() == expected
+
+
+@pytest.mark.parametrize(
+    "keras, tensorflow, environment, words",
+    [
+        ((3, 8), None, {}, r"found Keras 3\.8.*Keras 3\.10 or later: pip install --upgrade 'keras>=3\.10'"),
+        ((3, 3), (2, 16), {"TF_KERAS": "1"}, r"found Keras 3\.3.*'keras>=3\.10'"),
+        ((3, 12), None, {"KERAS_BACKEND": "openvino"}, r"found Keras 3\.12.*'keras>=3\.15'"),
+        (
+            (3, 15),
+            (2, 21),
+            {"TF_KERAS": "1", "TF_USE_LEGACY_KERAS": "1"},
+            r"TF_USE_LEGACY_KERAS=1 with TensorFlow 2\.21.*tensorflow==2\.15",
+        ),
+        ((2, 2), (1, 15), {}, r"found Keras 2\.2.*keras==2\.3\.1"),
+        ((2, 3), None, {}, r"Keras 2\.3 without TensorFlow.*tensorflow>=1\.15"),
+        ((2, 3), (1, 14), {}, r"Keras 2\.3 with TensorFlow 1\.14.*tensorflow>=1\.15"),
+        ((2, 3), (2, 5), {}, r"Keras 2\.3 with TensorFlow 2\.5.*TF_KERAS=1"),
+        ((2, 3), (2, 15), {}, r"Keras 2\.3 with TensorFlow 2\.15.*'keras==2\.15\.\*'"),
+        ((2, 3), (2, 15), {"TF_KERAS": "1"}, r"Keras 2\.3 with TensorFlow 2\.15.*'keras==2\.15\.\*'"),
+        ((2, 10), (2, 15), {}, r"Keras 2\.10 with TensorFlow 2\.15.*'keras==2\.15\.\*'"),
+        (None, (2, 12), {}, r"no Keras with TensorFlow 2\.12.*'keras==2\.12\.\*'"),
+        (None, (1, 14), {}, r"its Keras with TensorFlow 1\.14.*tensorflow>=1\.15"),
+        ((2, 15), (2, 18), {}, r"Keras 2\.15 with TensorFlow 2\.18.*'keras>=3\.10'"),
+    ],
+)
+def test_versions_that_do_not_run_are_named_with_the_command(
+    monkeypatch, keras, tensorflow, environment, words
+):
+    from bert4keras3.backend import flavour
+
+    for variable in ("TF_KERAS", "TF_USE_LEGACY_KERAS", "KERAS_BACKEND"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(flavour, "installed_version", {"keras": keras, "tensorflow": tensorflow}.get)
+    with pytest.raises(ImportError, match=words):
+        flavour.find_flavour()
+
+
+@pytest.mark.parametrize("text, expected", [("3.10.0.dev1", (3, 10)), ("2.15.0rc1", (2, 15)), ("3", (3, 0))])
+def test_a_version_is_two_numbers(monkeypatch, text, expected):
+    from bert4keras3.backend import flavour
+
+    monkeypatch.setattr(flavour, "version", lambda distribution: text)
+    assert flavour.installed_version("keras") == expected
 
 
 def test_optimizers_say_what_to_take_on_keras_2():
