@@ -7,6 +7,7 @@ here.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import string
@@ -46,6 +47,7 @@ CJK_PUNCTUATION = (
     "–—‘’‛“”„‟…‧﹏﹑﹔·"
     "！？｡。"
 )
+BYTE_ORDER_MARK = "\ufeff"
 NO_SPACE_AFTER = "+-/={(<["  # besides the CJK punctuation, when tokens are put together
 
 SPACES_IN_A_ROW = re.compile(" +")
@@ -70,20 +72,20 @@ def load_vocab(
     number of different tokens before its second place as id, which the next new token takes too, as in the
     reference; that is warned about.
 
-    Raises OSError for a file that cannot be opened, ValueError for one in another encoding or without a token
-    of `startswith`.
+    A byte order mark at the head of the file is no part of the first token.
+
+    Raises OSError for a file that cannot be opened, ValueError for one in another encoding or of another kind, or
+    without a token of `startswith`.
     """
     token_dict: dict[str, int] = {}
     repeated = []
-    try:
-        with open(dict_path, encoding=encoding) as lines:
-            for line in lines:
-                token = (line.split() or [""])[0]
-                if token in token_dict:
-                    repeated.append(token)
-                token_dict[token] = len(token_dict)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{dict_path}: expected a vocabulary in {encoding}, got {error}") from error
+    for line in vocabulary_lines(dict_path, encoding):
+        token = (line.split() or [""])[0]
+        if token in token_dict:
+            repeated.append(token)
+        token_dict[token] = len(token_dict)
+    if not token_dict:
+        warnings.warn(f"{dict_path}: the vocabulary is empty", stacklevel=2)
     if repeated:
         warnings.warn(f"{dict_path}: ids are shared, as tokens are there twice: {repeated}", stacklevel=2)
 
@@ -100,6 +102,60 @@ def load_vocab(
     ]
     kept = list(dict.fromkeys(first + others))
     return {token: i for i, token in enumerate(kept)}, [token_dict[token] for token in kept]
+
+
+def vocabulary_lines(path, encoding):
+    """Lines of a vocabulary, without a byte order mark; ValueError for a file of another kind."""
+    try:
+        with open(path, encoding=encoding) as file:
+            lines = file.readlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            binary_problem(path) or f"{path}: expected a vocabulary in {encoding}, got {error}"
+        ) from error
+    if lines:
+        lines[0] = lines[0][1:] if lines[0][:1] == BYTE_ORDER_MARK else lines[0]
+        problem = binary_problem(path) if "\0" in "".join(lines[:10]) else json_problem(path, "".join(lines))
+        if problem:
+            raise ValueError(problem)
+    return lines
+
+
+def binary_problem(path):
+    """What to say of a file that is no text; None for one that may be text in another encoding."""
+    with open(path, "rb") as file:
+        head = file.read(1024)
+    if b"\0" not in head:
+        return None
+    if head[:1] == b"\n" and any(piece in head for piece in (b"<unk>", b"<pad>", b"</s>")):
+        return f"{path}: expected a vocabulary, got a SentencePiece model. Take SpTokenizer({str(path)!r})"
+    return f"{path}: expected a vocabulary, one token a line, got a binary file"
+
+
+def json_problem(path, text):
+    """What to say of a text that is JSON; None for another."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return None
+    load = f"json.load(open({str(path)!r}, encoding='utf-8'))"
+    kind, remedy = "a JSON file", "Take the vocab.txt of the same release"
+    if isinstance(content, list) and all(isinstance(token, str) for token in content) and content:
+        kind = "a JSON list of tokens"
+        remedy = f"Give their ids: {{token: i for i, token in enumerate({load})}}"
+    elif isinstance(content, dict) and isinstance(content.get("model"), dict):
+        kind = "a tokenizer.json of Hugging Face"
+        if content["model"].get("type") == "WordPiece":
+            remedy += f", or {load}['model']['vocab']"
+        else:
+            remedy += f". Tokenizer cuts WordPiece, not {content['model'].get('type')}"
+    elif isinstance(content, dict) and any("\u0120" in token for token in content):
+        kind, remedy = "a vocab.json of byte-level BPE", "Tokenizer cuts WordPiece alone"
+    elif isinstance(content, dict) and all(isinstance(i, int) for i in content.values()):
+        kind, remedy = "a JSON file of {token: id}", f"Give what is in it: Tokenizer({load})"
+    return f"{path}: expected a vocabulary, one token a line, got {kind}. {remedy}"
 
 
 def save_vocab(dict_path: str | os.PathLike, token_dict: dict[str, int], encoding: str = "utf-8") -> None:
@@ -129,6 +185,21 @@ class TokenizerBase:
         self._pre_tokenize = pre_tokenize
         self._token_translate = token_translate or {}
         self._token_translate_inv = {new: old for old, new in self._token_translate.items()}
+
+    def _warn_of_unknown(self, source: str, knows: Callable[[str], bool]) -> None:
+        """Warn if the start token or the end token is written as the unknown token; for an `__init__`."""
+        given = {"token_start": self._token_start, "token_end": self._token_end}
+        missing = {name: token for name, token in given.items() if token is not None and not knows(token)}
+        if missing:
+            listed = ", ".join(f"{name}={token!r}" for name, token in missing.items())
+            remedy = ", ".join(
+                f"{name}={'</s>' if name == 'token_end' and knows('</s>') else None!r}" for name in missing
+            )
+            warnings.warn(
+                f"{source} has no {listed}: each text gets {self._token_unk} there. Give {remedy}, or a token that "
+                "it has",
+                stacklevel=3,
+            )
 
     def tokenize(self, text: str, maxlen: int | None = None) -> list[str]:
         """Start token + tokens + end token; those before the end token go until `maxlen` are left."""
@@ -228,6 +299,8 @@ class Tokenizer(TokenizerBase):
                 f"token_dict expected {{token: id}} or the path of a vocabulary, got {type(vocabulary).__name__}; "
                 "load_vocab(…, simplified=True) gives two things, the first of them"
             )
+        if not isinstance(next(iter(vocabulary), ""), str):
+            raise TypeError(f"token_dict expected {{token: id}}, got ids first: {next(iter(vocabulary))!r}")
         self._do_lower_case, self._word_maxlen = do_lower_case, word_maxlen
         self._token_dict = vocabulary
         self._token_dict_inv = {i: token for token, i in vocabulary.items()}
@@ -241,6 +314,8 @@ class Tokenizer(TokenizerBase):
             token = getattr(self, "_token_" + name)
             if token in vocabulary:
                 setattr(self, f"_token_{name}_id", vocabulary[token])
+        if self._token_unk in vocabulary:
+            self._warn_of_unknown("the vocabulary", lambda token: token in vocabulary)
 
     def token_to_id(self, token: str) -> int:
         """The id of a token, or that of [UNK]; ValueError if it is needed and the vocabulary has none."""
@@ -453,7 +528,15 @@ class SpTokenizer(TokenizerBase):
         import sentencepiece
 
         self.sp_model = sentencepiece.SentencePieceProcessor()
-        self.sp_model.Load(str(sp_model_path))
+        try:
+            self.sp_model.Load(str(sp_model_path))
+        except (OSError, RuntimeError) as error:
+            if not os.path.exists(sp_model_path):
+                raise FileNotFoundError(f"{sp_model_path}: there is no such file") from error
+            raise ValueError(
+                f"{sp_model_path}: expected a SentencePiece model, got {error}. A vocabulary, one token a line, is for "
+                "Tokenizer"
+            ) from error
         self._token_unk = self.sp_model.id_to_piece(self.sp_model.unk_id())
         self._vocab_size = self.sp_model.get_piece_size()
         names = ["unk", "mask", "start", "end"]
@@ -464,6 +547,11 @@ class SpTokenizer(TokenizerBase):
             token = getattr(self, "_token_" + name)
             if token is not None:
                 setattr(self, f"_token_{name}_id", self.sp_model.piece_to_id(token))
+        unknown = self.sp_model.unk_id()
+        self._warn_of_unknown(
+            str(sp_model_path),
+            lambda token: token == self._token_unk or self.sp_model.piece_to_id(token) != unknown,
+        )
 
     def token_to_id(self, token: str) -> int:
         """The id of a token, or that of <unk>."""

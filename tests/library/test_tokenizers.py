@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 import unicodedata
+import warnings
 from pathlib import Path
 
 import pytest
@@ -406,7 +407,11 @@ def write_vocabulary(folder, content):
         ("a 17\nb\t4\n", {"a": 0, "b": 1}),
         ("a\n\nb\n", {"a": 0, "": 1, "b": 2}),
         ("\u00e9\n\u4e2d\n", {"\u00e9": 0, "\u4e2d": 1}),
-        ("", {}),
+        ("\ufeffa\nb\n", {"a": 0, "b": 1}),
+        ("\ufeff\na\n", {"": 0, "a": 1}),
+        ("a\n\ufeff\n", {"a": 0, "\ufeff": 1}),
+        ("{\na\n}\n", {"{": 0, "a": 1, "}": 2}),
+        ("[\na\n", {"[": 0, "a": 1}),
     ],
 )
 def test_load_vocab_numbers_the_lines(tmp_path, content, expected):
@@ -417,6 +422,64 @@ def test_load_vocab_warns_of_a_token_that_is_there_twice(tmp_path):
     path = write_vocabulary(tmp_path, "a\nb\na\nc\nd\n")
     with pytest.warns(UserWarning, match="'a'"):
         assert load_vocab(path) == {"a": 2, "b": 1, "c": 2, "d": 3}
+
+
+def test_load_vocab_warns_of_a_file_without_tokens(tmp_path):
+    with pytest.warns(UserWarning, match="vocab.txt.*empty"):
+        assert load_vocab(write_vocabulary(tmp_path, "")) == {}
+
+
+SENTENCEPIECE = b"\n\x0e\n\x05<unk>\x15\x00\x00\x00\x00\x18\x02\n\n\n\x03\xe2\x96\x81\x15eC\xee\xbf\n\t"
+OTHER_FILES = {
+    "vocab.json": ('{"a": 0, "b": 1}', r"{token: id}.*Tokenizer\(json.load\(open\(.*vocab.txt"),
+    "vocab.json of GPT-2": ('{"a": 0, "\u0120b": 1}', "byte-level BPE"),
+    "tokenizer.json": ('{"model": {"type": "WordPiece", "vocab": {"a": 0}}}', r"vocab.txt.*\['vocab'\]"),
+    "tokenizer.json of GPT-2": ('{"model": {"type": "BPE", "vocab": {"a": 0}}}', "WordPiece, not BPE"),
+    "list": ('[\n"a",\n"b"\n]', r"list of tokens.*enumerate\(json.load"),
+    "configuration": ('\ufeff{"hidden_act": "gelu"}', "got a JSON file. Take the vocab.txt"),
+    "SentencePiece": (SENTENCEPIECE, r"SentencePiece model. Take SpTokenizer\(.*vocab.txt"),
+    "binary": (bytes(range(256)), "binary file"),
+    "binary that is UTF-8": (b"PK\x03\x04\x00\x00\n", "binary file"),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(OTHER_FILES))
+def test_load_vocab_refuses_a_file_of_another_kind(tmp_path, kind):
+    content, advice = OTHER_FILES[kind]
+    with pytest.raises(ValueError, match="vocab.txt: expected a vocabulary.*" + advice):
+        load_vocab(write_vocabulary(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    "token_dict, arguments, words",
+    [
+        (["a", "[UNK]"], {}, r"no token_start='\[CLS\]', token_end='\[SEP\]'.*\[UNK\].*token_start=None"),
+        (["[CLS]", "[UNK]", "</s>"], {}, r"no token_end='\[SEP\]'.*Give token_end='</s>'"),
+        (["[UNK]", "[SEP]"], dict(token_start="<s>"), "no token_start='<s>'"),
+    ],
+)
+def test_start_and_end_tokens_that_are_unknown_are_warned_of(token_dict, arguments, words):
+    with pytest.warns(UserWarning, match=words):
+        Tokenizer(numbered(token_dict), **arguments)
+
+
+@pytest.mark.parametrize(
+    "token_dict, arguments",
+    [
+        (["a", "[UNK]"], dict(token_start=None, token_end=None)),
+        (["[CLS]", "[SEP]", "[UNK]"], {}),
+        (["a"], {}),  # encode raises
+    ],
+)
+def test_known_start_and_end_tokens_are_not_warned_of(token_dict, arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Tokenizer(numbered(token_dict), **arguments)
+
+
+def test_ids_in_the_place_of_tokens_are_refused():
+    with pytest.raises(TypeError, match="token_dict.*{token: id}.*0"):
+        Tokenizer({0: "a", 1: "b"})
 
 
 def test_load_vocab_reads_another_encoding(tmp_path):
@@ -522,6 +585,38 @@ def test_sp_tokenizer_has_the_models_special_tokens(make_sp_tokenizer):
     assert tokenizer._token_mask_id == 2
     assert not hasattr(tokenizer, "_token_start_id")
     assert tokenizer._vocab_size == 7
+
+
+def test_sp_tokenizer_warns_of_unknown_start_and_end_tokens(make_sp_tokenizer):
+    with pytest.warns(UserWarning, match=r"\[CLS\].*\[SEP\].*<unk>.*token_start=None, token_end='</s>'"):
+        assert make_sp_tokenizer().encode("the") == ([2, 3, 2], [0, 0, 0])
+
+
+def test_sp_tokenizer_does_not_warn_of_known_tokens(make_sp_tokenizer):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_sp_tokenizer(token_start=None, token_end="</s>")
+
+
+@pytest.mark.parametrize(
+    "content, error, words",
+    [
+        (b"[PAD]\n", ValueError, "expected a SentencePiece.*Tokenizer"),
+        (None, FileNotFoundError, "spiece.model"),
+    ],
+)
+def test_sp_tokenizer_names_a_file_that_is_no_model(
+    tmp_path, make_sp_tokenizer, monkeypatch, content, error, words
+):
+    def fail(self, path):
+        raise RuntimeError("Internal: could not parse ModelProto")
+
+    monkeypatch.setattr(Processor, "Load", fail)
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / "spiece.model").write_bytes(content)
+    with pytest.raises(error, match=words):
+        make_sp_tokenizer()
 
 
 def test_sp_tokenizer_without_padding_has_no_pad_id(make_sp_tokenizer):
