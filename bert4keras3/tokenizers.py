@@ -21,6 +21,8 @@ from typing import Any
 from bert4keras3.snippets import (
     Memo,
     convert_to_unicode,
+    is_py2,  # noqa: F401 as bert4keras has it here
+    is_string,  # noqa: F401
     lowercase_and_normalize,
     truncate_sequences,
 )

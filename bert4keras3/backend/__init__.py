@@ -1,5 +1,12 @@
 """The only place that knows which Keras and which framework are installed."""
 
+import os
+import sys
+
+import numpy as np
+
+from bert4keras3.backend import script_names
+from bert4keras3.backend.absent import absent
 from bert4keras3.backend.dataset import batched_dataset
 from bert4keras3.backend.flavour import FLAVOUR, Tensor, Tensors
 from bert4keras3.backend.functions import (
@@ -7,11 +14,13 @@ from bert4keras3.backend.functions import (
     align,
     apply_rotary_position_embeddings,
     attention_normalize,
+    custom_objects,
     dtype,
     flatten,
     gelu_erf,
     gelu_tanh,
     get_activation,
+    integerize_shape,
     leaky_relu,
     mask_value,
     piecewise_linear,
@@ -94,6 +103,7 @@ __all__ = [
     "batch_structure",
     "batched_dataset",
     "build_child",
+    "custom_objects",
     "dense",
     "dense_each",
     "divisible_temporal_padding",
@@ -114,14 +124,17 @@ __all__ = [
     "get_custom_objects",
     "get_values",
     "initial_values_last",
+    "integerize_shape",
     "is_tf_keras",
     "keras",
     "leaky_relu",
     "many",
     "mask_value",
     "multilabel_categorical_crossentropy",
+    "np",
     "operation",
     "ops",
+    "os",
     "parallel_class",
     "penalize_gradients",
     "perturb_training",
@@ -143,6 +156,7 @@ __all__ = [
     "spread_batches",
     "swish",
     "symbolic",
+    "sys",
     "turned_kernels",
     "value_gradients",
     "weight_shape",
@@ -153,3 +167,19 @@ __all__ = [
     "with_turned_kernels",
     "write_column",
 ]
+if "tf" in script_names.__all__:
+    tf = script_names.tf
+    __all__ += ["tf"]
+
+__getattr__ = absent(
+    __name__,
+    {
+        "device_lib": "Write get_available_gpus() of bert4keras3.backend.",
+        "graph_mode_decorator": "Write @recompute_grad of bert4keras3.backend above the call of a layer.",
+        "nest": "Write keras.tree on Keras 3, tensorflow.nest on Keras 2.",
+        "strtobool": 'Python 3.12 has no distutils. Write value.lower() in ("1", "true", "yes", "on").',
+        "tape": "Write tensorflow.GradientTape.",
+        "tf": script_names.NO_TENSORFLOW,
+        "tf_inspect": "Write import inspect.",
+    },
+)

@@ -1,5 +1,6 @@
 """bert4keras's tensor helpers, written once on `ops`."""
 
+import functools
 import inspect
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Union
 
@@ -115,6 +116,23 @@ def activation_names() -> List[str]:
 def is_activation_name(name):
     item = getattr(keras.activations, name)
     return inspect.isfunction(item) and not name.startswith(("_", "deserialize", "get", "serialize"))
+
+
+def integerize_shape(func: Callable) -> Callable:
+    """Decorator of a layer's method of a shape: the shape arrives as lists of int or None, as in bert4keras."""
+
+    @functools.wraps(func)
+    def wrapped(self: Any, input_shape: Any) -> Any:
+        return func(self, integer_shape(input_shape))
+
+    return wrapped
+
+
+def integer_shape(shape):
+    """A shape, or a nest of shapes, as lists; TensorFlow 1 has its own types for shapes and sizes."""
+    if hasattr(shape, "__iter__"):
+        return [integer_shape(item) for item in shape]
+    return getattr(shape, "value", shape)
 
 
 def align(tensor: Tensor, axes: Sequence[int], ndim: Optional[int] = None) -> Tensor:
@@ -329,5 +347,7 @@ OUR_ACTIVATIONS = {
 }
 for _name, _function in HUGGING_FACE_ACTIVATIONS.items():
     get_custom_objects().setdefault(_name, _function)
-get_custom_objects().update(OUR_ACTIVATIONS)
-get_custom_objects().update({"root_mean_square": root_mean_square, "Sinusoidal": Sinusoidal})
+custom_objects = dict(OUR_ACTIVATIONS, root_mean_square=root_mean_square, Sinusoidal=Sinusoidal)
+# a name in files that bert4keras wrote, whose models have a method `initializer`
+custom_objects["initializer"] = keras.initializers.glorot_uniform
+get_custom_objects().update(custom_objects)

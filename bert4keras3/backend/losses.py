@@ -1,7 +1,7 @@
 """Losses for several labels at once, the generalization of softmax with cross entropy."""
 
 from bert4keras3.backend.flavour import Tensor
-from bert4keras3.backend.functions import mask_value, widen
+from bert4keras3.backend.functions import custom_objects, mask_value, widen
 from bert4keras3.backend.selected import K, dtype_name, get_custom_objects, ops
 from bert4keras3.backend.sequences import batch_gather
 
@@ -60,4 +60,5 @@ def sparse_multilabel_categorical_crossentropy(
     return log_one_plus_sum(pushed_up) + all_loss + ops.log(others)
 
 
-get_custom_objects()["multilabel_categorical_crossentropy"] = multilabel_categorical_crossentropy
+custom_objects["multilabel_categorical_crossentropy"] = multilabel_categorical_crossentropy
+get_custom_objects().update(custom_objects)

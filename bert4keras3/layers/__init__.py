@@ -1,6 +1,20 @@
 """Every layer by name, Keras's own and ours: `from bert4keras3.layers import *`."""
 
-from bert4keras3.backend import keras, serializable
+from bert4keras3.backend import (
+    Layer,
+    align,
+    apply_rotary_position_embeddings,
+    attention_normalize,
+    integerize_shape,
+    keras,
+    recompute_grad,
+    script_names,
+    sequence_masking,
+    serializable,
+    sinusoidal_embeddings,
+)
+from bert4keras3.backend.absent import absent
+from bert4keras3.backend.script_names import *  # noqa: F403
 from bert4keras3.layers.attention import MultiHeadAttention
 from bert4keras3.layers.batches import BatchConcat, BatchSplit
 from bert4keras3.layers.dropout import Dropout
@@ -49,11 +63,51 @@ __all__ = [
     "SinusoidalPositionEmbedding",
     "UniLMMask",
 ]
+custom_objects = {name: globals()[name] for name in __all__}
 for _name in __all__:
     serializable(globals()[_name])
-__all__ += [name for name in dir(keras.layers) if name[0].isupper() and name not in __all__]
 
+OWN_LAYER = "Keras has it no more. Write a subclass of Layer."
+ABSENT = {
+    "AbstractRNNCell": "Keras 3 needs no base class. Write a Layer with state_size and call(inputs, states).",
+    "AtrousConvolution1D": "Write Conv1D(…, dilation_rate=…).",
+    "AtrousConvolution2D": "Write Conv2D(…, dilation_rate=…).",
+    "ConvLSTM2DCell": "Write ConvLSTM2D.",
+    "ConvRecurrent2D": "Write ConvLSTM2D.",
+    "CuDNNGRU": "Write GRU, which runs on cuDNN where it can.",
+    "CuDNNLSTM": "Write LSTM, which runs on cuDNN where it can.",
+    "Deconvolution2D": "Write Conv2DTranspose.",
+    "Deconvolution3D": "Write Conv3DTranspose.",
+    "DenseFeatures": "Write keras.utils.FeatureSpace.",
+    "Highway": OWN_LAYER,
+    "LocallyConnected1D": OWN_LAYER,
+    "LocallyConnected2D": OWN_LAYER,
+    "MaxoutDense": OWN_LAYER,
+    "Node": "It is a part of Keras 2 inside.",
+    "NodeBase": "It is a part of Keras 2 inside.",
+    "Recurrent": "Write RNN.",
+    "ThresholdedReLU": "Write ReLU(threshold=…).",
+    "tf": script_names.NO_TENSORFLOW,
+}
+__getattr__ = absent(__name__, ABSENT, keras.layers)
 
-def __getattr__(name):
-    """A layer of Keras for which there is none of ours."""
-    return getattr(keras.layers, name)
+activations = keras.activations
+initializers = keras.initializers
+__all__ += script_names.__all__ + [
+    "Layer",
+    "activations",
+    "align",
+    "apply_rotary_position_embeddings",
+    "attention_normalize",
+    "custom_objects",
+    "initializers",
+    "integerize_shape",
+    "recompute_grad",
+    "sequence_masking",
+    "sinusoidal_embeddings",
+]
+__all__ += [
+    name
+    for name in dir(keras.layers)
+    if not name.startswith("_") and callable(getattr(keras.layers, name)) and name not in __all__
+]

@@ -28,6 +28,9 @@ class LastToken(FirstToken):
 class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):
     """Mean over the tokens that are not masked."""
 
+    def __init__(self, data_format: str = "channels_last", **kwargs: Any) -> None:
+        super().__init__(data_format=data_format, **kwargs)
+
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         axis = 1 if self.data_format == "channels_last" else 2
         x = widen(inputs)

@@ -4,7 +4,8 @@ import json
 from typing import Any, Optional
 
 from bert4keras3 import layers
-from bert4keras3.backend import K, Model, initial_values_last, keras
+from bert4keras3.backend import Model, get_available_gpus, initial_values_last
+from bert4keras3.backend.absent import absent
 from bert4keras3.layers import *  # noqa: F403
 from bert4keras3.models.albert import ALBERT, ALBERT_Unshared
 from bert4keras3.models.bert import BERT
@@ -15,6 +16,13 @@ from bert4keras3.models.nezha import NEZHA
 from bert4keras3.models.roformer import RoFormer, RoFormerV2
 from bert4keras3.models.t5 import T5, T5_Base, T5_Decoder, T5_Encoder
 from bert4keras3.parallel import data_parallel
+from bert4keras3.snippets import (
+    delete_arguments,
+    insert_arguments,
+    is_string,
+    orthogonally_resize,
+    string_matching,
+)
 from bert4keras3.transformers import LM_Mask, Transformer, UniLM_Mask
 
 # Users write `from bert4keras3.models import *` for layers too.
@@ -27,7 +35,6 @@ __all__ = layers.__all__ + [
     "GPT",
     "GPT2",
     "GPT2_ML",
-    "K",
     "LM_Mask",
     "MODELS",
     "Model",
@@ -42,10 +49,17 @@ __all__ = layers.__all__ + [
     "UniLM_Mask",
     "build_transformer_model",
     "data_parallel",
+    "delete_arguments",
     "extend_with_language_model",
     "extend_with_unified_language_model",
-    "keras",
+    "get_available_gpus",
+    "insert_arguments",
+    "is_string",
+    "json",
+    "orthogonally_resize",
+    "string_matching",
 ]
+__getattr__ = absent(__name__, layers.ABSENT, layers)
 
 MODELS = {
     "bert": BERT,

@@ -20,8 +20,8 @@ class ALBERT(BERT):
     layer_prefix = "Transformer-"
     weight_table = dict(BERT.weight_table, **{"Transformer-" + part: names for part, names in BLOCK.items()})
 
-    def __init__(self, num_hidden_groups: int = 1, **kwargs: Any) -> None:
-        super(ALBERT, self).__init__(**kwargs)
+    def __init__(self, *args: Any, num_hidden_groups: int = 1, **kwargs: Any) -> None:
+        super(ALBERT, self).__init__(*args, **kwargs)
         if num_hidden_groups != 1:
             raise ValueError(
                 "num_hidden_groups: expected 1, got %r. This ALBERT has several groups of layers, and only "

@@ -11,7 +11,13 @@ graph of keras 2.3.1 leaves it to chance whether the counter is read before or a
 1.15 reads it after: there all is one step ahead.
 """
 
-from bert4keras3.backend import require_keras_3
+import re
+
+from bert4keras3.backend import piecewise_linear, require_keras_3, script_names
+from bert4keras3.backend import root_mean_square as rms
+from bert4keras3.backend.absent import absent
+from bert4keras3.backend.script_names import *  # noqa: F403
+from bert4keras3.snippets import insert_arguments, is_one_of, is_string, string_matching
 
 require_keras_3(
     "bert4keras3.optimizers",
@@ -72,4 +78,14 @@ __all__ = [
     "extend_with_piecewise_linear_lr_v2",
     "extend_with_weight_decay",
     "extend_with_weight_decay_v2",
+    "insert_arguments",
+    "is_one_of",
+    "is_string",
+    "piecewise_linear",
+    "re",
+    "rms",
+    "string_matching",
 ]
+__all__ += ["custom_objects"] + script_names.__all__
+custom_objects = {"AdaFactor": AdaFactor, "Adam": Adam}
+__getattr__ = absent(__name__, {"AdaFactorBase": "Write AdaFactor.", "tf": script_names.NO_TENSORFLOW})

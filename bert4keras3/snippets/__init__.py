@@ -4,6 +4,16 @@ NumPy and the standard library only; Keras is imported by the few functions that
 are those of bert4keras 0.11.5; where it crashes or is wrong, the docstring says what happens here.
 """
 
+import json
+import logging
+import os
+import re
+import sys
+import unicodedata
+from collections import defaultdict
+
+import numpy as np
+
 from bert4keras3.snippets.arguments import delete_arguments, insert_arguments
 from bert4keras3.snippets.arrays import orthogonally_resize, softmax
 from bert4keras3.snippets.buckets import predict_in_buckets
@@ -39,30 +49,49 @@ is_py2 = False
 __all__ = [
     "AutoRegressiveDecoder",
     "DataGenerator",
+    "K",
     "Memo",
     "ViterbiDecoder",
     "WebServing",
     "convert_to_str",
     "convert_to_unicode",
+    "defaultdict",
     "delete_arguments",
     "insert_arguments",
     "is_one_of",
     "is_py2",
     "is_string",
+    "json",
+    "keras",
+    "logging",
     "longest_common_subsequence",
     "longest_common_substring",
     "lowercase_and_normalize",
+    "np",
     "open",
+    "os",
     "orthogonally_resize",
     "parallel_apply",
     "parallel_apply_generator",
     "predict_in_buckets",
+    "re",
     "sequence_padding",
     "softmax",
     "strQ2B",
     "string_matching",
+    "sys",
     "text_segmentate",
     "to_array",
     "truncate_sequences",
+    "unicodedata",
     "uniout",
 ]
+
+
+def __getattr__(name):
+    """`K`, `keras` and `tf` of the backend: Keras is imported when a script asks for one of them."""
+    if name not in ("K", "keras", "tf"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from bert4keras3 import backend
+
+    return getattr(backend, name)
