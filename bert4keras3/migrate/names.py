@@ -1,7 +1,7 @@
 """What the names of a script stand for, found from its imports and assignments with the scopes of libcst."""
 
 import re
-from typing import Any, Optional, Set
+from typing import Any, List, Optional, Set
 
 import libcst as cst
 from libcst.metadata import (
@@ -84,9 +84,11 @@ class Names:
     def __init__(self, module: cst.Module):
         wrapper = MetadataWrapper(module)
         self.module = wrapper.module
-        self.parents = wrapper.resolve(ParentNodeProvider)
-        self.positions = wrapper.resolve(PositionProvider)
-        self.scopes = wrapper.resolve(ScopeProvider)
+        known: Any = wrapper.resolve_many([ParentNodeProvider, PositionProvider, ScopeProvider])
+        self.parents = known[ParentNodeProvider]
+        self.positions = known[PositionProvider]
+        self.scopes = known[ScopeProvider]
+        self.followed: List[Any] = []  # assignments that are being resolved, against circles
         self.stars = self.star_imports()
 
     def line(self, node: cst.CSTNode) -> int:
@@ -126,10 +128,13 @@ class Names:
             # A relative import is one of the user's own modules.
             return min(names) if names and not min(names).startswith(".") else "a module." + name
         value = self.assigned_value(assignment)
-        is_alias = isinstance(value, (cst.Name, cst.Attribute)) and root_of(value) is not assignment.node
-        if is_alias and dotted(value).split(".")[0] != name:
+        if not isinstance(value, (cst.Name, cst.Attribute)) or assignment in self.followed:
+            return None
+        self.followed.append(assignment)
+        try:
             return self.raw(value)
-        return None
+        finally:
+            self.followed.pop()
 
     def assigned_value(self, assignment):
         """The expression of `name = expression`, None for every other way to give a name its value."""

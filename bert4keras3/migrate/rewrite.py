@@ -419,17 +419,21 @@ class Rewriter(cst.CSTVisitor):
             for value in values
         )
 
-    def is_optimizer(self, node):
+    def is_optimizer(self, node, depth=0):
         """Whether this is `….optimizer`, or a name that holds an optimizer."""
+        if depth > 5:
+            return False
         if isinstance(node, cst.Attribute):
             return node.attr.value == "optimizer"
         if not isinstance(node, cst.Name):
             return False
         values = [self.names.assigned_value(one) for one in self.names.assignments(node)]
         return any(
-            self.is_optimizer_class(value.func) if isinstance(value, cst.Call) else self.is_optimizer(value)
+            self.is_optimizer_class(value.func)
+            if isinstance(value, cst.Call)
+            else self.is_optimizer(value, depth + 1)
             for value in values
-            if isinstance(value, (cst.Call, cst.Attribute))
+            if isinstance(value, (cst.Call, cst.Attribute, cst.Name))
         )
 
     def optimizer_arguments(self, node, keywords):

@@ -252,9 +252,9 @@ ADVICE = (
     Advice(
         "distribute",
         ("tensorflow.distribute.*", ".to_dataset"),
-        "tf.distribute and tf.data need TensorFlow as the backend of Keras; nothing else changes there. On "
-        "JAX and PyTorch wrap the model in bert4keras3.models.data_parallel(model, devices) and train on "
-        "generator.forfit()",
+        "tf.distribute and to_dataset need TensorFlow as the backend of Keras, and stay as they are there. On JAX and "
+        "PyTorch build the model without a strategy: model = bert4keras3.models.data_parallel(model, devices). Let the "
+        "generator yield batches, and fit on generator.forfit()",
     ),
     Advice(
         "function_updates",
