@@ -223,6 +223,33 @@ def piecewise_linear(t: Tensor, schedule: Mapping[float, float], from_zero: bool
     return ops.where(t >= points[-1][0], ops.zeros_like(t) + points[-1][1], x)
 
 
+def at_most(length: Any, limit: int, message: str) -> Any:
+    """A length that is checked: at once if it is an integer, and on TensorFlow when a graph runs.
+
+    Args:
+        length: an integer or a scalar tensor.
+        limit: the largest length that is right.
+        message: of the error, with a %s for the length.
+
+    Returns:
+        The length.
+
+    Raises:
+        ValueError: if an integer is above the limit.
+    """
+    if isinstance(length, int):
+        if length > limit:
+            raise ValueError(message % length)
+        return length
+    if framework != "tensorflow":
+        return length
+    import tensorflow as tf
+
+    checks = [tf.debugging.assert_less_equal(length, limit, message=message % "more tokens")]
+    with tf.control_dependencies(checks):
+        return tf.identity(length)
+
+
 def sequence_masking(
     x: Tensor,
     mask: Tensor = None,

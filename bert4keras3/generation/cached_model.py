@@ -69,7 +69,7 @@ class CachedModel:
         if not length or (limit is not None and length > limit):
             raise ValueError(
                 "CachedModel.predict: expected texts of 1 to %s tokens, got %d"
-                % (limit or "any number of", length)
+                % ("%d (max_position)" % limit if limit else "any number of", length)
             )
 
     def find_rows(self, texts: Any) -> Any:

@@ -82,7 +82,7 @@ class Decoder(object):
     def max_positions(self):
         """How many tokens its position table serves, None where it has none."""
         sizes = [
-            layer.input_dim ** (2 if layer.hierarchical else 1)
+            layer.max_position
             for layer in self.writer.layers.values()
             if isinstance(layer, PositionEmbedding)
         ]

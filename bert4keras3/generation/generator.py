@@ -150,7 +150,8 @@ class Generator:
         if limit is not None and longest + max_tokens - 1 > limit:
             raise ValueError(
                 "generate: a prompt of %d tokens and max_tokens=%d are expected to fit into the %d positions of the "
-                "model. Shorten the prompt or pass a smaller max_tokens." % (longest, max_tokens, limit)
+                "model, its max_position. Shorten the prompt or pass a smaller max_tokens."
+                % (longest, max_tokens, limit)
             )
 
     def ids(self, name: str, tokens: Any) -> Any:

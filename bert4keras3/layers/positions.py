@@ -8,6 +8,7 @@ from bert4keras3.backend import (
     Layer,
     Tensor,
     Tensors,
+    at_most,
     dtype_name,
     first_rows,
     keras,
@@ -125,15 +126,38 @@ class PositionEmbedding(PositionTable, TokenPositions):
         if self.custom_position_ids:
             x, position_ids = inputs
             embeddings = self.lookup(ops.cast(position_ids, "int32"))  # (batch, length, size)
-        elif self.hierarchical:
-            x = inputs
-            position_ids = ops.arange(0, ops.shape(x)[1], dtype="int32")
-            embeddings = ops.expand_dims(self.lookup(position_ids), 0)  # (1, length, size)
         else:
             x = inputs
-            # a slice, not a lookup: a text longer than the table is then an error in every framework
-            embeddings = ops.expand_dims(first_rows(self.embeddings, ops.shape(x)[1]), 0)  # (1, length, size)
+            length = self.checked_length(ops.shape(x)[1])
+            if self.hierarchical:
+                embeddings = self.lookup(ops.arange(0, length, dtype="int32"))  # (length, size)
+            else:
+                # a slice, not a lookup: a text longer than the table is then an error in every framework
+                embeddings = first_rows(self.embeddings, length)  # (length, size)
+            embeddings = ops.expand_dims(embeddings, 0)  # (1, length, size)
         return merge_positions(x, embeddings, self.merge_mode)
+
+    @property
+    def max_position(self) -> int:
+        """How many positions there are: rows of the table, or their square if it is hierarchical."""
+        return self.input_dim**2 if self.hierarchical else self.input_dim
+
+    def checked_length(self, length: Any) -> Any:
+        """The length of a text; an error that names max_position if it has more tokens than there are positions."""
+        rows = self.input_dim
+        message = (
+            "%s: expected texts of at most %d tokens, got %%s. max_position is %d, the rows of the table. "
+        )
+        message += "Cut the texts"
+        if not self.hierarchical:
+            message += ", or build the model with hierarchical_position=True for %d positions" % rows**2
+        return at_most(length, self.max_position, message % (self.name, self.max_position, rows))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        shape = super(PositionEmbedding, self).compute_output_shape(input_shape)
+        if not self.custom_position_ids and shape[1] is not None:
+            self.checked_length(shape[1])
+        return shape
 
     def lookup(self, position_ids: Tensor) -> Tensor:
         """(…) positions → (…, output_dim)"""
