@@ -128,7 +128,6 @@ def evaluate(library, model, values):
     """Outputs as arrays. Keras 3 runs the model operation by operation: to compile each probe would take longer."""
     if not hasattr(library.keras, "ops"):
         return listed(model.predict_on_batch(values))
-    model.compile_calls = False
     return [library.keras.ops.convert_to_numpy(x) for x in listed(model(values, training=False))]
 
 

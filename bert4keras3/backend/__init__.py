@@ -80,7 +80,6 @@ from bert4keras3.backend.selected import (
     turned_kernels,
     value_gradients,
     weight_shape,
-    with_current_values,
     with_turned_kernels,
     write_column,
 )
@@ -165,7 +164,6 @@ __all__ = [
     "where",
     "wide_floatx",
     "widen",
-    "with_current_values",
     "with_turned_kernels",
     "write_column",
 ]

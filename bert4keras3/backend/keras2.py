@@ -23,7 +23,7 @@ set_values = keras.backend.batch_set_value
 batch_structure = tuple if FLAVOUR == "tf_keras" else list
 
 
-many = parallel_class = with_current_values = None  # for optimizers, which are for Keras 3 alone
+many = parallel_class = None  # for optimizers, which are for Keras 3 alone
 
 
 def require_keras_3(name, instead, compiles=False):

@@ -1,9 +1,10 @@
 """Keras 3 on TensorFlow, JAX or PyTorch."""
 
 import functools
-from types import SimpleNamespace
-from typing import Any, List
+from importlib import import_module
+from typing import Any, List, Optional
 
+import keras
 import numpy as np
 
 from bert4keras3.backend import keras3_backend as K  # noqa: F401
@@ -11,13 +12,16 @@ from bert4keras3.backend import keras3_many as many  # noqa: F401
 from bert4keras3.backend.flavour import Tensor, Tensors
 from bert4keras3.backend.keras3_initial import initial_values_last, kernel_last, make_weight  # noqa: F401
 from bert4keras3.backend.keras3_many import parallel_class  # noqa: F401
-from bert4keras3.backend.keras3_model import add_metric, with_current_values  # noqa: F401
-from bert4keras3.backend.keras3_model import keras_with_our_model as keras
+from bert4keras3.backend.keras3_metrics import add_metric
 from bert4keras3.backend.keras3_xla import dense_each as dense_together
 from bert4keras3.backend.keras3_xla import turned_kernels, with_turned_kernels  # noqa: F401
 
 framework = keras.config.backend()
 ops = keras.ops
+if framework in ("jax", "openvino"):
+    import_module("bert4keras3.backend.keras3_%s" % {"jax": "jax_trainer"}.get(framework, framework))
+for _part in ("files", "calls", "layer_gradients", "inputs", "legacy_k"):
+    import_module("bert4keras3.backend.keras3_" + _part)
 batch_structure = tuple
 
 
@@ -47,7 +51,6 @@ class Layer(WithOutputs, keras.layers.Layer):  # type: ignore[name-defined]
         self.supports_masking = True
         if self.takes_ids:
             self.autocast = False
-        self.own_metrics = SimpleNamespace()  # a dict would be closed for new ones once the layer is built
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; arguments by position are those of Keras 2, `add_weight("scale", (8,))`."""
@@ -64,15 +67,9 @@ class Layer(WithOutputs, keras.layers.Layer):  # type: ignore[name-defined]
         """Add to the model's loss; inputs: what it is computed from, which matters on Keras 2."""
         super().add_loss(loss)
 
-    def add_metric(self, value: Tensor, name: str, aggregation: str = "mean") -> None:
-        """Show the mean of a tensor over the batches of an epoch; on JAX in models that are `backend.Model`."""
-        if not hasattr(self.own_metrics, name):
-            setattr(self.own_metrics, name, keras.metrics.Mean(name=name))
-        add_metric(getattr(self.own_metrics, name), value)
-
-    @property
-    def metrics(self):
-        return super().metrics + list(vars(self.own_metrics).values())
+    def add_metric(self, value: Tensor, name: Optional[str] = None, aggregation: str = "mean") -> None:
+        """Show the mean of a tensor over the batches of an epoch."""
+        add_metric(self, value, name)
 
     def compute_output_spec(self, inputs, **kwargs):
         if self.traced and framework != "numpy":  # which has no calls without numbers, and no training

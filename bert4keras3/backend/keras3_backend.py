@@ -30,6 +30,7 @@ from keras.backend import (  # noqa: F401
 )
 
 from bert4keras3.backend.flavour import Tensor, Tensors
+from bert4keras3.backend.keras3_layer_gradients import gradients  # noqa: F401
 from bert4keras3.backend.running import InTrainPhase, fresh_seed, is_training
 
 MISSING = {
@@ -40,8 +41,6 @@ MISSING = {
     "foldl": "keras.ops.scan",
     "foldr": "keras.ops.scan",
     "get_session": "there is no session: call the model, or K.function(inputs, outputs)",
-    "gradients": "bert4keras3.gradients (adversarial training, gradient penalty, integrated gradients) works on every "
-    "backend; or tf.GradientTape, jax.grad or torch.autograd in a `train_step` of a subclass of Model",
     "manual_variable_initialization": "variables have their values as soon as they are made",
     "moving_average_update": "x.assign(x * momentum + value * (1 - momentum))",
     "print_tensor": "print, jax.debug.print or tf.print",

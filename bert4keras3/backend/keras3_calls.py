@@ -1,75 +1,90 @@
-"""Models that are called with numbers, `model(x)`, run compiled as in `predict`.
+"""Calls of models without the overhead of Keras's layers: compiled `model(x)` on request, and quick `predict`.
 
-Operator by operator such a call takes up to twice as long on JAX and TensorFlow. It is compiled once for each shape of
-the inputs. Weights are handed over at every call, so that changed ones count; masks of the outputs are kept. On PyTorch
-the operations are recorded where no gradient is, which saves the calls of Keras's layers, in `predict` too.
+`model.compile_calls = True` compiles the direct calls of a model, `keras.Model.compile_calls = True` of all models:
+operator by operator such a call takes up to twice as long on JAX and TensorFlow. The call is compiled once for each
+shape of the inputs. Weights are handed over at every call, so that changed weights count; masks of the outputs are
+kept. On PyTorch, `predict` replays the recorded operators of the first batch, as other backends run compiled code.
+`BERT4KERAS3_ACCELERATE=0` leaves `predict` as Keras has it.
 """
 
+from contextvars import ContextVar
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 
-# Nothing public tells whether a layer is being called, or gives a tensor's mask.
-from keras.src.backend.common import global_state
-from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
+from bert4keras3.backend.flavour import is_on
+from bert4keras3.backend.keras3_compiling import NotRecordable
+from bert4keras3.backend.keras3_extensions import extends
+from bert4keras3.backend.keras3_private import get_keras_mask, is_in_call, set_keras_mask
+
+Model = keras.Model
+framework = keras.config.backend()
+accelerates = is_on("BERT4KERAS3_ACCELERATE", "1")
+
+# Whether the running call comes from `predict` on PyTorch.
+predicting: ContextVar = ContextVar("predicting", default=False)
+
+if not hasattr(Model, "compile_calls"):
+    Model.compile_calls = False
 
 
-class CompiledCalls(keras.Model):
-    """`compile_calls = False`, of a model or of the class, goes back to operator by operator; so does `run_eagerly`."""
+@extends(Model, "__call__")
+def call(original, self, *args, **kwargs):
+    outputs = call_compiled(self, args[0]) if may_compile(self, args, kwargs) else None
+    return original(self, *args, **kwargs) if outputs is None else outputs
 
-    compile_calls = keras.config.backend() != "numpy"
 
-    def __call__(self, *args, **kwargs):
-        outputs = self.call_compiled(args[0]) if self.may_compile(args, kwargs) else None
-        return super().__call__(*args, **kwargs) if outputs is None else outputs
-
-    def call_compiled(self, inputs):
-        """The outputs; None where the call adds losses, which the model then has of its last plain call."""
-        variables = self.variables
-        compiled = getattr(self, "compiled_call", None)
-        if compiled is None or [id(one) for one in compiled.variables] != [id(one) for one in variables]:
-            compiled = self.compiled_call = compiled_call(self, variables)
-        if compiled.adds_losses:
-            return None
-        values = [] if keras.config.backend() == "tensorflow" else [one.value for one in variables]
+def call_compiled(model, inputs):
+    """The outputs; None if the call cannot be recorded, or adds losses, which the model has of its last plain call."""
+    variables = model.variables
+    compiled = getattr(model, "compiled_call", None)
+    if compiled is None or [id(one) for one in compiled.variables] != [id(one) for one in variables]:
+        compiled = model.compiled_call = compiled_call(model, variables)
+    if compiled.adds_losses:
+        return None
+    values = [] if framework == "tensorflow" else [one.value for one in variables]
+    try:
         outputs, masks, changed = compiled.forward(values, inputs)
-        if compiled.adds_losses:  # as the first call tells
-            return None
-        for index, value in changed.items():
-            variables[index].assign(value)
-        for output, mask in zip(keras.tree.flatten(outputs), masks):
-            if mask is not None:
-                set_keras_mask(output, mask)
-        return outputs
+    except NotRecordable:  # as an LSTM with a mask
+        model.calls_are_alike = False
+        return None
+    if compiled.adds_losses:  # as the first call tells
+        return None
+    for index, value in changed.items():
+        variables[index].assign(value)
+    for output, mask in zip(keras.tree.flatten(outputs), masks):
+        if mask is not None:
+            set_keras_mask(output, mask)
+    return outputs
 
-    def may_compile(self, args, kwargs):
-        """Whether this is a call for inference, of a functional model with arrays, and from no other layer's call."""
-        return (
-            self.compile_calls
-            and (keras.config.backend() != "torch" or may_record(self))
-            and not self.run_eagerly
-            and hasattr(self, "operations")
-            and len(args) == 1
-            and all(name in ("training", "mask") for name in kwargs)
-            and all(value is None or value is False for value in kwargs.values())
-            and all(holds_numbers(x) for x in keras.tree.flatten(args[0]))
-            and global_state.get_global_attribute("current_call_ctx") is None
-            and keras.distribution.distribution() is None
-        )
+
+def may_compile(model, args, kwargs):
+    """Whether this is a call for inference, of a functional model with arrays, and from no other layer's call."""
+    return (
+        (model.compile_calls or predicting.get())
+        and framework in ("jax", "tensorflow", "torch")
+        and (framework != "torch" or may_record(model))
+        and not model.run_eagerly
+        and hasattr(model, "operations")
+        and len(args) == 1
+        and all(name in ("training", "mask") for name in kwargs)
+        and all(value is None or value is False for value in kwargs.values())
+        and all(holds_numbers(x) for x in keras.tree.flatten(args[0]))
+        and not is_in_call()
+        and keras.distribution.distribution() is None
+    )
 
 
 def holds_numbers(x):
     """Whether x is an array, and neither symbolic nor traced."""
     if isinstance(x, np.ndarray):
         return x.dtype.kind in "biuf"
-    if keras.config.backend() == "jax":
+    if framework == "jax":
         import jax
 
         return isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)
-    if keras.config.backend() == "openvino":
-        return False
-    if keras.config.backend() == "torch":
+    if framework == "torch":
         import torch
 
         return type(x) is torch.Tensor and not x.is_meta
@@ -112,7 +127,7 @@ def compiled_call(model, variables):
         scope = keras.StatelessScope(list(zip(variables, values)), collect_losses=True)
         before = [scope.get_current_value(variable) for variable in variables]
         with scope:
-            outputs = keras.Model.__call__(model, inputs, training=False)
+            outputs = keras.layers.Layer.__call__(model, inputs, training=False)
         compiled.adds_losses = bool(scope.losses)
         after = [scope.get_current_value(variable) for variable in variables]
         changed = {i: new for i, (old, new) in enumerate(zip(before, after)) if new is not old}
@@ -120,11 +135,11 @@ def compiled_call(model, variables):
         return outputs, masks, changed
 
     compiled = SimpleNamespace(variables=variables, adds_losses=False)
-    if keras.config.backend() == "jax":
+    if framework == "jax":
         import jax
 
         compiled.forward = jax.jit(forward)
-    elif keras.config.backend() == "torch":
+    elif framework == "torch":
         from bert4keras3.backend.keras3_recording import Recorded
 
         compiled.forward = Recorded(forward)
@@ -133,3 +148,47 @@ def compiled_call(model, variables):
 
         compiled.forward = tf.function(forward, jit_compile=model.jit_compile, reduce_retracing=True)
     return compiled
+
+
+if framework == "torch" and accelerates:
+
+    @extends(Model, "predict_step")
+    def predict_step(original, self, data):
+        token = predicting.set(True)
+        try:
+            return original(self, data)
+        finally:
+            predicting.reset(token)
+
+
+if framework == "tensorflow" and accelerates:
+
+    @extends(Model, "predict")
+    def predict(original, self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """One batch without a tf.data pipeline, which takes longer to set up than a short sequence to compute."""
+        arrays = keras.tree.flatten(x)
+        if steps is not None or callbacks or not is_one_batch(arrays, batch_size or 32):
+            return original(self, x, batch_size, verbose, steps, callbacks)
+        shown = keras.callbacks.CallbackList(
+            add_progbar=verbose != 0, verbose=verbose, epochs=1, steps=1, model=self
+        )
+        shown.on_predict_begin()
+        shown.on_predict_batch_begin(0)
+        outputs = self.predict_on_batch(keras.tree.map_structure(as_batch, x))
+        shown.on_predict_batch_end(0, {"outputs": outputs})
+        shown.on_predict_end()
+        return outputs
+
+
+def is_one_batch(arrays, batch_size):
+    """Whether these are arrays of numbers with equally many rows, no more than a batch has."""
+    if not all(isinstance(one, np.ndarray) and one.ndim and one.dtype.kind in "biuf" for one in arrays):
+        return False
+    sizes = {len(one) for one in arrays}
+    return len(sizes) == 1 and 0 < sizes.pop() <= batch_size
+
+
+def as_batch(array):
+    """Array → tensor, in the dtype that Keras gives it in a batch."""
+    is_float = array.dtype.kind == "f"
+    return keras.ops.convert_to_tensor(array, dtype=keras.config.floatx() if is_float else None)

@@ -15,6 +15,10 @@ tree = keras.tree
 tracing = threading.RLock()  # what is traced may keep its state in Python while it runs
 
 
+class NotRecordable(RuntimeError):
+    """What runs goes by the value of a tensor, so that PyTorch's operators are not the same in each call."""
+
+
 class Compiled:
     """`function(state, *others)` of nested tensors, compiled for each set of shapes; weights stay shared.
 

@@ -12,7 +12,7 @@ from torch import fx
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from bert4keras3.backend.keras3_compiling import shape, shapes
+from bert4keras3.backend.keras3_compiling import NotRecordable, shape, shapes
 from bert4keras3.backend.keras3_merging import merge_equal
 
 tree = keras.tree
@@ -100,7 +100,7 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if torch.Tag.data_dependent_output in func.tags:
-            raise RuntimeError(
+            raise NotRecordable(
                 "%s: a value of a tensor decides what is computed; it cannot be recorded" % func
             )
         outputs = func(*args, **(kwargs or {}))

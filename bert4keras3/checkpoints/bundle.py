@@ -16,10 +16,12 @@ from .dtypes import BUNDLE_DTYPES, byte_count, check_shape, decode
 from .errors import CheckpointError, damaged
 from .mapped_file import MappedFile
 from .table import read_table
-from .wire import DecodeError, Message, ordered_number, ordered_signed, ordered_string
+from .wire import DecodeError, Message, ordered_number, ordered_signed, ordered_string, read_varint
 
 FULL_EXTENT = -1
 NEWEST_FORMAT = 1
+STRING = 7  # TensorFlow's number of the dtype
+CHECKSUM_SIZE = 4
 MAX_SLICES = 10000  # they are compared pairwise
 
 
@@ -67,13 +69,32 @@ class BundleCheckpoint(Checkpoint):
         entry = self._entries[name]
         dtype = BUNDLE_DTYPES.get(entry.dtype)
         if dtype is None:
-            kind = "strings" if entry.dtype == 7 else f"TensorFlow's dtype number {entry.dtype}"
+            kind = "strings" if entry.dtype == STRING else f"TensorFlow's dtype number {entry.dtype}"
             raise CheckpointError(
                 f"'{self.path}': {name!r} holds {kind}, which are listed but not read. Use TensorFlow"
             )
         if entry.slices:
             return self._assemble(name, entry, dtype)
         return self._read_piece(name, entry, dtype)
+
+    def read_string(self, name: str) -> bytes:
+        """The bytes of a variable that is one string."""
+        self._require(name)
+        entry = self._entries[name]
+        if entry.dtype != STRING or entry.shape or entry.slices:
+            raise CheckpointError(f"'{self.path}': {name!r} is not one string. Read it with checkpoint[name]")
+        file = self._files[entry.shard]
+        raw = file.view(entry.offset, entry.size).tobytes()
+        try:
+            length, start = read_varint(raw, 0)
+        except DecodeError as error:
+            raise damaged(file.path, f"{name!r}: {error}") from error
+        text = raw[start + CHECKSUM_SIZE :]
+        # TensorFlow takes the checksum of the length as a fixed number, not of the varint in the file.
+        checked = length.to_bytes(4 if length < 1 << 32 else 8, "little") + raw[start:]
+        if len(text) != length or masked_crc32c(checked) != entry.checksum:
+            raise damaged(file.path, f"the length or the checksum of {name!r} is wrong")
+        return text
 
     def _check_place(self, name, entry):
         """Raises unless the entry's bytes lie inside a shard that is there."""

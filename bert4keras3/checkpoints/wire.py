@@ -78,6 +78,13 @@ class Message:
             raise DecodeError(f"field {number} is not a number")
         return value - WORD if value >= WORD // 2 else value
 
+    def text(self, number):
+        """The field as a string; "" if absent."""
+        value = self._fields.get(number, [b""])[-1]
+        if isinstance(value, int):
+            raise DecodeError(f"field {number} is not a string")
+        return value.decode("utf-8")
+
     def messages(self, number):
         """The repeated field as messages."""
         values = self._fields.get(number, [])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bert4keras3 import ops
-from bert4keras3.backend import get_values, keras, many, set_values, with_current_values
+from bert4keras3.backend import get_values, keras, many, set_values
 from bert4keras3.optimizers.extending import Extension, export_to_custom_objects, extended
 from bert4keras3.optimizers.steps import Change
 
@@ -87,7 +87,6 @@ class ExponentialMovingAverage(Extension):
         yield from super().changes(gradients, variables, learning_rate)
         many.average(self._ema_weights, self.ema_momentum, many.values(self._trainable_variables))
 
-    @with_current_values
     def apply_ema_weights(self, bias_correction: bool = True) -> None:
         """Keep the weights of the model and put their average in their place, for evaluation.
 
@@ -103,7 +102,6 @@ class ExponentialMovingAverage(Extension):
         self._old_weights = get_values(self._trainable_variables)
         set_values(list(zip(self._trainable_variables, averages)))
 
-    @with_current_values
     def reset_old_weights(self) -> None:
         """Put the weights back that apply_ema_weights has kept. Raises ValueError if it has not been called."""
         if not hasattr(self, "_old_weights"):

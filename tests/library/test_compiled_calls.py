@@ -1,8 +1,9 @@
-"""`model(x)` with numbers: compiled, and still what a call operator by operator is."""
+"""`model(x)` with `compile_calls`: compiled, and still what a call operator by operator is."""
 
 import numpy as np
 import pytest
-from small_models import build, inputs_of
+import small_models
+from small_models import inputs_of
 
 from bert4keras3.backend import Layer, Model, framework, keras, ops, value_gradients
 
@@ -23,6 +24,15 @@ def gradients(request):
 
 
 TOKENS = np.array([[2, 5, 9, 4, 0, 0], [2, 7, 7, 7, 3, 1]])
+
+
+def build(*args, **kwargs):
+    return compiling(small_models.build(*args, **kwargs))
+
+
+def compiling(model):
+    model.compile_calls = True
+    return model
 
 
 def compilations(model):
@@ -53,6 +63,17 @@ def test_a_compiled_call_gives_what_operators_give(name):
         error = np.abs(compiled - expected).max()
         assert error < 1e-6 * max(1, np.abs(expected).max()), "largest difference %.1e" % error
     assert compilations(model) == 1
+
+
+def test_a_call_is_not_compiled_unless_asked_for():
+    bert = small_models.build("bert")
+    layer = bert.get_layer("Embedding-Norm")
+    model = Model(bert.inputs, layer.output)
+    inputs = inputs_of(model, TOKENS)
+    before = numbers(model(inputs))[0]
+    layer.epsilon = 1.0
+    assert np.abs(numbers(model(inputs))[0] - before).max() > 0.1
+    assert getattr(model, "compiled_call", None) is None
 
 
 def test_a_length_seen_before_is_not_compiled_again():
@@ -114,7 +135,7 @@ class AddsItsMean(Layer):
 
 def test_losses_that_a_call_adds_are_there_after_it():
     x = keras.layers.Input((3,))
-    model = Model(x, AddsItsMean()(x))
+    model = compiling(Model(x, AddsItsMean()(x)))
     for value in (1.0, 3.0):
         model(np.full((2, 3), value, "float32"))
         assert [float(loss) for loss in model.losses] == [value]
@@ -136,7 +157,7 @@ class Doubles(Layer):
 def test_layers_of_users_are_called_each_time(make):
     x = keras.layers.Input((3, 3))
     layer = make()
-    model = Model(x, layer(x))
+    model = compiling(Model(x, layer(x)))
     counted = getattr(layer, "layer", layer)
     before = counted.calls
     for _ in range(2):
@@ -160,7 +181,7 @@ class Counts(Layer):
 def test_variables_that_a_call_changes_are_changed():
     x = keras.layers.Input((3,))
     layer = Counts()
-    model = Model(x, layer(x))
+    model = compiling(Model(x, layer(x)))
     before = float(numbers(layer.count)[0])
     for _ in range(3):
         model(np.ones((2, 3), "float32"))

@@ -316,16 +316,6 @@ def test_callbacks_see_the_average_of_now(batch):
     assert model.evaluate(TOKENS, TARGETS, verbose=0) != before
 
 
-@pytest.mark.skipif(keras.config.backend() != "jax", reason="JAX alone keeps variables away")
-def test_in_a_model_of_keras_itself_the_callback_has_to_ask_for_the_model():
-    import keras as keras_itself
-
-    optimizer = AdamEMA(1e-2)
-    model = make_model(optimizer, keras_itself.Model)
-    with pytest.raises(RuntimeError, match="self.model"):
-        fit(model, callbacks=[Averaged(optimizer, batch=True)])
-
-
 def test_there_is_no_average_before_the_first_step():
     with pytest.raises(ValueError, match="train for a step first"):
         AdamEMA().apply_ema_weights()

@@ -72,8 +72,7 @@ def inputs_of(model):
 
 def outputs_of(model):
     inputs = inputs_of(model)
-    if IS_KERAS_3:  # without compiling, which would take most of the time here and may round otherwise
-        model.compile_calls = False
+    if IS_KERAS_3:  # without compiling, which would take most of the time here
         outputs = model([ops.convert_to_tensor(one) for one in inputs] if len(inputs) > 1 else inputs[0])
         outputs = [ops.convert_to_numpy(one) for one in as_list(outputs)]
     else:

@@ -1,0 +1,122 @@
+"""Files of any name for models and their weights: `model.save_weights("best_model.weights")`.
+
+Keras 3 tells the format of a file by its name alone and refuses names that it does not know. Here a name that Keras
+knows goes to Keras as it is. Any other file is written in Keras's own format and then renamed; on loading, its first
+bytes say what it is.
+"""
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+
+import h5py
+import keras
+
+from bert4keras3.backend.keras3_extensions import extends
+
+WEIGHTS_NAMES = (".weights.h5", ".weights.json")
+MODEL_NAMES = (".keras", ".h5", ".hdf5")
+REMOTE = "://"  # in names of files that are not on this machine
+
+
+@extends(keras.Model, "save")
+def save(original, self, filepath, overwrite=True, **kwargs):
+    """Save the whole model: HDF5 if the name ends in .h5 or .hdf5 or with save_format="h5", else Keras's own format."""
+    save_format = kwargs.pop("save_format", None)
+    if is_known(filepath, MODEL_NAMES) or "zipped" in kwargs:
+        return original(self, filepath, overwrite=overwrite, **kwargs)
+    ending = ".h5" if save_format == "h5" else ".keras"
+    with renamed_later(filepath, ending, overwrite) as name:
+        original(self, name, **kwargs)
+
+
+@extends(keras.Model, "save_weights")
+def save_weights(original, self, filepath, overwrite=True, **kwargs):
+    """Save the weights under any name, in the format that Keras calls .weights.h5."""
+    kwargs.pop("save_format", None)
+    if is_known(filepath, WEIGHTS_NAMES):
+        return original(self, filepath, overwrite=overwrite, **kwargs)
+    with renamed_later(filepath, ".weights.h5", overwrite) as name:
+        original(self, name, **kwargs)
+
+
+@extends(keras.Model, "load_weights")
+def load_weights(original, self, filepath, *args, **kwargs):
+    """Load weights from a file of any name, which Keras 3 or Keras 2 saved."""
+    from bert4keras3.backend.object_weights import is_object_checkpoint, load_object_weights
+
+    require_file(filepath)
+    if not os.path.exists(filepath) and is_object_checkpoint(filepath):
+        return load_object_weights(self, filepath)
+    if is_known(filepath, ".weights.json") or not os.path.isfile(filepath):
+        return original(self, filepath, *args, **kwargs)
+    with linked(filepath, weights_ending(filepath)) as name:
+        return original(self, name, *args, **kwargs)
+
+
+@extends(keras.models, "load_model")
+@extends(keras.saving, "load_model")
+def load_model(original, filepath, *args, **kwargs):
+    """Load a model from a file of any name."""
+    require_file(filepath)
+    if is_known(filepath, MODEL_NAMES) or not os.path.isfile(filepath):
+        return original(filepath, *args, **kwargs)
+    with linked(filepath, ".h5" if h5py.is_hdf5(filepath) else ".keras") as name:
+        return original(name, *args, **kwargs)
+
+
+@extends(keras.callbacks.ModelCheckpoint, "__init__")
+def checkpoint_init(original, self, filepath, *args, **kwargs):
+    """Write checkpoints under any name."""
+    given = os.fspath(filepath)
+    only_weights = kwargs.get("save_weights_only", args[3] if len(args) > 3 else False)
+    known = WEIGHTS_NAMES[:1] if only_weights else MODEL_NAMES[:2]
+    original(self, given if given.endswith(known) else given + known[0], *args, **kwargs)
+    self.filepath = given
+
+
+def require_file(filepath):
+    """Raises FileNotFoundError for a path that is not there; the text names similar files."""
+    from bert4keras3.backend.object_weights import is_object_checkpoint, missing_weights
+
+    path = os.fspath(filepath)
+    if REMOTE not in path and not os.path.exists(path) and not is_object_checkpoint(path):
+        raise missing_weights(path)
+
+
+def is_known(filepath, endings):
+    return os.fspath(filepath).endswith(endings)
+
+
+def weights_ending(filepath):
+    """What Keras would call this file of weights."""
+    if not h5py.is_hdf5(filepath):
+        return ".keras"
+    with h5py.File(filepath, "r") as file:
+        is_legacy = "layer_names" in file.attrs or "model_weights" in file
+    return ".h5" if is_legacy else ".weights.h5"
+
+
+@contextmanager
+def renamed_later(filepath, ending, overwrite):
+    """A name beside the file that Keras accepts; what is written there becomes the file."""
+    path = os.fspath(filepath)
+    if not overwrite and os.path.exists(path):
+        raise FileExistsError("%s exists: pass overwrite=True or another name" % path)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(path))) as beside:
+        name = os.path.join(beside, "model" + ending)
+        yield name
+        os.replace(name, path)
+
+
+@contextmanager
+def linked(filepath, ending):
+    """A second name of a file that Keras accepts."""
+    with tempfile.TemporaryDirectory() as folder:
+        name = os.path.join(folder, "model" + ending)
+        try:
+            os.symlink(os.path.abspath(os.fspath(filepath)), name)
+        except OSError:  # on systems that ask for a permission
+            shutil.copyfile(os.fspath(filepath), name)
+        yield name

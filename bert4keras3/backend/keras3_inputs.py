@@ -1,0 +1,232 @@
+"""What `fit`, `evaluate`, `predict` and their like do with inputs before Keras sees them.
+
+Nested lists of numbers become arrays. Ids beyond the tables of their layers are refused, on every backend: JAX
+answers with NaN, XLA with the last row. On TensorFlow a generator keeps the lengths of its batches open: Keras takes
+them from the first two batches. `fit_generator` and its like are `fit` and its like.
+
+`BERT4KERAS3_CHECK_IDS=0` leaves the ids unchecked.
+"""
+
+import inspect
+import itertools
+import types
+import weakref
+from typing import Any, List
+
+import keras
+import numpy as np
+
+from bert4keras3.backend.flavour import is_on
+from bert4keras3.backend.keras3_extensions import extends
+from bert4keras3.backend.keras3_private import nodes_of
+
+Model = keras.Model
+framework = keras.config.backend()
+checks_ids = is_on("BERT4KERAS3_CHECK_IDS", "1")
+WITH_TARGETS = ("fit", "evaluate", "train_on_batch", "test_on_batch")
+WORKERS = ("max_queue_size", "workers", "use_multiprocessing")  # arguments that Keras 3 has no more
+
+known_tables: Any = weakref.WeakKeyDictionary()  # {model: its tables}
+
+
+def extend_method(name):
+    @extends(Model, name)
+    def method(original, self, *args, **kwargs):
+        kwargs = {key: value for key, value in kwargs.items() if key not in WORKERS}
+        if not kwargs.get("_use_cached_eval_dataset"):  # of `fit`, which has prepared this data
+            given = inspect.signature(original).bind(self, *args, **kwargs)
+            prepare(self, given.arguments, name)
+            args, kwargs = given.args[1:], given.kwargs
+        return original(self, *args, **kwargs)
+
+
+for _name in ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch"):
+    extend_method(_name)
+
+
+def add_generator_method(name):
+    @extends(Model, name + "_generator")
+    def method(original, self, generator, *args, **kwargs):
+        """As in Keras 2: the method without `_generator` in its name, on batches of a generator."""
+        # The second argument of Keras 2 is the number of steps.
+        steps = "steps_per_epoch" if name == "fit" else "steps"
+        kwargs.update(
+            zip((steps, "epochs", "verbose", "callbacks") if name == "fit" else (steps, "callbacks"), args)
+        )
+        return getattr(self, name)(generator, **kwargs)
+
+
+for _name in ("fit", "evaluate", "predict"):
+    if not hasattr(Model, _name + "_generator"):
+        add_generator_method(_name)
+
+
+def prepare(model, arguments, method):
+    """Replace x, and the x of validation_data, among the arguments of a method."""
+    x = arguments.get("x")
+    if x is not None:
+        arguments["x"] = prepared(model, x, arguments.get("y") if method in WITH_TARGETS else None, method)
+    validation = arguments.get("validation_data")
+    if isinstance(validation, types.GeneratorType):
+        arguments["validation_data"] = prepared(model, validation, None, method)
+    elif isinstance(validation, (tuple, list)) and validation:
+        x = prepared(model, validation[0], validation[1] if len(validation) > 1 else None, method)
+        arguments["validation_data"] = (x, *validation[1:])
+
+
+def prepared(model, x, y, method):
+    checks = Checks(model, method) if checks_ids and method != "symbolic" else None
+    if isinstance(x, types.GeneratorType):
+        batches = x if not checks else checks.passing(x)
+        return open_dataset(batches) if framework == "tensorflow" else batches
+    x = as_arrays(x)
+    if checks:
+        checks.check(x, y)
+    return x
+
+
+def as_arrays(x):
+    """A list of nested lists of numbers as a list of arrays; anything else as it is."""
+    if not isinstance(x, list) or not x or not all(isinstance(one, list) for one in x):
+        return x
+    return [np.array(one) for one in x]
+
+
+class Checks:
+    """The ids that the layers of a model know, by input, and the labels that its loss knows."""
+
+    def __init__(self, model, method):
+        self.model = model
+        self.method = method
+        self.tables = tables_of(model)
+        self.classes = classes_of(model) if method in WITH_TARGETS else []
+
+    def passing(self, batches):
+        for batch in batches:
+            parts = batch if isinstance(batch, tuple) else (batch,)
+            self.check(parts[0], parts[1] if len(parts) > 1 else None)
+            yield batch
+
+    def check(self, x, y):
+        """Raises ValueError for an id or a label beyond its table."""
+        named = x if isinstance(x, dict) else None
+        arrays = keras.tree.flatten(x)
+        for place, (name, size, layer) in self.tables.items():
+            array = named.get(name) if named else arrays[place] if place < len(arrays) else None
+            self.check_range(array, size, "input %r" % name, "layer %r" % layer)
+        if y is not None and self.classes:
+            labels = [y] if len(self.classes) == 1 else keras.tree.flatten(y)
+            for array, (name, size) in zip(labels, self.classes):
+                self.check_range(
+                    array, size, "labels of output %r" % name, "loss sparse_categorical_crossentropy"
+                )
+
+    def check_range(self, array, size, what, user):
+        if (
+            size is None
+            or not isinstance(array, np.ndarray)
+            or array.dtype.kind not in "biuf"
+            or not array.size
+        ):
+            return
+        low, high = array.min(), array.max()
+        if 0 <= low and high < size or np.isnan(high):
+            return
+        wrong = low if low < 0 else high
+        place = tuple(int(i) for i in np.argwhere(array == wrong)[0])
+        raise ValueError(
+            "%s of model %r: the %s has the id %d at %s, but %s knows ids from 0 to %d. Check the vocabulary and the "
+            "configuration. BERT4KERAS3_CHECK_IDS=0 turns this check off."
+            % (self.method, self.model.name, what, wrong, place, user, size - 1)
+        )
+
+
+def tables_of(model):
+    """{place of an input: (its name, size of the smallest table that reads it, name of the table's layer)}"""
+    if model not in known_tables:
+        known_tables[model] = find_tables(model) if hasattr(model, "operations") else {}
+    return known_tables[model]
+
+
+def find_tables(model):
+    tables = {}
+    for place, tensor in enumerate(model.inputs):
+        sizes = list(readers(model, tensor))
+        if sizes:
+            size, layer = min(sizes)
+            tables[place] = tensor.name, size, layer
+    return tables
+
+
+def readers(model, tensor):
+    """(size of its table, name) of the layers that look up this input of a model, inner models included."""
+    for node in nodes_of(model):
+        layer = node.operation
+        for place in [i for i, one in enumerate(node.input_tensors) if one is tensor]:
+            if hasattr(layer, "operations"):
+                yield from readers(layer, layer.inputs[place])
+            elif table_size(layer, place) is not None:
+                yield table_size(layer, place), layer.name
+
+
+def table_size(layer, place):
+    """How many ids a layer knows in its input at this place; None if it looks nothing up."""
+    if not hasattr(layer, "input_dim") or not hasattr(layer, "output_dim"):
+        return None
+    if isinstance(layer, keras.layers.Embedding):
+        return layer.input_dim if place == 0 else None
+    if getattr(layer, "custom_position_ids", False) and place == 1:
+        return layer.input_dim ** (2 if layer.hierarchical else 1)
+    return None
+
+
+def classes_of(model) -> List[Any]:
+    """(name, number of classes) of each output whose loss is sparse_categorical_crossentropy; [] if unknown."""
+    loss = getattr(model, "loss", None)
+    losses = keras.tree.flatten(loss) if isinstance(loss, (list, tuple)) else [loss]
+    outputs = getattr(model, "outputs", None) or []
+    if isinstance(loss, dict) or len(losses) != len(outputs):
+        return []
+    return [
+        (name, output.shape[-1] if is_sparse(one) else None)
+        for name, output, one in zip(model.output_names, outputs, losses)
+    ]
+
+
+def is_sparse(loss):
+    return loss in (
+        "sparse_categorical_crossentropy",
+        keras.losses.sparse_categorical_crossentropy,
+    ) or isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
+
+
+def open_dataset(batches):
+    """Batches as a `tf.data.Dataset` in which every size is open; as they are if a part is not an array."""
+    import tensorflow as tf
+
+    first = next(batches, None)
+    if first is None:
+        return (batch for batch in ())
+    batches = itertools.chain([first], batches)
+    parts = first if isinstance(first, tuple) else (first,)
+    while parts and parts[-1] is None:
+        parts = parts[:-1]
+    if any(one is None or isinstance(one, (str, bytes)) for one in keras.tree.flatten(parts)):
+        return (batch for batch in batches)
+
+    def numbers(batch):
+        return keras.tree.map_structure(np.asarray, as_tuples(batch[: len(parts)]))
+
+    def specification(array):
+        return tf.TensorSpec([None] * array.ndim, array.dtype)
+
+    signature = keras.tree.map_structure(specification, numbers(parts))
+    dataset = tf.data.Dataset.from_generator(lambda: map(numbers, batches), output_signature=signature)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def as_tuples(nested):
+    """Lists of arrays as tuples, in which tf.data keeps them apart."""
+    if isinstance(nested, (list, tuple)) and not all(np.isscalar(one) for one in nested):
+        return tuple(as_tuples(one) for one in nested)
+    return nested

@@ -1,0 +1,153 @@
+"""Weights in TensorFlow's object format, which tf.keras writes for `model.save_weights("best_model.weights")`.
+
+Keras 3 and keras 2.3.1 cannot read the format; tf.keras skips a variable that it does not find without a word.
+"""
+
+import difflib
+import os
+import re
+from typing import Any
+
+from bert4keras3.backend.selected import set_values, weight_shape
+from bert4keras3.checkpoints import CheckpointError, open_checkpoint
+from bert4keras3.checkpoints.object_graph import read_object_graph
+
+LAYER = re.compile(r"layer_with_weights-(\d+)$")
+NO_LAYERS = ("optimizer", "keras_api", "save_counter")
+SHOWN = 5
+INSTEAD = "Build the model that was saved, with the same layers and sizes"
+
+
+def is_object_checkpoint(path: Any) -> bool:
+    """Whether `path` is the prefix of a TensorFlow checkpoint: `path` + ".index" is a file."""
+    return os.path.isfile(os.fspath(path) + ".index")
+
+
+def load_object_weights(model: Any, path: Any) -> None:
+    """Set all weights of a model from a file that tf.keras saved with `save_weights`.
+
+    Layers match by name if file and model have the same names, else by order. Everything is checked before the
+    first weight is set. Weights of optimizers in the file are left out.
+
+    Args:
+        model: a built Functional or Sequential model.
+        path: prefix of the files, "best_model.weights" for "best_model.weights.index".
+
+    Raises:
+        CheckpointError: the file is damaged, or its variables are not the weights of the model.
+    """
+    checkpoint = open_checkpoint(os.fspath(path))
+    pairs = []
+    unset = {id(weight): weight for weight in model.weights}
+    for variable, weight in matched(model, read_object_graph(checkpoint), checkpoint.path):
+        name = "/".join(variable.path)
+        if id(weight) not in unset:
+            raise CheckpointError(
+                "'%s': %s, of TensorFlow's name %s, is no weight of the model. %s"
+                % (path, name, variable.full_name, INSTEAD)
+            )
+        expected, found = weight_shape(weight), checkpoint.shape(variable.key)
+        if expected != found:
+            raise CheckpointError(
+                "'%s': %s has shape %s, expected %s for the weight %s. %s"
+                % (path, name, list(found), list(expected), path_of(weight), INSTEAD)
+            )
+        pairs.append((unset.pop(id(weight)), variable.key))
+    if unset:
+        raise CheckpointError(
+            "'%s' has %d of the model's %d weights; %s is missing. %s"
+            % (path, len(pairs), len(model.weights), path_of(list(unset.values())[0]), INSTEAD)
+        )
+    set_values([(weight, checkpoint[key]) for weight, key in pairs])
+
+
+def matched(owner, variables, path, depth=0):
+    """(variable, weight or None) for the variables below a model or layer whose path has `depth` steps."""
+    steps = {}
+    for variable in variables:
+        if variable.path[depth] not in NO_LAYERS:
+            steps.setdefault(variable.path[depth], []).append(variable)
+    layers = matched_layers(owner, steps, path) if any(LAYER.match(step) for step in steps) else {}
+    for step, below in steps.items():
+        part = layers[step] if step in layers else attribute(owner, step)
+        if len(below[0].path) == depth + 1:
+            yield below[0], weight_of(owner, step, part)
+        elif part is None:
+            yield below[0], None
+        else:
+            for pair in matched(part, below, path, depth + 1):
+                yield pair
+
+
+def matched_layers(model, steps, path):
+    """{step: layer} for the steps "layer_with_weights-…" of a file and the layers of a model."""
+    steps = {step: below for step, below in steps.items() if LAYER.match(step)}
+    layers = [layer for layer in getattr(model, "layers", ()) if layer.weights]
+    names = {step: below[0].full_name.split("/")[0] for step, below in steps.items()}
+    if len(layers) != len(steps):
+        known = {layer.name for layer in layers}
+        raise CheckpointError(
+            "'%s' has %d layers with weights in place of the model %s, expected %d; in the file alone: %s; in the "
+            "model alone: %s. %s"
+            % (
+                path,
+                len(steps),
+                getattr(model, "name", type(model).__name__),
+                len(layers),
+                listed(set(names.values()) - known),
+                listed(known - set(names.values())),
+                INSTEAD,
+            )
+        )
+    by_name = {layer.name: layer for layer in layers}
+    if set(names.values()) == set(by_name):
+        return {step: by_name[name] for step, name in names.items()}
+    return {step: layers[int(LAYER.match(step).group(1))] for step in steps}
+
+
+def attribute(owner, name):
+    """Attribute or item of a layer, by the name that TensorFlow tracks; None if there is none."""
+    if isinstance(owner, (list, tuple)):
+        return owner[int(name)] if name.isdigit() and int(name) < len(owner) else None
+    if isinstance(owner, dict):
+        return owner.get(name)
+    return getattr(owner, name, None)
+
+
+def weight_of(layer, name, found):
+    """The weight of a layer for a name in the file: this attribute, or else the weight of this name."""
+    weights = getattr(layer, "weights", ())
+    if any(found is weight for weight in weights):
+        return found
+    named = [weight for weight in weights if weight.name.split("/")[-1].split(":")[0] == name]
+    return named[0] if len(named) == 1 else None
+
+
+def listed(names):
+    names = sorted(names)
+    return (
+        ", ".join(names[:SHOWN]) + (" and %d more" % (len(names) - SHOWN) if len(names) > SHOWN else "")
+        or "none"
+    )
+
+
+def path_of(weight):
+    """Name of a weight with the layer's name in it."""
+    return getattr(weight, "path", weight.name)
+
+
+def missing_weights(path: Any) -> FileNotFoundError:
+    """The error for a file of weights that is not there; names near ones in its folder."""
+    path = os.fspath(path)
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder or "."):
+        return FileNotFoundError("'%s' does not exist, nor does its folder. Check the path" % path)
+    files = sorted(os.listdir(folder or "."))
+    if any(file.startswith(name + ".data-") for file in files):
+        return FileNotFoundError(
+            "'%s.index' is missing, though its data is there. Copy it next to the data" % path
+        )
+    prefixes = [file[: -len(".index")] for file in files if file.endswith(".index")]
+    near = difflib.get_close_matches(name, prefixes + files, n=5, cutoff=0.4)
+    found = "Near names in its folder: %s" % ", ".join(near) if near else "Its folder has no near name"
+    return FileNotFoundError("'%s' does not exist. %s" % (path, found))
