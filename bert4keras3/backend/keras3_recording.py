@@ -5,6 +5,7 @@ own decisions are those of the first call, as in a compiled function of any fram
 """
 
 import operator
+from contextvars import ContextVar
 
 import keras
 import torch
@@ -17,13 +18,14 @@ from bert4keras3.backend.keras3_merging import merge_equal
 
 tree = keras.tree
 COMPUTED = (torch.Tensor, torch.ScriptObject)  # the last: weights in a library's own layout
-recorders: list = []  # those that are entered
+recording: ContextVar = ContextVar("recording", default=None)  # the innermost Recorder of this thread
 
 
 def derived(make):
     """make(), of what is made of weights and kept: what is being recorded makes it at each call, as they may change."""
     value = make()
-    for recorder in recorders[-1:]:
+    recorder = recording.get()
+    if recorder is not None:
         recorder.add_derived(value, make)
     return value
 
@@ -61,12 +63,12 @@ class Recorded:
 
     def record(self, key, weights, inputs):
         recorder = Recorder([*weights, *tree.flatten(inputs)])
-        recorders.append(recorder)
+        token = recording.set(recorder)
         try:
             with recorder:
                 outputs = self.function(weights, *inputs)
         finally:
-            recorders.pop()
+            recording.reset(token)
         with _disable_current_modes():  # or one that records what this is part of would see it
             graph = recorder.finish(tree.flatten(outputs))
         self.graphs[key] = graph, recorder.makers, tree.map_structure(lambda x: 0, outputs)
