@@ -1,6 +1,7 @@
 """Initial values of weights that a checkpoint is about to fill: drawing them took most of the time of loading."""
 
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import keras
 import numpy as np
@@ -12,8 +13,8 @@ RANDOM = (
     keras.initializers.VarianceScaling,
 )
 
-# For each `initial_values_last` that is open: [(weight, its initializer), ...]
-waiting: list = []
+# [(weight, its initializer), ...] of the innermost `initial_values_last` that this thread has open
+waiting: ContextVar = ContextVar("waiting", default=None)
 
 
 class Unset(keras.initializers.Initializer):
@@ -28,18 +29,20 @@ class Unset(keras.initializers.Initializer):
 @contextmanager
 def initial_values_last():
     """Random initial values are drawn at the end, for the weights to which nothing has been assigned by then."""
-    waiting.append([])
+    token = waiting.set([])
     try:
         yield
     finally:
-        for weight, initializer in waiting.pop():
+        weights = waiting.get()
+        waiting.reset(token)
+        for weight, initializer in weights:
             first = keras.ops.convert_to_numpy(weight[(slice(0, 1),) * len(weight.shape)])
             if np.isnan(first).any():
                 weight.assign(initializer(tuple(weight.shape), dtype=weight.dtype))
 
 
 def may_wait(initializer):
-    return bool(waiting) and isinstance(initializer, RANDOM)
+    return waiting.get() is not None and isinstance(initializer, RANDOM)
 
 
 def make_weight(make, initializer):
@@ -47,7 +50,7 @@ def make_weight(make, initializer):
     if not may_wait(initializer):
         return make(initializer)
     weight = make(Unset())
-    waiting[-1].append((weight, initializer))
+    waiting.get().append((weight, initializer))
     return weight
 
 
@@ -61,4 +64,4 @@ def kernel_last(layer):
     layer.kernel_initializer = Unset()
     yield
     layer.kernel_initializer = initializer
-    waiting[-1].append((layer.kernel, initializer))
+    waiting.get().append((layer.kernel, initializer))

@@ -9,8 +9,10 @@ them from the first two batches. `fit_generator` and its like are `fit` and its 
 
 import inspect
 import itertools
+import threading
 import types
 import weakref
+from contextlib import nullcontext
 from typing import Any, List
 
 import keras
@@ -24,8 +26,10 @@ Model = keras.Model
 framework = keras.config.backend()
 checks_ids = is_on("BERT4KERAS3_CHECK_IDS", "1")
 WITH_TARGETS = ("fit", "evaluate", "train_on_batch", "test_on_batch")
+USES_METRICS = ("evaluate", "test_on_batch")  # a model has one set of metrics
 WORKERS = ("max_queue_size", "workers", "use_multiprocessing")  # arguments that Keras 3 has no more
 
+locks: Any = weakref.WeakKeyDictionary()  # {model: lock of its metrics}
 known_tables: Any = weakref.WeakKeyDictionary()  # {model: its tables}
 
 
@@ -37,11 +41,17 @@ def extend_method(name):
             given = inspect.signature(original).bind(self, *args, **kwargs)
             prepare(self, given.arguments, name)
             args, kwargs = given.args[1:], given.kwargs
-        return original(self, *args, **kwargs)
+        with one_at_a_time(self) if name in USES_METRICS else nullcontext():
+            return original(self, *args, **kwargs)
 
 
 for _name in ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch"):
     extend_method(_name)
+
+
+def one_at_a_time(model):
+    """Lock of a model for calls of several threads that use its metrics."""
+    return locks.setdefault(model, threading.RLock())
 
 
 def add_generator_method(name):

@@ -14,7 +14,7 @@ import contextlib
 import functools
 import math
 import os
-from typing import Any
+from contextvars import ContextVar
 
 import keras
 import numpy as np
@@ -27,7 +27,8 @@ MOST_COLUMNS = 16  # of int8: with more they take longer than Keras's way
 FOLD = 4  # so many columns of int8 take as long as one
 DIGIT = 254  # what is left of a number that was rounded, times this, is between -127 and 127 again
 
-turned: Any = None  # while texts are written: {ids of layers: their int8 weights together, (units, size)}
+# While this thread traces generation: {ids of layers: their int8 weights together, (units, size)}
+turned: ContextVar = ContextVar("turned", default=None)
 
 
 def dense(layer, inputs):
@@ -77,7 +78,7 @@ def sum_of_products(inputs, kernel):
 def project(layer, inputs, table, scale=None):
     """inputs @ (table / scale)ᵀ of an Embedding, the table (units, size) and a scale for each unit."""
     if is_few(layer, inputs):
-        scores = int8_product(layer, inputs, turned.get((id(layer),), table), scale)
+        scores = int8_product(layer, inputs, turned.get().get((id(layer),), table), scale)
         return ops.cast(scores, layer.compute_dtype)
     if is_int8(layer) and rounds_inputs(layer):
         inputs = rounded(inputs)
@@ -108,13 +109,12 @@ def turned_kernels(groups):
 @contextlib.contextmanager
 def with_turned_kernels(groups, kernels):
     """Where few rows of int8 are multiplied the quick way, which has no gradients."""
-    global turned
-    if is_on_cpu():
-        turned = {tuple(map(id, group)): kernel for group, kernel in zip(groups_to_turn(groups), kernels)}
+    found = {tuple(map(id, group)): kernel for group, kernel in zip(groups_to_turn(groups), kernels)}
+    token = turned.set(found if is_on_cpu() else None)
     try:
         yield
     finally:
-        turned = None
+        turned.reset(token)
 
 
 def groups_to_turn(groups):
@@ -134,12 +134,12 @@ def weight_of(layer):
 
 def turned_kernel(layers, inputs):
     """Theirs, None where there is none for so many inputs."""
-    return turned.get(tuple(map(id, layers))) if is_few(layers[0], inputs) else None
+    return turned.get().get(tuple(map(id, layers))) if is_few(layers[0], inputs) else None
 
 
 def is_few(layer, inputs):
     """Whether texts are written, and with so few rows that int8 goes the quick way."""
-    if turned is None or not is_int8(layer):
+    if turned.get() is None or not is_int8(layer):
         return False
     return math.prod(inputs.shape[:-1]) * digits_of(layer) <= MOST_COLUMNS
 

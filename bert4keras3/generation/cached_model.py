@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class CachedModel:
         self.step = Compiled(self.append_and_read, model, in_place=True)
         self.texts: list[np.ndarray] = []
         self.state: dict[str, Any] = {}
+        self.lock = threading.RLock()  # the caches are those of one call
 
     @property
     def compilations(self) -> int:
@@ -51,11 +53,13 @@ class CachedModel:
         """Inputs (batch, length, …) of texts of one length → outputs (batch, vocabulary) after the last token."""
         texts = [np.asarray(one) for one in (x if isinstance(x, (list, tuple)) else [x])]
         self.check(texts)
-        rows = self.find_rows(texts)
-        outputs, state = self.begin(texts) if rows is None else self.go_on(texts, rows)
-        self.state, self.texts = dict(state), texts
-        self.column += 1
-        return ops.convert_to_numpy(outputs)[: len(texts[-1])]
+        with self.lock:
+            rows = self.find_rows(texts)
+            self.texts = []  # a call that fails leaves no caches behind
+            outputs, state = self.begin(texts) if rows is None else self.go_on(texts, rows)
+            self.state, self.texts = dict(state), texts
+            self.column += 1
+            return ops.convert_to_numpy(outputs)[: len(texts[-1])]
 
     def check(self, texts: Any) -> None:
         """Raise ValueError where the inputs are not those of the model, or too long for it."""
