@@ -653,11 +653,15 @@ def categorical_crossentropy(
 def sparse_categorical_crossentropy(
     target: Tensor, output: Tensor, from_logits: bool = False, axis: int = -1
 ) -> Tensor:
-    """target: class numbers, as many as the output has places, in any shape."""
+    """target: class numbers, as many as the output has places, in any shape; NaN for a number that is no class."""
     if axis not in (-1, ndim(output) - 1):
         output = ops.moveaxis(output, axis, -1)
     target = ops.reshape(ops.cast(target, "int32"), ops.shape(output)[:-1])
-    return ops.sparse_categorical_crossentropy(target, output, from_logits=from_logits)
+    loss = ops.sparse_categorical_crossentropy(target, output, from_logits=from_logits)
+    if backend() != "jax":  # others raise an error
+        return loss
+    is_class = ops.logical_and(ops.greater_equal(target, 0), ops.less(target, output.shape[-1]))
+    return ops.where(is_class, loss, float("nan"))
 
 
 def binary_crossentropy(target: Tensor, output: Tensor, from_logits: bool = False) -> Tensor:

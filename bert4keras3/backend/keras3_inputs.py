@@ -85,7 +85,7 @@ def prepare(model, arguments, method):
 
 
 def prepared(model, x, y, method):
-    checks = Checks(model, method) if checks_ids and method != "symbolic" else None
+    checks = Checks(model, method) if checks_ids else None
     if isinstance(x, types.GeneratorType):
         batches = x if not checks else checks.passing(x)
         return open_dataset(batches) if framework == "tensorflow" else batches
@@ -204,10 +204,10 @@ def classes_of(model) -> List[Any]:
 
 
 def is_sparse(loss):
-    return loss in (
-        "sparse_categorical_crossentropy",
-        keras.losses.sparse_categorical_crossentropy,
-    ) or isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
+    """Whether a loss takes class numbers, all of which have to be known."""
+    if isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
+        return getattr(loss, "ignore_class", None) is None
+    return loss in ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy)
 
 
 def open_dataset(batches):

@@ -69,12 +69,25 @@ class CachedModel:
                 "CachedModel.predict: expected %d inputs with %s axes, got shapes %s"
                 % (len(ranks), ranks, [one.shape for one in texts])
             )
+        self.check_ids(texts)
         length, limit = texts[-1].shape[1], self.decoder.max_positions
         if not length or (limit is not None and length > limit):
             raise ValueError(
                 "CachedModel.predict: expected texts of 1 to %s tokens, got %d"
                 % ("%d (max_position)" % limit if limit else "any number of", length)
             )
+
+    def check_ids(self, texts: Any) -> None:
+        """Raise ValueError for an id beyond its table."""
+        tables = [("token", self.decoder.vocabulary_size)]
+        if self.decoder.has_segments and not self.decoder.shares_segments:
+            tables.append(("segment", self.decoder.writer.segment_vocab_size))
+        for (name, size), ids in zip(tables, [one for one in texts if one.ndim == 2]):
+            if ids.size and not (0 <= ids.min() and ids.max() < size):
+                raise ValueError(
+                    "CachedModel.predict: expected %s ids from 0 to %d, got %d to %d"
+                    % (name, size - 1, ids.min(), ids.max())
+                )
 
     def find_rows(self, texts: Any) -> Any:
         """For each text the one that it continues by a token; None where there is none, or no room."""
