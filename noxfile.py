@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
 from bench.subjects import Subject, chosen_subjects  # noqa: E402
-from pairings import BY_NAME, ORACLES, PAIRINGS, PINS, find_interpreter  # noqa: E402
+from pairings import BY_NAME, ORACLES, PAIRINGS, PINS, PUBLISHED, find_interpreter  # noqa: E402
 
 ENVIRONMENTS = Path(os.environ.get("BERT4KERAS3_ENVIRONMENTS", ROOT / ".nox"))
 CACHE = ROOT / ".cache"
@@ -264,6 +264,31 @@ for pairing in PAIRINGS:
     add_tests(pairing.name)
 
 
+def add_published(name: str) -> None:
+    @nox.session(name=f"published-{name}")
+    def published(session: nox.Session) -> None:
+        mirror = os.environ.get("BERT4KERAS_MIRROR")
+        if not mirror:
+            session.error("set BERT4KERAS_MIRROR to a git directory: git clone --bare …/bojone/bert4keras")
+        python = pairing_environment(session, name)
+        overlay = ENVIRONMENTS / f"published-{BY_NAME[name].environment}"
+        pins = (PINS / "published.txt").read_bytes()
+        if changed(overlay / "pins.installed", pins):
+            options = ("--no-deps", "--upgrade", "--target", str(overlay))
+            pip(session, python, "install", *options, "-r", str(PINS / "published.txt"))
+            mark(overlay / "pins.installed", pins)
+        script = str(ROOT / "tests" / "published_scripts" / "run.py")
+        variables = {**QUIET, **BY_NAME[name].variables, "PYTHONPATH": str(overlay)}
+        options = ("--mirror", str(Path(mirror).resolve()), "--lib", "bert4keras3", "--pairing", name)
+        session.run(python, script, *options, *session.posargs, external=True, env=variables)
+
+    published.__doc__ = f"bert4keras's published scripts with the import renamed, on {BY_NAME[name].summary}."
+
+
+for name in PUBLISHED:
+    add_published(name)
+
+
 def add_bench(name: str, summary: str) -> None:
     @nox.session(name=f"bench-{name}")
     def bench(session: nox.Session) -> None:
@@ -304,6 +329,8 @@ def nightly(session: nox.Session) -> None:
         session.notify(f"tests-{pairing.name}", ["-m", "slow or not slow"])
         session.notify(f"parity-{pairing.name}", ["--everything"])
         session.notify(f"bench-{pairing.name}", ["--quick"])
+        if os.environ.get("BERT4KERAS_MIRROR") and pairing.name in PUBLISHED:
+            session.notify(f"published-{pairing.name}")
     session.notify("bench-peers")
     session.notify("regress")
     session.notify("report")

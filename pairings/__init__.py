@@ -69,6 +69,9 @@ PAIRINGS = (
     ),
 )
 
+# The pairings in which the published scripts of bert4keras are run: tests/published_scripts
+PUBLISHED = ("keras2.3.1-tf1.15", "tensorflow", "jax", "torch")
+
 # What makes goldens: the original library, and one from outside the family.
 ORACLES = (
     Pairing(

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import pairings
-from pairings import ABANDONED_PORT, BY_NAME, GPU, ORACLES, PAIRINGS, PEERS, PINS, find_interpreter
+from pairings import ABANDONED_PORT, BY_NAME, GPU, ORACLES, PAIRINGS, PEERS, PINS, PUBLISHED, find_interpreter
 from parity.files import ROOT
 
 EVERYONE = PAIRINGS + ORACLES + PEERS + GPU
@@ -18,18 +18,23 @@ EVERYONE = PAIRINGS + ORACLES + PEERS + GPU
 def sessions():
     """The sessions that the registry asks for."""
     names = [pairing.name for pairing in PAIRINGS]
-    return {f"{kind}-{name}" for kind in ("parity", "tests", "bench") for name in names} | {
-        "bench-peers",
-        "tests",
-        "lint",
-        "docs",
-        "golden",
-        "nightly",
-        "table",
-        "report",
-        "regress",
-        "matrix",
-    }
+    published = {f"published-{name}" for name in PUBLISHED}
+    return (
+        {f"{kind}-{name}" for kind in ("parity", "tests", "bench") for name in names}
+        | published
+        | {
+            "bench-peers",
+            "tests",
+            "lint",
+            "docs",
+            "golden",
+            "nightly",
+            "table",
+            "report",
+            "regress",
+            "matrix",
+        }
+    )
 
 
 def test_names_are_unique():
@@ -42,7 +47,7 @@ def test_pairing_has_pins(pairing):
 
 
 def test_every_file_of_pins_is_used():
-    used = {pairing.pins.name for pairing in EVERYONE} | {"host.txt", "tools.txt", "docs.txt"}
+    used = {pairing.pins.name for pairing in EVERYONE} | {"host.txt", "tools.txt", "docs.txt", "published.txt"}
     assert {path.name for path in PINS.iterdir()} == used
 
 
