@@ -71,6 +71,23 @@ for _name in ("fit", "evaluate", "predict"):
         add_generator_method(_name)
 
 
+@extends(Model, "compute_loss", "compute_metrics")
+def with_named_targets(original, self, x=None, y=None, y_pred=None, *args, **kwargs):
+    """Targets may be a dict by name of the output, whatever the outputs are: `to_dataset(names=…)` gives one."""
+    return original(self, x, targets_like(self, y, y_pred), y_pred, *args, **kwargs)
+
+
+def targets_like(model, y, y_pred):
+    """A dict of targets in the structure of the outputs; as it is if its names are unknown."""
+    names = getattr(model, "output_names", None)
+    if not isinstance(y, dict) or isinstance(y_pred, dict) or not names:
+        return y
+    if len(y) == 1 and len(names) == 1:
+        (targets,) = y.values()
+        return targets if not isinstance(y_pred, (list, tuple)) else [targets]
+    return [y[name] for name in names] if set(names) <= set(y) else y
+
+
 def prepare(model, arguments, method):
     """Replace x, and the x of validation_data, among the arguments of a method."""
     x = arguments.get("x")

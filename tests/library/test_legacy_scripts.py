@@ -224,6 +224,63 @@ def test_a_generator_is_used_up_once():
     assert used[:4] == [0, 1, 2, 3] and len(used) == 4
 
 
+@trains
+@pytest.mark.parametrize("name", ["classes", "label"])
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch"])
+def test_targets_may_have_names(name, method):
+    x = keras.layers.Input((3,), name="x")
+    model = keras.Model(x, keras.layers.Dense(2, activation="softmax", name="classes")(x))
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["sparse_categorical_accuracy"])
+    expected = model.evaluate(X, Y, verbose=0)
+    found = getattr(model, method)({"x": X}, {name: Y})
+    found = [found.history["loss"][0]] if method == "fit" else found
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
+
+
+@trains
+def test_targets_of_several_outputs_go_by_name():
+    x = keras.layers.Input((3,))
+    outputs = [keras.layers.Dense(1, name="a")(x), keras.layers.Dense(1, name="b")(x)]
+    model = keras.Model(x, outputs)
+    model.compile("sgd", ["mse", "mae"])
+    zeros, ones = np.zeros((4, 1)), np.ones((4, 1))
+    expected = model.evaluate(X, [zeros, ones], verbose=0)
+    np.testing.assert_allclose(model.evaluate(X, {"b": ones, "a": zeros}, verbose=0), expected, rtol=1e-5)
+
+
+@pytest.mark.skipif(framework != "tensorflow", reason="to_dataset needs TensorFlow")
+def test_a_dataset_with_names_of_labels_trains():
+    from bert4keras3.models import build_transformer_model
+    from bert4keras3.snippets import DataGenerator
+
+    class Samples(DataGenerator):
+        def __iter__(self, random=False):
+            for _, length in self.sample(random):
+                yield [[1] * length, [0] * length], [[length % 2]]
+
+    bert = build_transformer_model(
+        vocab_size=9,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        hidden_act="gelu",
+    )
+    pooled = keras.layers.GlobalAveragePooling1D()(bert.output)
+    model = keras.Model(bert.inputs, keras.layers.Dense(2, activation="softmax")(pooled))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    dataset = Samples([3, 5, 4, 3], batch_size=2).to_dataset(
+        types=[("float32", "float32"), ("float32",)],
+        shapes=[([None], [None]), ([1],)],
+        names=[("Input-Token", "Input-Segment"), ("label",)],
+        padded_batch=True,
+    )
+    history = model.fit(
+        dataset, steps_per_epoch=2, epochs=2, verbose=0, validation_data=dataset, validation_steps=2
+    )
+    assert np.isfinite(history.history["loss"] + history.history["val_loss"]).all()
+
+
 def test_from_keras_import_backend_has_the_functions_of_keras_2():
     from keras import backend
 
