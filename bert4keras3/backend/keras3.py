@@ -11,6 +11,7 @@ from bert4keras3.backend import keras3_backend as K  # noqa: F401
 from bert4keras3.backend import keras3_many as many  # noqa: F401
 from bert4keras3.backend.flavour import Tensor, Tensors
 from bert4keras3.backend.keras3_initial import initial_values_last, kernel_last, make_weight  # noqa: F401
+from bert4keras3.backend.keras3_layers import LayerOfKeras2
 from bert4keras3.backend.keras3_many import parallel_class  # noqa: F401
 from bert4keras3.backend.keras3_metrics import add_metric
 from bert4keras3.backend.keras3_xla import dense_each as dense_together
@@ -34,7 +35,7 @@ class WithOutputs(object):
         return outputs if len(outputs) > 1 else outputs[0]
 
 
-class Layer(WithOutputs, keras.layers.Layer):  # type: ignore[name-defined]
+class Layer(WithOutputs, LayerOfKeras2):
     """Base of our layers: passes masks on; `output_dtype` names the dtype of outputs that are not floats.
 
     `takes_ids`: some inputs are ids or labels, and none is cast to the compute dtype, which would round them.
@@ -71,15 +72,17 @@ class Layer(WithOutputs, keras.layers.Layer):  # type: ignore[name-defined]
         """Show the mean of a tensor over the batches of an epoch."""
         add_metric(self, value, name)
 
-    def compute_output_spec(self, inputs, **kwargs):
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
+        """The mask of the inputs is the mask of the outputs."""
+        return mask
+
+    def compute_output_spec(self, *args, **kwargs):
         if self.traced and framework != "numpy":  # which has no calls without numbers, and no training
-            return keras.Operation.compute_output_spec(self, inputs, **kwargs)
-        several = isinstance(inputs, (list, tuple))
-        shape = self.compute_output_shape([x.shape for x in inputs] if several else inputs.shape)
-        dtype = self.output_dtype or self.compute_dtype
-        if isinstance(shape, list):
-            return [keras.KerasTensor(one, dtype=dtype) for one in shape]
-        return keras.KerasTensor(shape, dtype=dtype)
+            return keras.Operation.compute_output_spec(self, *args, **kwargs)
+        spec = super().compute_output_spec(*args, **kwargs)
+        if self.output_dtype is None:
+            return spec
+        return keras.tree.map_structure(lambda one: keras.KerasTensor(one.shape, self.output_dtype), spec)
 
 
 def serializable(item: Any) -> Any:

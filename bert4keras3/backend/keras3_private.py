@@ -30,3 +30,8 @@ def compute_between(model, known, wanted):
 def nodes_of(model):
     """The calls of layers of which a functional model is made. Keras shows the layers alone."""
     return [node for nodes in model._nodes_by_depth.values() for node in nodes]
+
+
+def inner_layers(layer):
+    """All layers inside a layer. Keras shows the layers of models alone."""
+    return layer._flatten_layers(include_self=False)

@@ -1,0 +1,126 @@
+"""Layers as scripts for Keras 2 write them: layers inside a layer get their weights when the outer layer is built.
+
+In Keras 2 a call on symbolic tensors makes what `call` needs. Keras 3 skips that call if a class has its own
+`compute_output_shape`, and it lets no layer be added after `build`. Here a call without numbers stands at the end
+of `build`, for classes of users.
+"""
+
+import dis
+import functools
+from contextvars import ContextVar
+
+import keras
+
+from bert4keras3.backend.keras3_extensions import extends, set_attribute
+from bert4keras3.backend.keras3_private import inner_layers
+
+# ids of the layers whose `build` is running: a `super().build(…)` in it is not the end
+building: ContextVar = ContextVar("building", default=())
+
+
+def with_inner_layers(build):
+    """`build` of a class of layers, at whose end `call` makes what is inside."""
+    if getattr(build, "makes_inner_layers", False):
+        return build
+
+    @functools.wraps(build)
+    def wrapped(self, *args, **kwargs):
+        if id(self) in building.get():
+            return build(self, *args, **kwargs)
+        token = building.set(building.get() + (id(self),))
+        try:
+            build(self, *args, **kwargs)
+        finally:
+            building.reset(token)
+        shapes = [*args, *kwargs.values()]
+        if len(shapes) == 1 and shapes[0] is not None and lacks_inner_layers(self, may_add=True):
+            call_without_numbers(self, symbolic_inputs(shapes[0], self.compute_dtype))
+
+    wrapped.makes_inner_layers = True
+    return wrapped
+
+
+def symbolic_inputs(shape, dtype):
+    """A shape, or a nest of shapes, as symbolic tensors."""
+    if isinstance(shape, dict):
+        return {name: symbolic_inputs(one, dtype) for name, one in shape.items()}
+    if any(isinstance(one, (list, tuple, dict)) for one in shape):
+        return [symbolic_inputs(one, dtype) for one in shape]
+    return keras.KerasTensor(shape, dtype)
+
+
+def lacks_inner_layers(layer, may_add=False):
+    """Whether a user's layer has layers without weights; may_add: or a `call` that may add some."""
+    if type(layer).__module__.split(".")[0] == "keras" or isinstance(layer, keras.Model):
+        return False
+    return any(not one.built for one in inner_layers(layer)) or may_add and sets_attributes(type(layer).call)
+
+
+@functools.lru_cache(maxsize=None)
+def sets_attributes(call):
+    """Whether a function sets attributes."""
+    return "setattr" in call.__code__.co_names or any(
+        one.opname == "STORE_ATTR" for one in dis.get_instructions(call)
+    )
+
+
+def call_without_numbers(layer, *args, **kwargs):
+    """Make what `call` makes. An error is left to the call with numbers: the trace may know too little to run."""
+    try:
+        keras.Operation.compute_output_spec(layer, *args, **kwargs)
+    except Exception:  # noqa: BLE001 any error of a user's call
+        pass
+
+
+def compute_output_spec(original, self, *args, **kwargs):
+    """As in Keras, after a call that gives the layers inside their weights."""
+    if lacks_inner_layers(self):
+        call_without_numbers(self, *args, **kwargs)
+    return original(self, *args, **kwargs)
+
+
+def compute_output_shape(original, self, input_shape):
+    """Shape of the outputs, found by a call without numbers: in Keras 2 every layer answers."""
+    if not self.built:
+        self.build(input_shape)
+    outputs = keras.Operation.compute_output_spec(self, symbolic_inputs(input_shape, self.compute_dtype))
+    return keras.tree.map_structure(lambda output: output.shape, outputs)
+
+
+def complete_build_of_subclass(cls):
+    """For `__init_subclass__` of a base class of layers."""
+    if "build" in vars(cls) and not issubclass(cls, keras.Model):
+        cls.build = with_inner_layers(cls.build)
+
+
+class LayerOfKeras2(keras.layers.Layer):
+    """Base class of our layers and of users' layers, whether Keras itself is extended or not."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        complete_build_of_subclass(cls)
+
+    def compute_output_spec(self, *args, **kwargs):
+        if lacks_inner_layers(self):
+            call_without_numbers(self, *args, **kwargs)
+        # not super: a layer of Keras beside this class may know fewer arguments, as Embedding does
+        return keras.layers.Layer.compute_output_spec(self, *args, **kwargs)
+
+    @property
+    def weights(self):
+        """Trainable weights first, then the others: the order of `get_weights` in Keras 2."""
+        return sorted(super().weights, key=lambda weight: not weight.trainable)
+
+
+KerasLayer = keras.layers.Layer
+
+
+def init_subclass(cls, **kwargs):
+    super(KerasLayer, cls).__init_subclass__(**kwargs)
+    complete_build_of_subclass(cls)
+
+
+set_attribute(KerasLayer, "__init_subclass__", classmethod(init_subclass))
+set_attribute(KerasLayer, "build", with_inner_layers(KerasLayer.build))
+extends(KerasLayer, "compute_output_shape")(compute_output_shape)
+extends(KerasLayer, "compute_output_spec")(compute_output_spec)
