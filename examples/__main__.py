@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from examples.compatibility import NOT_RUN, NOT_WORKING, OLD_WAYS, PLACES, PUBLISHED
+from examples.compatibility import NOT_RUN, NOT_WORKING, PLACES, PUBLISHED
 
 names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in NOT_RUN)
 print("%-30s" % "example", *["%-10s" % place for place in PLACES])
@@ -18,6 +18,4 @@ print("\n%-46s%-30s%s" % ("published with bert4keras", "written like it here", "
 for script, name in PUBLISHED.items():
     working = [place for place in PLACES[2:] if place not in NOT_WORKING.get(name, {})]
     print("%-46s%-30s%s" % (script, name, ", ".join(working)))
-print("\nOn Keras 3 instead of")
-for what, _, way in OLD_WAYS:
-    print("  %s\n      %s" % (what, way))
+print("\nWhat a script of your own has to change: python -m bert4keras3.migrate SCRIPT")

@@ -14,6 +14,7 @@ from bert4keras3.backend.keras3_initial import initial_values_last, kernel_last,
 from bert4keras3.backend.keras3_layers import LayerOfKeras2
 from bert4keras3.backend.keras3_many import parallel_class  # noqa: F401
 from bert4keras3.backend.keras3_metrics import add_metric
+from bert4keras3.backend.keras3_private import outputs_of_call
 from bert4keras3.backend.keras3_xla import dense_each as dense_together
 from bert4keras3.backend.keras3_xla import turned_kernels, with_turned_kernels  # noqa: F401
 
@@ -21,9 +22,10 @@ framework = keras.config.backend()
 ops = keras.ops
 if framework in ("jax", "openvino"):
     import_module("bert4keras3.backend.keras3_%s" % {"jax": "jax_trainer"}.get(framework, framework))
-for _part in ("files", "calls", "layer_gradients", "inputs", "legacy_k"):
+for _part in ("files", "calls", "layer_gradients", "inputs", "names"):
     import_module("bert4keras3.backend.keras3_" + _part)
 batch_structure = tuple
+optimizers_module = None  # bert4keras3.optimizers has its own
 
 
 class WithOutputs(object):
@@ -31,8 +33,7 @@ class WithOutputs(object):
 
     def get_output_at(self, node_index):
         """Output of the call of this number, -1 for the last."""
-        outputs = self._inbound_nodes[node_index].output_tensors
-        return outputs if len(outputs) > 1 else outputs[0]
+        return outputs_of_call(self, node_index)
 
 
 class Layer(WithOutputs, LayerOfKeras2):

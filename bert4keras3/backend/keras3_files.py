@@ -8,12 +8,14 @@ bytes say what it is.
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import h5py
 import keras
 
 from bert4keras3.backend.keras3_extensions import extends
+from bert4keras3.backend.keras3_saved_compile import compile_from_h5
 
 WEIGHTS_NAMES = (".weights.h5", ".weights.json")
 MODEL_NAMES = (".keras", ".h5", ".hdf5")
@@ -57,13 +59,30 @@ def load_weights(original, self, filepath, *args, **kwargs):
 
 @extends(keras.models, "load_model")
 @extends(keras.saving, "load_model")
-def load_model(original, filepath, *args, **kwargs):
-    """Load a model from a file of any name."""
+def load_model(original, filepath, custom_objects=None, compile=True, **kwargs):
+    """Load a model from a file of any name, which Keras 3 or Keras 2 saved."""
     require_file(filepath)
-    if is_known(filepath, MODEL_NAMES) or not os.path.isfile(filepath):
-        return original(filepath, *args, **kwargs)
-    with linked(filepath, ".h5" if h5py.is_hdf5(filepath) else ".keras") as name:
-        return original(name, *args, **kwargs)
+    is_file = os.path.isfile(filepath)
+    is_h5 = is_file and h5py.is_hdf5(filepath)
+    is_accepted = not is_file or is_known(filepath, MODEL_NAMES)
+    with nullcontext(filepath) if is_accepted else linked(filepath, ".h5" if is_h5 else ".keras") as name:
+        if is_h5:
+            return load_h5(original, filepath, name, custom_objects, compile, **kwargs)
+        return original(name, custom_objects=custom_objects, compile=compile, **kwargs)
+
+
+def load_h5(original, filepath, name, custom_objects, compile, **kwargs):
+    """A model from an HDF5 file, which Keras opens under this name."""
+    from bert4keras3.backend.legacy_models import is_legacy_model, load_legacy_model
+
+    def load(path, custom_objects, compile):
+        return original(name, custom_objects=custom_objects, compile=compile, **kwargs)
+
+    load_kind = partial(load_legacy_model, load=load) if is_legacy_model(filepath) else load
+    model = load_kind(filepath, custom_objects=custom_objects, compile=False)
+    if compile:
+        compile_from_h5(model, filepath, custom_objects)
+    return model
 
 
 @extends(keras.callbacks.ModelCheckpoint, "__init__")

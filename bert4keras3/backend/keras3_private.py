@@ -35,3 +35,9 @@ def nodes_of(model):
 def inner_layers(layer):
     """All layers inside a layer. Keras shows the layers of models alone."""
     return layer._flatten_layers(include_self=False)
+
+
+def outputs_of_call(layer, number):
+    """Output, or list of outputs, of the call of a layer with this number. Keras 3 shows the first call alone."""
+    outputs = layer._inbound_nodes[number].output_tensors
+    return outputs if len(outputs) > 1 else outputs[0]

@@ -1,4 +1,4 @@
-"""Each example runs where it should and nowhere else, in a process of its own; old ways fail as the table says."""
+"""Each example runs where it should and nowhere else, in a process of its own."""
 
 import os
 import subprocess
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import bert4keras3
-from bert4keras3.backend import FLAVOUR, K, framework, keras
+from bert4keras3.backend import FLAVOUR, framework
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from examples.compatibility import NOT_RUN, NOT_WORKING, OLD_WAYS, PLACES, PUBLISHED  # noqa: E402
+from examples.compatibility import NOT_RUN, NOT_WORKING, PLACES, PUBLISHED  # noqa: E402
 
 NAMES = sorted(path.stem for path in (ROOT / "examples").glob("*.py") if path.stem not in NOT_RUN)
 QUICK = ["masked_language_model"]  # the others take 6 to 60 seconds each
@@ -58,12 +58,3 @@ def test_table_names_examples_and_places():
 def test_each_of_the_32_published_scripts_has_an_example_in_its_ways():
     assert len(PUBLISHED) == 32
     assert set(PUBLISHED.values()) <= set(NAMES)
-
-
-@pytest.mark.skipif(FLAVOUR != "keras3", reason="old ways are those of Keras 2")
-@pytest.mark.parametrize("what, code, way", OLD_WAYS, ids=[row[0] for row in OLD_WAYS])
-def test_old_way_is_refused(what, code, way):
-    x = keras.layers.Input((3,))
-    model = keras.models.Model(x, keras.layers.Dense(2)(x))
-    with pytest.raises((AttributeError, NotImplementedError, TypeError, ValueError)):
-        eval(code, {"keras": keras, "K": K, "model": model})

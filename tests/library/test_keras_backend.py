@@ -155,7 +155,8 @@ ROWS = [
 ROWS = [row for row in ROWS if row[3] is not None]
 TESTED_ELSEWHERE = set(
     """backend batch_get_value batch_set_value cast_to_floatx clear_session count_params dropout
-    dtype eager epsilon eval floatx function get_uid gradients get_value image_data_format int_shape is_keras_tensor is_sparse
+    dtype eager epsilon eval floatx function get_uid gradients
+    get_value image_data_format int_shape is_keras_tensor is_sparse
     is_tensor is_variable learning_phase name_scope ndim normalize_data_format placeholder
     random_bernoulli random_binomial random_normal random_normal_variable random_uniform random_uniform_variable
     set_epsilon set_floatx set_image_data_format set_value standardize_dtype symbolic to_dense

@@ -281,6 +281,26 @@ def test_a_dataset_with_names_of_labels_trains():
     assert np.isfinite(history.history["loss"] + history.history["val_loss"]).all()
 
 
+def test_lr_is_the_learning_rate():
+    optimizer = keras.optimizers.Adam(lr=0.25)
+    assert float(ops.convert_to_numpy(optimizer.lr)) == 0.25
+    optimizer.lr = 0.5
+    assert float(ops.convert_to_numpy(optimizer.learning_rate)) == 0.5
+    assert float(ops.convert_to_numpy(keras.optimizers.SGD(0.125).lr)) == 0.125
+
+
+def test_a_layer_of_keras_has_its_outputs_by_number():
+    x, y = keras.layers.Input((3,)), keras.layers.Input((3,))
+    dense = keras.layers.Dense(2)
+    outputs = [dense(x), dense(y)]
+    assert [dense.get_output_at(0), dense.get_output_at(-1)] == outputs
+
+
+def test_add_weight_takes_the_positions_of_keras_2():
+    weight = keras.layers.Layer().add_weight("scale", (3,), None, "ones")
+    assert weight.name == "scale" and get_values([weight])[0].tolist() == [1, 1, 1]
+
+
 def test_from_keras_import_backend_has_the_functions_of_keras_2():
     from keras import backend
 

@@ -1,0 +1,165 @@
+"""How a model was compiled, read from its file: losses and metrics that are methods of layers, HDF5 included.
+
+Keras writes a method, `loss=crf.sparse_loss`, as its name alone and does not read it. Here the name becomes the
+method of the model's own layer. From HDF5, Keras does not read loss="mse", and makes an optimizer without weights.
+"""
+
+import functools
+import json
+import warnings
+from typing import Any, Dict, Iterator, List, Optional
+
+import h5py
+import keras
+import numpy as np
+
+from bert4keras3.backend.keras3_extensions import extends
+
+INSTEAD = "Pass it in custom_objects, or load with compile=False and call model.compile"
+OF_THE_SHAPE = ("accuracy", "acc", "crossentropy", "ce")  # which metric this is depends on the output
+SAVED = ("loss", "metrics", "weighted_metrics")
+
+
+@extends(keras.Model, "compile_from_config")
+def compile_from_config(original, self, config):
+    """Compile as a file in Keras's own format says; losses and metrics may be methods of layers."""
+    methods: Dict[str, Any] = {}
+
+    def with_methods(item, output):
+        if not isinstance(item, dict) or item.get("class_name") != "method":
+            return item
+        method = method_of_layers(self, item["config"], output)
+        if method is None:
+            raise ValueError(
+                "the model was compiled with the method %r, which no layer of the model has, or more than one. %s"
+                % (item["config"], INSTEAD)
+            )
+        name = "%s of %s, %d" % (item["config"], method.__self__.name, id(self))
+        methods[name] = method
+        return {"class_name": "function", "module": "builtins", "config": name, "registered_name": name}
+
+    config = dict(
+        config, **{part: mapped(config.get(part), with_methods, self) for part in SAVED if part in config}
+    )
+    known = keras.saving.get_custom_objects()  # a scope would hide the custom objects of `load_model`
+    known.update(methods)
+    try:
+        return original(self, config)
+    except (TypeError, ValueError) as error:
+        raise ValueError("the compiled model is not restored: %s. %s" % (first_sentence(error), INSTEAD)) from error
+    finally:
+        for name in methods:
+            del known[name]
+
+
+def compile_from_h5(model: Any, path: Any, custom_objects: Optional[Dict[str, Any]] = None) -> None:
+    """Compile a model as its HDF5 file says, and restore the state of its optimizer.
+
+    Args:
+        model: what `load_model(path, compile=False)` returned.
+        path: the file. If the file says nothing of compiling, the model stays as it is.
+        custom_objects: losses, metrics and optimizers by name.
+
+    Raises:
+        ValueError: the file names a loss, a metric or an optimizer that is not known.
+    """
+    with h5py.File(path, "r") as file:
+        text = file.attrs.get("training_config")
+        state = optimizer_state(file)
+    if text is None:
+        return
+    config = json.loads(text)
+    objects = dict(keras.saving.get_custom_objects(), **(custom_objects or {}))
+    try:
+        with keras.saving.custom_object_scope(objects):
+            arguments = {
+                part: mapped(config.get(part), functools.partial(find, model, objects, part), model)
+                for part in SAVED
+            }
+            optimizer = dict(config["optimizer_config"])
+            optimizer["class_name"] = optimizer["class_name"].replace(
+                "Custom>", ""
+            )  # of TensorFlow 2.13 to 2.15
+            arguments["optimizer"] = keras.optimizers.deserialize(optimizer)
+    except (TypeError, ValueError) as error:
+        raise ValueError("'%s': %s. %s" % (path, first_sentence(error), INSTEAD)) from error
+    model.compile(loss_weights=config.get("loss_weights"), **arguments)
+    model.optimizer.build(model.trainable_variables)
+    restore_optimizer(model.optimizer, state, path)
+
+
+def find(model, objects, part, name, output):
+    """A loss or metric by what an HDF5 file says of it: a name or a configuration."""
+    kind = keras.losses if part == "loss" else keras.metrics
+    if isinstance(name, dict):
+        return kind.deserialize(name)
+    if name in objects:
+        return objects[name]
+    if part != "loss" and name in OF_THE_SHAPE:
+        return name
+    try:
+        known = kind.get(name)
+        return known if part == "loss" else name  # which the metric shows
+    except ValueError:
+        method = method_of_layers(model, name, output)
+        if method is None:
+            raise ValueError("the %s %r is not known" % (part, name)) from None
+        return method
+
+
+def mapped(value, function, model, output=None):
+    """A nest of losses or metrics with function(item, name of the output) in place of each item."""
+    if value is None:
+        return None
+    if isinstance(value, str) or (isinstance(value, dict) and "class_name" in value):
+        return function(value, output)
+    if isinstance(value, dict):
+        return {name: mapped(item, function, model, name) for name, item in value.items()}
+    names = getattr(model, "output_names", [None])
+    names = names if len(names) == len(value) else [output or names[0]] * len(value)
+    return [mapped(item, function, model, output or name) for item, name in zip(value, names)]
+
+
+def method_of_layers(model, name, output):
+    """The method of this name of the layer that makes the output, or of the one layer that has it; else None."""
+    having = [layer for layer in all_layers(model) if callable(getattr(layer, name, None))]
+    named = [layer for layer in having if layer.name == output]
+    return getattr((named or having)[0], name) if named or len(having) == 1 else None
+
+
+def all_layers(model) -> Iterator[Any]:
+    """Layers of a model and of the models in it."""
+    for layer in getattr(model, "layers", ()):
+        yield layer
+        yield from all_layers(layer)
+
+
+def optimizer_state(file) -> Dict[str, np.ndarray]:
+    """Arrays of an optimizer in an HDF5 file, by the paths of the variables."""
+    group = file.get("optimizer_weights")
+    if group is None:
+        return {}
+    names: List[Any] = []
+    for key in sorted(group.attrs, key=lambda key: (len(key), key)):  # weight_names, or weight_names0, 1, …
+        if key.startswith("weight_names"):
+            names += list(group.attrs[key])
+    names = [name.decode("utf-8") if isinstance(name, bytes) else str(name) for name in names]
+    return {name: np.array(group[name]) for name in names}
+
+
+def restore_optimizer(optimizer, state, path):
+    """Set the variables of an optimizer that stand in a file under their paths."""
+    known = [one for one in optimizer.variables if np.shape(state.get(one.path)) == tuple(one.shape)]
+    known = [one for one in known if one.path in state]
+    for variable in known:
+        variable.assign(state[variable.path])
+    if len(known) < len(state):
+        warnings.warn(
+            "'%s': %d of %d variables of the optimizer are restored; the others begin anew"
+            % (path, len(known), len(state)),
+            stacklevel=3,
+        )
+
+
+def first_sentence(error):
+    return str(error).split("\n")[0].split(". ")[0].rstrip(".")
