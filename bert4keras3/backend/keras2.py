@@ -23,7 +23,8 @@ set_values = keras.backend.batch_set_value
 batch_structure = tuple if FLAVOUR == "tf_keras" else list
 
 
-many = parallel_class = None  # for optimizers, which are for Keras 3 alone
+many = parallel_class = None  # for the optimizers of Keras 3
+optimizers_module = "bert4keras3.backend.keras2_optimizers"
 
 
 def require_keras_3(name, instead, compiles=False):

@@ -4,6 +4,7 @@
 names), `Layer`, `WithOutputs`, `build_child`, `dense`, `project`, `exact_gelu`, `first_rows`, `dtype_name`,
 `weight_shape`, `get_values`, `set_values`, `initial_values_last`, `serializable`, `operation`, `get_available_gpus`,
 `remat`, `device_scope`, `spread_batches`, `require_keras_3`, for optimizers `many` and `parallel_class`,
+`optimizers_module`, the module that has them if they are not those of Keras 3,
 and `batch_structure`, the type in which a generator hands over several arrays.
 `dense_each`, `turned_kernels` and `with_turned_kernels` are for generation, on Keras 3.
 `fused_attention`, `fused_layer_normalization` and `quick_dropout` are None where a compiler fuses or nothing does.
@@ -59,6 +60,7 @@ serializable = flavour.serializable
 require_keras_3 = flavour.require_keras_3
 many = flavour.many
 parallel_class = flavour.parallel_class
+optimizers_module = flavour.optimizers_module
 
 Compiled = flavour_compiling.Compiled
 CompiledLoop = flavour_compiling.CompiledLoop

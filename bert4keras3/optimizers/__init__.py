@@ -1,58 +1,25 @@
-"""bert4keras's optimizers on Keras 3, and the extensions that make a class of optimizers out of another:
+"""bert4keras's optimizers, and the extensions that make a class of optimizers out of another:
 
 AdamW = extend_with_weight_decay(Adam, "AdamW")
 AdamWLR = extend_with_piecewise_linear_lr(AdamW, "AdamWLR")
 
-Names without a suffix compute what bert4keras computes on keras 2.3.1, those with `_v2` what it computes on tf.keras;
-where both compute the same they are one. Adam and Lion, which it has on tf.keras alone, are those.
+On Keras 3, names without a suffix compute what bert4keras computes on keras 2.3.1, names with `_v2` what it computes
+on tf.keras; if both compute the same they are one. Adam and Lion, which it has on tf.keras alone, are those. On
+Keras 2 all names compute what bert4keras computes there, and Adam on keras 2.3.1 is keras.optimizers.Adam.
 
-One difference: steps are counted as on tf.keras, from 0 for a schedule and from 1 for Adam's bias correction. The
-graph of keras 2.3.1 leaves it to chance whether the counter is read before or after it is raised, and TensorFlow
-1.15 reads it after: there all is one step ahead.
+One difference: on Keras 3, steps are counted as on tf.keras, from 0 for a schedule and from 1 for Adam's bias
+correction. The graph of keras 2.3.1 leaves it to chance whether the counter is read before or after it is raised, and
+TensorFlow 1.15 reads it after: there all is one step ahead, with bert4keras and with this library.
 """
 
 import re
+from importlib import import_module
 
-from bert4keras3.backend import piecewise_linear, require_keras_3, script_names
+from bert4keras3.backend import optimizers_module, piecewise_linear, script_names
 from bert4keras3.backend import root_mean_square as rms
 from bert4keras3.backend.absent import absent
 from bert4keras3.backend.script_names import *  # noqa: F403
 from bert4keras3.snippets import insert_arguments, is_one_of, is_string, string_matching
-
-require_keras_3(
-    "bert4keras3.optimizers",
-    "Here take keras.optimizers.Adam (from bert4keras3.backend import keras), or bert4keras.optimizers of bert4keras "
-    "0.11.5, which trains the models of bert4keras3 too.",
-)
-
-from bert4keras3.optimizers.accumulation import (  # noqa: E402
-    extend_with_gradient_accumulation,
-    extend_with_gradient_accumulation_v2,
-    extend_with_lazy_optimization,
-    extend_with_lazy_optimization_v2,
-)
-from bert4keras3.optimizers.adafactor import AdaFactor, AdaFactorV1, AdaFactorV2  # noqa: E402
-from bert4keras3.optimizers.adam import Adam  # noqa: E402
-from bert4keras3.optimizers.averaging import (  # noqa: E402
-    extend_with_exponential_moving_average,
-    extend_with_exponential_moving_average_v2,
-    extend_with_lookahead,
-    extend_with_lookahead_v2,
-)
-from bert4keras3.optimizers.extending import export_to_custom_objects  # noqa: E402
-from bert4keras3.optimizers.learning_rates import (  # noqa: E402
-    extend_with_layer_adaptation,
-    extend_with_layer_adaptation_v2,
-    extend_with_parameter_wise_lr,
-    extend_with_parameter_wise_lr_v2,
-    extend_with_piecewise_linear_lr,
-    extend_with_piecewise_linear_lr_v2,
-)
-from bert4keras3.optimizers.lion import Lion, LionV2  # noqa: E402
-from bert4keras3.optimizers.weight_decay import (  # noqa: E402
-    extend_with_weight_decay,
-    extend_with_weight_decay_v2,
-)
 
 __all__ = [
     "AdaFactor",
@@ -78,6 +45,40 @@ __all__ = [
     "extend_with_piecewise_linear_lr_v2",
     "extend_with_weight_decay",
     "extend_with_weight_decay_v2",
+]
+if optimizers_module is None:
+    from bert4keras3.optimizers.accumulation import (
+        extend_with_gradient_accumulation,
+        extend_with_gradient_accumulation_v2,
+        extend_with_lazy_optimization,
+        extend_with_lazy_optimization_v2,
+    )
+    from bert4keras3.optimizers.adafactor import AdaFactor, AdaFactorV1, AdaFactorV2
+    from bert4keras3.optimizers.adam import Adam
+    from bert4keras3.optimizers.averaging import (
+        extend_with_exponential_moving_average,
+        extend_with_exponential_moving_average_v2,
+        extend_with_lookahead,
+        extend_with_lookahead_v2,
+    )
+    from bert4keras3.optimizers.extending import export_to_custom_objects
+    from bert4keras3.optimizers.learning_rates import (
+        extend_with_layer_adaptation,
+        extend_with_layer_adaptation_v2,
+        extend_with_parameter_wise_lr,
+        extend_with_parameter_wise_lr_v2,
+        extend_with_piecewise_linear_lr,
+        extend_with_piecewise_linear_lr_v2,
+    )
+    from bert4keras3.optimizers.lion import Lion, LionV2
+    from bert4keras3.optimizers.weight_decay import (
+        extend_with_weight_decay,
+        extend_with_weight_decay_v2,
+    )
+else:
+    globals().update({name: getattr(import_module(optimizers_module), name) for name in __all__})
+
+__all__ += [
     "insert_arguments",
     "is_one_of",
     "is_string",

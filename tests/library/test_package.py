@@ -113,16 +113,3 @@ def test_a_version_is_two_numbers(monkeypatch, text, expected):
 
     monkeypatch.setattr(flavour, "version", lambda distribution: text)
     assert flavour.installed_version("keras") == expected
-
-
-def test_optimizers_say_what_to_take_on_keras_2():
-    command = [sys.executable, "-c", "import bert4keras3.optimizers"]
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    from bert4keras3.backend import keras
-
-    if hasattr(keras, "ops"):
-        assert result.returncode == 0
-    else:
-        message = result.stdout.decode().strip().split("\n")[-1]
-        assert message.startswith("ImportError: bert4keras3.optimizers is for Keras 3 alone")
-        assert "keras.optimizers.Adam" in message and "bert4keras.optimizers" in message
