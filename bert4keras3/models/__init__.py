@@ -1,5 +1,6 @@
 """All models by name, and `build_transformer_model`, the one call that most users need."""
 
+import inspect
 import json
 from typing import Any, Optional
 
@@ -12,6 +13,7 @@ from bert4keras3.models.bert import BERT
 from bert4keras3.models.electra import ELECTRA
 from bert4keras3.models.gau_alpha import GAU_alpha
 from bert4keras3.models.gpt import GPT, GPT2, GPT2_ML
+from bert4keras3.models.keywords import check_keywords
 from bert4keras3.models.nezha import NEZHA
 from bert4keras3.models.roformer import RoFormer, RoFormerV2
 from bert4keras3.models.t5 import T5, T5_Base, T5_Decoder, T5_Encoder
@@ -135,16 +137,20 @@ def build_transformer_model(
     checkpoint_path: prefix of a TensorFlow checkpoint, `.npz`, `.safetensors` or a dict of arrays.
     model: a name of MODELS or a class. application: "encoder", "lm" (causal) or "unilm" (prefix sees itself).
     Returns the Keras model, or with `return_keras_model=False` the Transformer around it (its `.model`).
-    Raises ValueError for an unknown name or a missing key, CheckpointError for a file that does not fit.
+    Raises ValueError for an unknown name, a missing key or a misspelt keyword, CheckpointError for a checkpoint that
+    does not fit. A keyword that no model knows is logged and ignored.
     """
-    configs = read_configs(config_path, kwargs)
+    configs, version = read_file(config_path), ""
     if isinstance(model, str):
         if model.lower() not in MODELS:
             raise ValueError("model: expected a class or one of %s, got %r" % (", ".join(MODELS), model))
         version = model.lower().split("_")[0]
-        if version.endswith("t5.1.1"):
-            configs["version"] = version
         model = MODELS[model.lower()]
+    if inspect.isclass(model):
+        check_keywords(model, [name for name in kwargs if name not in configs], known_arguments())
+    configs = complete_configs(config_path, configs, kwargs)
+    if version.endswith("t5.1.1"):
+        configs["version"] = version
     if application.lower() not in APPLICATIONS:
         raise ValueError("application: expected one of %s, got %r" % (", ".join(APPLICATIONS), application))
     if application.lower() not in getattr(model, "applications", APPLICATIONS):
@@ -162,16 +168,26 @@ def build_transformer_model(
     return transformer.model if return_keras_model else transformer
 
 
-def read_configs(config_path, overrides):
-    """Arguments of the model classes from a configuration file and the keyword arguments over it."""
-    configs = {}
-    if config_path is not None:
-        with open(config_path, encoding="utf-8") as file:
-            try:
-                configs.update(json.load(file))
-            except ValueError as error:
-                raise ValueError("%s: expected a JSON configuration: %s" % (config_path, error))
-    configs.update(overrides)
+def read_file(config_path):
+    """What is in a configuration file; {} without one."""
+    if config_path is None:
+        return {}
+    with open(config_path, encoding="utf-8-sig") as file:  # some editors put a byte order mark first
+        try:
+            return dict(json.load(file))
+        except (TypeError, ValueError) as error:
+            raise ValueError("%s: expected a JSON configuration: %s" % (config_path, error))
+
+
+def known_arguments():
+    """Names of arguments that `build_transformer_model` takes for every model."""
+    aliases = [key for key, _ in CONFIG_ALIASES.values()]
+    return [*inspect.signature(build_transformer_model).parameters, *REQUIRED, *CONFIG_ALIASES, *aliases]
+
+
+def complete_configs(config_path, configs, overrides):
+    """Arguments of the model classes from a configuration and the keyword arguments over it."""
+    configs = dict(configs, **overrides)
     for argument, (key, default) in CONFIG_ALIASES.items():
         configs.setdefault(argument, configs.get(key, default))
     missing = [key for key in REQUIRED if key not in configs]
