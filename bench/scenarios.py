@@ -19,7 +19,7 @@ class Scenario(NamedTuple):
 
     release: whose sizes and variables. arguments: of build_transformer_model. inputs: names of what goes in.
     batch, length: of the inputs; with a batch the rows are padded, each to another length.
-    modes: "call", the model called as a function, without compilation; "predict"; "compiled", a call that the
+    modes: "call", the model called as a function, ours with `compile_calls`; "predict"; "compiled", a call that the
     framework has compiled; "generate", greedy; "train", one step of SGD; "load", checkpoint to model.
     lengths: further ones that are run after the clock has stopped, to count compilations. slope_calls: calls over
     which memory is watched. new_tokens: that are generated. quick: whether it belongs to a quick run.
