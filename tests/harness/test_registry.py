@@ -47,7 +47,12 @@ def test_pairing_has_pins(pairing):
 
 
 def test_every_file_of_pins_is_used():
-    used = {pairing.pins.name for pairing in EVERYONE} | {"host.txt", "tools.txt", "docs.txt", "published.txt"}
+    used = {pairing.pins.name for pairing in EVERYONE} | {
+        "host.txt",
+        "tools.txt",
+        "docs.txt",
+        "published.txt",
+    }
     assert {path.name for path in PINS.iterdir()} == used
 
 
