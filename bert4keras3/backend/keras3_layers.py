@@ -3,16 +3,20 @@
 In Keras 2 a call on symbolic tensors makes what `call` needs. Keras 3 skips that call if a class has its own
 `compute_output_shape`, and it lets no layer be added after `build`. Here a call without numbers stands at the end
 of `build`, for classes of users.
+
+A `call` may put a tensor in the place of a weight, `self.embeddings = …`, until it ends.
 """
 
 import dis
 import functools
+import inspect
+import threading
 from contextvars import ContextVar
 
 import keras
 
 from bert4keras3.backend.keras3_extensions import extends, set_attribute
-from bert4keras3.backend.keras3_private import inner_layers
+from bert4keras3.backend.keras3_private import inner_layers, is_in_call, set_weight
 
 # ids of the layers whose `build` is running: a `super().build(…)` in it is not the end
 building: ContextVar = ContextVar("building", default=())
@@ -20,7 +24,7 @@ building: ContextVar = ContextVar("building", default=())
 
 def with_inner_layers(build):
     """`build` of a class of layers, at whose end `call` makes what is inside."""
-    if getattr(build, "makes_inner_layers", False):
+    if hasattr(build, "makes_inner_layers"):
         return build
 
     @functools.wraps(build)
@@ -59,9 +63,13 @@ def lacks_inner_layers(layer, may_add=False):
 @functools.lru_cache(maxsize=None)
 def sets_attributes(call):
     """Whether a function sets attributes."""
-    return "setattr" in call.__code__.co_names or any(
-        one.opname == "STORE_ATTR" for one in dis.get_instructions(call)
-    )
+    return "setattr" in inspect.unwrap(call).__code__.co_names or bool(names_of_set_attributes(call))
+
+
+def names_of_set_attributes(call):
+    """Names of the attributes that a function sets."""
+    instructions = dis.get_instructions(inspect.unwrap(call))
+    return sorted({one.argval for one in instructions if one.opname == "STORE_ATTR"})
 
 
 def call_without_numbers(layer, *args, **kwargs):
@@ -87,24 +95,69 @@ def compute_output_shape(original, self, input_shape):
     return keras.tree.map_structure(lambda output: output.shape, outputs)
 
 
-def complete_build_of_subclass(cls):
+# Threads share the weights of a layer: one of them at a time may replace some.
+replacing = threading.RLock()
+calling: ContextVar = ContextVar("calling", default=False)
+
+
+def with_weights_put_back(call):
+    """`call` of a class of layers, after which the weights that it replaced are weights again, whatever happens.
+
+    On TensorFlow they are tensors in the call: TensorFlow multiplies a tensor by an array of float64 in the dtype of
+    the tensor, but Keras multiplies a variable by it in float64.
+    """
+    names = () if hasattr(call, "puts_weights_back") else names_of_set_attributes(call)
+    if not names:
+        return call
+
+    @functools.wraps(call)
+    def wrapped(self, *args, **kwargs):
+        with replacing:
+            found = {name: getattr(self, name, None) for name in names}
+            weights = {name: one for name, one in found.items() if isinstance(one, keras.Variable)}
+            if weights:
+                token = calling.set(True)
+                try:
+                    if keras.config.backend() == "tensorflow":
+                        for name, weight in weights.items():
+                            # convert_to_tensor would give the variable of TensorFlow
+                            setattr(self, name, keras.ops.reshape(weight, weight.shape))
+                    return call(self, *args, **kwargs)
+                finally:
+                    for name, weight in weights.items():
+                        object.__setattr__(self, name, weight)
+                    calling.reset(token)
+        return call(self, *args, **kwargs)
+
+    wrapped.puts_weights_back = True
+    return wrapped
+
+
+def complete_subclass(cls):
     """For `__init_subclass__` of a base class of layers."""
-    if "build" in vars(cls) and not issubclass(cls, keras.Model):
+    if issubclass(cls, keras.Model):
+        return
+    if "build" in vars(cls):
         cls.build = with_inner_layers(cls.build)
+    if inspect.isfunction(vars(cls).get("call")):
+        cls.call = with_weights_put_back(cls.call)
 
 
-class LayerOfKeras2(keras.layers.Layer):
+KerasLayer = keras.layers.Layer
+
+
+class LayerOfKeras2(KerasLayer):
     """Base class of our layers and of users' layers, whether Keras itself is extended or not."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        complete_build_of_subclass(cls)
+        complete_subclass(cls)
 
     def compute_output_spec(self, *args, **kwargs):
         if lacks_inner_layers(self):
             call_without_numbers(self, *args, **kwargs)
         # not super: a layer of Keras beside this class may know fewer arguments, as Embedding does
-        return keras.layers.Layer.compute_output_spec(self, *args, **kwargs)
+        return KerasLayer.compute_output_spec(self, *args, **kwargs)
 
     @property
     def weights(self):
@@ -112,15 +165,47 @@ class LayerOfKeras2(keras.layers.Layer):
         return sorted(super().weights, key=lambda weight: not weight.trainable)
 
 
-KerasLayer = keras.layers.Layer
-
-
 def init_subclass(cls, **kwargs):
     super(KerasLayer, cls).__init_subclass__(**kwargs)
-    complete_build_of_subclass(cls)
+    complete_subclass(cls)
 
 
 set_attribute(KerasLayer, "__init_subclass__", classmethod(init_subclass))
 set_attribute(KerasLayer, "build", with_inner_layers(KerasLayer.build))
 extends(KerasLayer, "compute_output_shape")(compute_output_shape)
 extends(KerasLayer, "compute_output_spec")(compute_output_spec)
+
+
+def replaceable(own, name):
+    """A property of Keras that gives a weight of a layer, with a setter: `call` may set a tensor, `build` a weight."""
+
+    def get(self):
+        replaced = vars(self).get("replaced_weights", {})
+        return replaced[name] if name in replaced else own.fget(self)
+
+    def put(self, value):
+        if isinstance(value, keras.Variable):
+            vars(self).get("replaced_weights", {}).pop(name, None)
+            set_weight(self, name, value)
+        elif is_in_call() or calling.get():
+            vars(self).setdefault("replaced_weights", {})[name] = value
+        else:
+            raise ValueError(
+                f"{self.name}.{name}: expected a keras.Variable, got {type(value).__name__}. A tensor takes the place "
+                f"of a weight inside `call` alone. To change the weight, write layer.{name}.assign(value)."
+            )
+
+    return property(get, put, doc=own.__doc__)
+
+
+for _kind, _name in (
+    ("Embedding", "embeddings"),
+    ("Dense", "kernel"),
+    ("EinsumDense", "kernel"),
+    ("Conv1D", "kernel"),
+    ("Conv2D", "kernel"),
+    ("Conv3D", "kernel"),
+):
+    _own = getattr(getattr(keras.layers, _kind), _name, None)
+    if isinstance(_own, property) and _own.fset is None:
+        set_attribute(getattr(keras.layers, _kind), _name, replaceable(_own, _name))

@@ -41,3 +41,8 @@ def outputs_of_call(layer, number):
     """Output, or list of outputs, of the call of a layer with this number. Keras 3 shows the first call alone."""
     outputs = layer._inbound_nodes[number].output_tensors
     return outputs if len(outputs) > 1 else outputs[0]
+
+
+def set_weight(layer, name, weight):
+    """Set a weight that Keras gives by a property without a setter: an underscore is before the name of its own."""
+    setattr(layer, "_" + name, weight)

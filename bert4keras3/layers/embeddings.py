@@ -26,6 +26,8 @@ class Embedding(Layer, keras.layers.Embedding):
             if hasattr(self, "compute_dtype")
             else self.embeddings
         )
+        if mode == "dense" and getattr(self, "replaced_weights", None):
+            return ops.matmul(inputs, ops.transpose(table))  # quicker ways know the layer's own table alone
         if mode == "dense":
             return project(self, inputs, table)
         return ops.take(table, ops.cast(inputs, "int32"), axis=0)
