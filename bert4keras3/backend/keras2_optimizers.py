@@ -14,7 +14,7 @@ Hooks run from the innermost extension outward, `step_gradient` from the outermo
 
 from contextlib import contextmanager
 from copy import copy
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -181,7 +181,7 @@ class SlotSteps(Hooks):
                 step = hook(self, var, grad)
         return step
 
-    def _resource_apply_sparse(self, grad, var, indices):
+    def _resource_apply_sparse_duplicate_indices(self, grad, var, indices, apply_state=None):
         return self._resource_apply_dense(dense(grad, var, indices), var)
 
     def inside_slots(self, weight):
@@ -220,7 +220,7 @@ def done(operation):
 
 
 def dense(gradient, weight, indices):
-    """Rows of a gradient at these indices of a weight as a tensor of its shape."""
+    """Rows of a gradient at these indices of a weight as a tensor of its shape; rows of one index are added."""
     return tf.convert_to_tensor(tf.IndexedSlices(gradient, indices, tf.shape(weight)))
 
 
@@ -421,7 +421,7 @@ def values_of(slots):
 class GraphOptimizer(Mixed):
     """Base of our own optimizers on keras 2.3.1.
 
-    A subclass says `slot_shapes(weight)`, {slot: shape}, and `new_values(gradient, weight, slots, rate)`: {slot: new
+    A subclass says `_slot_shapes(weight)`, {slot: shape}, and `_new_values(gradient, weight, slots, rate)`: {slot: new
     value}, and the new weight.
     """
 
@@ -448,10 +448,10 @@ class GraphOptimizer(Mixed):
         for i, (weight, gradient) in enumerate(zip(params, map(tf.convert_to_tensor, gradients))):
             slots = {
                 name: K.zeros(shape, K.dtype(weight), f"{name}_{i}")
-                for name, shape in self.slot_shapes(weight).items()
+                for name, shape in self._slot_shapes(weight).items()
             }
             self.weights.extend(slots.values())
-            news, new = self.new_values(gradient, weight, values_of(slots), rate)
+            news, new = self._new_values(gradient, weight, values_of(slots), rate)
             if getattr(weight, "constraint", None) is not None:
                 new = weight.constraint(new)
             self.updates.extend(K.update(slots[name], value) for name, value in news.items())
@@ -479,12 +479,12 @@ class SlotOptimizer(Mixed):
 
     def _create_slots(self, var_list):
         for weight in var_list:
-            for name, shape in self.slot_shapes(weight).items():
+            for name, shape in self._slot_shapes(weight).items():
                 self.add_slot(weight, name, np.zeros(shape))
 
     def _resource_apply_dense(self, grad, var):
-        slots = {name: self.get_slot(var, name) for name in self.slot_shapes(var)}
-        news, new = self.new_values(grad, var, values_of(slots), self._decayed_lr(var.dtype.base_dtype))
+        slots = {name: self.get_slot(var, name) for name in self._slot_shapes(var)}
+        news, new = self._new_values(grad, var, values_of(slots), self._decayed_lr(var.dtype.base_dtype))
         return tf.group(K.update(var, new), *(K.update(slots[name], value) for name, value in news.items()))
 
     def _resource_apply_sparse(self, grad, var, indices):
@@ -523,10 +523,10 @@ class CorrectedAdam(OwnOptimizer):
         self.epsilon = epsilon or K.epsilon()
         self.bias_correction = bias_correction
 
-    def slot_shapes(self, weight):
+    def _slot_shapes(self, weight):
         return dict.fromkeys(("m", "v"), K.int_shape(weight))
 
-    def new_values(self, gradient, weight, slots, rate):
+    def _new_values(self, gradient, weight, slots, rate):
         dtype = weight.dtype.base_dtype
         beta_1, beta_2 = self.hyper("beta_1", dtype), self.hyper("beta_2", dtype)
         news = {
@@ -563,10 +563,10 @@ class Lion(OwnOptimizer):
     ) -> None:
         super().__init__({"learning_rate": learning_rate, "beta_1": beta_1, "beta_2": beta_2}, **kwargs)
 
-    def slot_shapes(self, weight):
+    def _slot_shapes(self, weight):
         return {"m": K.int_shape(weight)}
 
-    def new_values(self, gradient, weight, slots, rate):
+    def _new_values(self, gradient, weight, slots, rate):
         dtype, m = weight.dtype.base_dtype, slots["m"]
         beta_1, beta_2 = self.hyper("beta_1", dtype), self.hyper("beta_2", dtype)
         new = weight - rate * K.sign(beta_1 * m + (1 - beta_1) * gradient)
@@ -626,7 +626,7 @@ class AdaFactor(OwnOptimizer):
         self.min_dim_size_to_factor = min_dim_size_to_factor
         self.exclude_from_parameter_scale = list(exclude_from_parameter_scale or [])
 
-    def factored_axes(self, weight):
+    def _factored_axes(self, weight):
         """The largest axis and the second largest; None if v is kept whole."""
         shape = K.int_shape(weight)
         if len(shape) < 2:
@@ -634,8 +634,8 @@ class AdaFactor(OwnOptimizer):
         second, largest = np.argsort(shape, kind="stable")[-2:]
         return None if shape[second] < self.min_dim_size_to_factor else (int(largest), int(second))
 
-    def slot_shapes(self, weight):
-        shape, axes = K.int_shape(weight), self.factored_axes(weight)
+    def _slot_shapes(self, weight):
+        shape, axes = K.int_shape(weight), self._factored_axes(weight)
         shapes: Dict[str, Tuple[int, ...]] = {"v": shape}
         if axes is not None:
             shapes = {
@@ -646,10 +646,10 @@ class AdaFactor(OwnOptimizer):
         # the order of bert4keras, in which a file has them
         return dict(momentum, **shapes) if is_tf_keras else dict(shapes, **momentum)
 
-    def new_values(self, gradient, weight, slots, rate):
+    def _new_values(self, gradient, weight, slots, rate):
         dtype = weight.dtype.base_dtype
         beta2 = 1 - K.pow(self.step_count(dtype), -0.8) if self.beta2 is None else self.beta2
-        squares, axes = K.square(gradient) + self.epsilon1, self.factored_axes(weight)
+        squares, axes = K.square(gradient) + self.epsilon1, self._factored_axes(weight)
         if axes is None:
             news = {"v": beta2 * slots["v"] + (1 - beta2) * squares}
             v = news["v"]
@@ -685,14 +685,14 @@ class AdaFactor(OwnOptimizer):
         )
 
 
-def export_to_custom_objects(base_extend_with):
+def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callable[..., type]:
     """Decorator of an extension, a function from a class to a class: gives what it makes a name.
 
     The function gets a second argument, `name`, of the class. Under it the class is among Keras's custom objects.
     """
     extension = base_extend_with.__name__
 
-    def new_extend_with(BaseOptimizer, name=None):
+    def new_extend_with(BaseOptimizer: type, name: Optional[str] = None) -> type:
         if not (isinstance(BaseOptimizer, type) and issubclass(BaseOptimizer, Optimizer)):
             where = "keras.optimizers.legacy" if hasattr(keras.optimizers, "legacy") else "keras.optimizers"
             raise TypeError(
@@ -719,49 +719,49 @@ def extended(extension, BaseOptimizer):
 
 
 @export_to_custom_objects
-def extend_with_weight_decay(BaseOptimizer):
+def extend_with_weight_decay(BaseOptimizer: type) -> type:
     """Class with weight decay: arguments weight_decay_rate=0.01, exclude_from_weight_decay=[]. See WeightDecay."""
     return extended(WeightDecay, BaseOptimizer)
 
 
 @export_to_custom_objects
-def extend_with_layer_adaptation(BaseOptimizer):
+def extend_with_layer_adaptation(BaseOptimizer: type) -> type:
     """Class with LAMB's rates, argument exclude_from_layer_adaptation=[]. See LayerAdaptation."""
     return extended(LayerAdaptation, BaseOptimizer)
 
 
 @export_to_custom_objects
-def extend_with_piecewise_linear_lr(BaseOptimizer):
+def extend_with_piecewise_linear_lr(BaseOptimizer: type) -> type:
     """Class with a schedule, argument lr_schedule={0: 1}. See PiecewiseLinearRate."""
     return extended(PiecewiseLinearRate, BaseOptimizer)
 
 
 @export_to_custom_objects
-def extend_with_gradient_accumulation(BaseOptimizer):
+def extend_with_gradient_accumulation(BaseOptimizer: type) -> type:
     """Class that accumulates gradients, argument grad_accum_steps=2. See GradientAccumulation."""
     return extended(GradientAccumulation, BaseOptimizer)
 
 
 @export_to_custom_objects
-def extend_with_lookahead(BaseOptimizer):
+def extend_with_lookahead(BaseOptimizer: type) -> type:
     """Class with slow weights, arguments steps_per_slow_update=5, slow_step_size=0.5. See Lookahead."""
     return extended(Lookahead, BaseOptimizer)
 
 
 @export_to_custom_objects
-def extend_with_lazy_optimization(BaseOptimizer):
+def extend_with_lazy_optimization(BaseOptimizer: type) -> type:
     """Class for lazy embeddings, argument include_in_lazy_optimization=[]. See LazyOptimization."""
     return extended(LazyOptimization, BaseOptimizer)
 
 
 @export_to_custom_objects
-def extend_with_exponential_moving_average(BaseOptimizer):
+def extend_with_exponential_moving_average(BaseOptimizer: type) -> type:
     """Class with averaged weights, argument ema_momentum=0.999. See ExponentialMovingAverage."""
     return extended(ExponentialMovingAverage, BaseOptimizer)
 
 
 @export_to_custom_objects
-def extend_with_parameter_wise_lr(BaseOptimizer):
+def extend_with_parameter_wise_lr(BaseOptimizer: type) -> type:
     """Class with rates for each weight, argument paramwise_lr_schedule={}. See ParameterWiseRate."""
     return extended(ParameterWiseRate, BaseOptimizer)
 
@@ -771,7 +771,8 @@ def only_on_tf_keras(base_extend_with):
     if is_tf_keras:
         return base_extend_with
 
-    def extend_with(BaseOptimizer, name=None):
+    def extend_with(BaseOptimizer: type, name: Optional[str] = None) -> type:
+        """On tf.keras alone; on keras 2.3.1 an error."""
         extension = base_extend_with.__name__
         raise TypeError(
             f"{extension}_v2 is for tf.keras, and this is keras 2.3.1. Write {extension}, or set TF_KERAS=1"

@@ -11,7 +11,7 @@ from bert4keras3.backend import FLAVOUR, K
 
 PAGES = sorted((Path(__file__).resolve().parents[2] / "docs" / "api").glob("*.md"))
 ENTRY = re.compile(r"^\.\. (currentmodule|automodule|autofunction|autoclass|autoexception):: (\S+)", re.M)
-KERAS_3_ONLY = ("bert4keras3.optimizers", "bert4keras3.generation")
+KERAS_3_ONLY = ("bert4keras3.generation",)
 # of Keras's layers, where nothing is to be told
 PROTOCOL = ("build", "compute_mask", "compute_output_shape", "compute_output_spec", "get_config")
 SAID_BY_CLASS = ("__init__", "call")
