@@ -192,6 +192,8 @@ def readers(model, tensor):
         for place in [i for i, one in enumerate(node.input_tensors) if one is tensor]:
             if hasattr(layer, "operations"):
                 yield from readers(layer, layer.inputs[place])
+            elif node.arguments.kwargs.get("mode") == "dense":
+                continue  # an Embedding as the projection to the vocabulary reads no ids
             elif table_size(layer, place) is not None:
                 yield table_size(layer, place), layer.name
 
