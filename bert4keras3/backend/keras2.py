@@ -1,6 +1,7 @@
 """Keras of generation 2 on TensorFlow: keras 2.3.1 (to TensorFlow 2.2), or tf.keras (1.15 to 2.15)."""
 
 import functools
+import sys
 from contextlib import contextmanager
 from typing import Any, List, Optional
 
@@ -8,12 +9,17 @@ import tensorflow as tf
 
 from bert4keras3.backend import ops_tf
 from bert4keras3.backend.flavour import FLAVOUR, Tensor, Tensors
+from bert4keras3.backend.keras2_files import extend_loading
 
 if FLAVOUR == "tf_keras":
     keras = tf.keras
+    if keras.Model.__module__.startswith("tensorflow"):
+        # scripts that go on with `from keras.layers import Dense` mean this Keras, as with bert4keras
+        sys.modules["keras"] = keras
 else:
     import keras  # type: ignore[no-redef]
 
+extend_loading(keras)
 K = keras.backend
 framework = "tensorflow"
 ops = ops_tf

@@ -236,3 +236,12 @@ class MaskLast(Layer):
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
+
+
+def test_keras_of_a_script_is_this_keras():
+    """A published script imports the library first, then from keras, with TF_KERAS=1 too."""
+    from keras.layers import Dense
+    from keras.models import Model
+
+    assert Dense is keras.layers.Dense
+    assert Model is keras.models.Model
