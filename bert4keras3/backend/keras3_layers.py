@@ -146,7 +146,7 @@ def complete_subclass(cls):
 KerasLayer = keras.layers.Layer
 
 
-class LayerOfKeras2(KerasLayer):
+class LayerOfKeras2(KerasLayer):  # type: ignore[misc,valid-type]
     """Base class of our layers and of users' layers, whether Keras itself is extended or not."""
 
     def __init_subclass__(cls, **kwargs):
