@@ -105,7 +105,7 @@ def prepared(model, x, y, method):
     checks = Checks(model, method) if checks_ids else None
     if isinstance(x, types.GeneratorType):
         batches = x if not checks else checks.passing(x)
-        return open_dataset(batches) if framework == "tensorflow" else batches
+        return open_dataset(model, batches) if framework == "tensorflow" else batches
     x = as_arrays(x)
     if checks:
         checks.check(x, y)
@@ -229,28 +229,38 @@ def is_sparse(loss):
     return loss in ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy)
 
 
-def open_dataset(batches):
-    """Batches as a `tf.data.Dataset` in which every size is open; as they are if a part is not an array."""
+def open_dataset(model, batches):
+    """Batches as a `tf.data.Dataset` in which lengths are open; as they are if a part is not an array.
+
+    Sizes of inputs are those of the model. A size of targets is open unless it is 1 in the first two batches: a loss
+    may ask for an axis of size 1.
+    """
     import tensorflow as tf
 
-    first = next(batches, None)
-    if first is None:
-        return (batch for batch in ())
-    batches = itertools.chain([first], batches)
-    parts = first if isinstance(first, tuple) else (first,)
-    while parts and parts[-1] is None:
-        parts = parts[:-1]
-    if any(one is None or isinstance(one, (str, bytes)) for one in keras.tree.flatten(parts)):
+    first = list(itertools.islice(batches, 2))
+    batches = itertools.chain(first, batches)
+    if not first or not isinstance(first[0], tuple):
+        return (batch for batch in batches)
+    count = len(first[0])
+    while count and first[0][count - 1] is None:
+        count -= 1
+    if any(one is None or isinstance(one, (str, bytes)) for one in keras.tree.flatten(first[0][:count])):
         return (batch for batch in batches)
 
     def numbers(batch):
-        return keras.tree.map_structure(np.asarray, as_tuples(batch[: len(parts)]))
+        return keras.tree.map_structure(np.asarray, as_tuples(batch[:count]))
 
-    def specification(array):
-        return tf.TensorSpec([None] * array.ndim, array.dtype)
+    def specification(*arrays):
+        sizes = zip(*(array.shape[1:] for array in arrays))
+        return tf.TensorSpec([None, *(1 if set(size) == {1} else None for size in sizes)], arrays[0].dtype)
 
-    signature = keras.tree.map_structure(specification, numbers(parts))
-    dataset = tf.data.Dataset.from_generator(lambda: map(numbers, batches), output_signature=signature)
+    signature = list(keras.tree.map_structure(specification, *map(numbers, first)))
+    inputs = keras.tree.flatten(signature[0])
+    known = [tensor.shape[1:] for tensor in getattr(model, "inputs", None) or []]
+    if [len(one.shape) - 1 for one in inputs] == [len(shape) for shape in known]:
+        inputs = [tf.TensorSpec([None, *shape], one.dtype) for one, shape in zip(inputs, known)]
+        signature[0] = keras.tree.pack_sequence_as(signature[0], inputs)
+    dataset = tf.data.Dataset.from_generator(lambda: map(numbers, batches), output_signature=tuple(signature))
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 

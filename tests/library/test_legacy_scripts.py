@@ -211,6 +211,19 @@ def test_fit_goes_on_if_the_first_batches_have_one_length():
 
 
 @trains
+@pytest.mark.parametrize("lengths", [(1, 1, 3), (3, 3, 1)])
+def test_fit_takes_labels_with_an_axis_of_size_1(lengths):
+    x = keras.layers.Input((None,))
+    vectors = keras.layers.Embedding(9, 4)(x)
+    model = keras.Model(
+        x, keras.layers.Dense(2, activation="softmax")(keras.layers.GlobalAveragePooling1D()(vectors))
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    data = ((np.ones((2, length), "int32"), np.array([[0], [1]])) for length in lengths)
+    assert np.isfinite(model.fit(data, steps_per_epoch=3, epochs=1, verbose=0).history["loss"]).all()
+
+
+@trains
 def test_a_generator_is_used_up_once():
     model = make_model()
     used = []
