@@ -14,10 +14,6 @@ NOT_WORKING: dict = {
         "jax": "needs TensorFlow: to_dataset is tf.data. On JAX: data_parallel",
         "torch": "needs TensorFlow: to_dataset is tf.data. On PyTorch: DistributedDataParallel, a process a device",
     },
-    "weight_decay": dict.fromkeys(
-        ("keras2", "tf_keras"),
-        "bert4keras3.optimizers is for Keras 3: take keras.optimizers.Adam, or bert4keras.optimizers",
-    ),
     "generation_cached": dict.fromkeys(
         ("keras2", "tf_keras"),
         "generation with cached keys and values needs Keras 3: generation_gpt.py works everywhere",

@@ -26,11 +26,10 @@ AdamW = extend_with_weight_decay(Adam, name="AdamW")
 AdamWLR = extend_with_piecewise_linear_lr(AdamW, name="AdamWLR")
 AdamEMA = extend_with_exponential_moving_average(AdamWLR, name="AdamEMA")
 optimizer = AdamEMA(
-    learning_rate=3e-3,
+    learning_rate=1e-2,
     weight_decay_rate=0.01,
     exclude_from_weight_decay=["Norm", "bias"],
-    lr_schedule={20: 1, 100: 0.1},
-    bias_correction=False,
+    lr_schedule={20: 1, 200: 0.1},
     ema_momentum=0.9,
 )
 model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -46,6 +45,6 @@ class Evaluator(keras.callbacks.Callback):
 
 
 evaluator = Evaluator()
-model.fit(inputs, labels, batch_size=32, epochs=10, callbacks=[evaluator], verbose=0)
+model.fit(inputs, labels, batch_size=32, epochs=20, callbacks=[evaluator], verbose=0)
 assert evaluator.accuracies[-1] > 0.8, evaluator.accuracies
 print("accuracy of the averaged weights: %.2f" % evaluator.accuracies[-1])
