@@ -93,13 +93,14 @@ class ConditionalRandomField(SequenceTagging):
 
         def step(carry, x):
             score, reached = carry  # of the paths that end in a tag; of those that go on to it
-            y, keep = x
+            y, keep = x[:, :-1], x[:, -1:]
             score = keep * (reached + y) + (1 - keep) * score
             reached = ops.logsumexp(ops.expand_dims(score, 2) + trans, axis=1)
             return [score, reached], [score, reached]
 
         start = ops.zeros_like(y_pred[:, 0])  # (batch, tags)
-        steps = [ops.transpose(y_pred, (1, 0, 2)), ops.transpose(mask, (1, 0, 2))]
+        # one tensor: keras.ops.scan of several fails on TensorFlow if the length is unknown
+        steps = ops.transpose(ops.concatenate([y_pred, mask], axis=2), (1, 0, 2))  # (length, batch, tags + 1)
         (score, _), _ = ops.scan(step, [start, start], steps)
         return ops.logsumexp(score, axis=1)
 

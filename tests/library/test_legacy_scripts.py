@@ -224,6 +224,19 @@ def test_fit_takes_labels_with_an_axis_of_size_1(lengths):
 
 
 @trains
+def test_a_crf_trains_on_a_generator_of_any_lengths():
+    from bert4keras3.layers import ConditionalRandomField
+
+    x = keras.layers.Input((None, 3))
+    crf = ConditionalRandomField()
+    model = keras.Model(x, crf(x))
+    model.compile("sgd", crf.sparse_loss, metrics=[crf.sparse_accuracy])
+    data = ((np.ones((2, length, 3), "float32"), np.ones((2, length), "int32")) for length in (5, 5, 3))
+    history = model.fit(data, steps_per_epoch=3, epochs=1, verbose=0).history
+    assert np.isfinite(history["loss"]).all() and 0 <= history["sparse_accuracy"][0] <= 1
+
+
+@trains
 def test_a_generator_is_used_up_once():
     model = make_model()
     used = []
