@@ -103,11 +103,16 @@ def steps_of_keras_2(name):
         make_optimizer(CASES[name]),
         [K.variable(value, name=path) for path, value in zip(SHAPES, first_weights())],
     )
-    given = [K.placeholder(shape=shape) for shape in SHAPES.values()]
-    loss = sum(K.sum(variable * gradient) for variable, gradient in zip(variables, given))
+
+    @K.symbolic
+    def make_step():
+        given = [K.placeholder(shape=shape) for shape in SHAPES.values()]
+        loss = sum(K.sum(variable * gradient) for variable, gradient in zip(variables, given))
+        return K.function(given, [loss], updates=optimizer.get_updates(loss=loss, params=variables))
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(K, "update_add", lambda variable, by: K.update(variable, variable + 0))
-        run = K.function(given, [loss], updates=optimizer.get_updates(loss=loss, params=variables))
+        run = make_step()
 
     def step(gradients):
         run(gradients)
