@@ -234,7 +234,7 @@ class WeightDecay(Extension):
     exclude_from_weight_decay: regular expressions; a weight decays unless one is found in its name.
     """
 
-    arguments = {"weight_decay_rate": 0.01, "exclude_from_weight_decay": []}
+    arguments: Dict[str, Any] = {"weight_decay_rate": 0.01, "exclude_from_weight_decay": []}
 
     def new_weight(self, weight, old, new):
         if string_matching(weight.name, self.exclude_from_weight_decay):
@@ -249,7 +249,7 @@ class LayerAdaptation(Extension):
     is found in its name.
     """
 
-    arguments = {"exclude_from_layer_adaptation": []}
+    arguments: Dict[str, Any] = {"exclude_from_layer_adaptation": []}
 
     def new_weight(self, weight, old, new):
         if string_matching(weight.name, self.exclude_from_layer_adaptation):
@@ -268,7 +268,8 @@ class PiecewiseLinearRate(Extension):
     there on. On keras 2.3.1 what is inside is scaled as a whole, and what is outside does not see the schedule.
     """
 
-    arguments = {"lr_schedule": {0: 1}}
+    arguments: Dict[str, Any] = {"lr_schedule": {0: 1}}
+    lr_schedule: Dict[int, float]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -295,7 +296,7 @@ class GradientAccumulation(Extension):
     then the gradient of this batch goes into the sum. Each batch counts as a step. Only what is inside waits.
     """
 
-    arguments = {"grad_accum_steps": 2}
+    arguments: Dict[str, Any] = {"grad_accum_steps": 2}
     slots = ("ag",)
 
     def is_due(self):
@@ -323,7 +324,7 @@ class Lookahead(Extension):
     with k = steps_per_slow_update and α = slow_step_size. The slow weights begin as zeros.
     """
 
-    arguments = {"steps_per_slow_update": 5, "slow_step_size": 0.5}
+    arguments: Dict[str, Any] = {"steps_per_slow_update": 5, "slow_step_size": 0.5}
     slots = ("slow_var",)
 
     def is_slow_step(self):
@@ -344,7 +345,7 @@ class LazyOptimization(Extension):
     include_in_lazy_optimization: regular expressions; a weight is lazy if one is found in its name.
     """
 
-    arguments = {"include_in_lazy_optimization": []}
+    arguments: Dict[str, Any] = {"include_in_lazy_optimization": []}
 
     def new_weight(self, weight, old, new):
         if not string_matching(weight.name, self.include_in_lazy_optimization):
@@ -360,7 +361,7 @@ class ExponentialMovingAverage(Extension):
     It begins as zeros; apply_ema_weights divides it by 1 − ema_momentum^steps.
     """
 
-    arguments = {"ema_momentum": 0.999}
+    arguments: Dict[str, Any] = {"ema_momentum": 0.999}
     slots = ("ema",)
 
     def after_step(self, weight, gradient):
@@ -406,7 +407,7 @@ class ParameterWiseRate(Extension):
     is part of its name.
     """
 
-    arguments = {"paramwise_lr_schedule": {}}
+    arguments: Dict[str, Any] = {"paramwise_lr_schedule": {}}
 
     def new_weight(self, weight, old, new):
         factor = np.prod([rate for name, rate in self.paramwise_lr_schedule.items() if name in weight.name])
