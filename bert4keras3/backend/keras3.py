@@ -26,7 +26,6 @@ for _part in ("files", "calls", "layer_gradients", "inputs", "names"):
     import_module("bert4keras3.backend.keras3_" + _part)
 batch_structure = tuple
 optimizers_module = None  # bert4keras3.optimizers has its own
-optimizers_module = None  # bert4keras3.optimizers has its own
 
 
 class WithOutputs(object):

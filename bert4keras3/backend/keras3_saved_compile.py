@@ -46,7 +46,9 @@ def compile_from_config(original, self, config):
     try:
         return original(self, config)
     except (TypeError, ValueError) as error:
-        raise ValueError("the compiled model is not restored: %s. %s" % (first_sentence(error), INSTEAD)) from error
+        raise ValueError(
+            "the compiled model is not restored: %s. %s" % (first_sentence(error), INSTEAD)
+        ) from error
     finally:
         for name in methods:
             del known[name]

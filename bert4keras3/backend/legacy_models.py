@@ -72,9 +72,7 @@ def our_objects():
 def initializers_without_dtype():
     """Keras's initializers, whose configurations in a file of tf.keras have a dtype."""
     found = [getattr(keras.initializers, name) for name in dir(keras.initializers)]
-    classes = {one.__name__: without_dtype(one) for one in found if hasattr(one, "from_config")}
-    # RoFormerV2 of bert4keras has a method as initializer; the file's weights replace what stands here
-    return dict(classes, initializer=classes["VarianceScaling"])
+    return {one.__name__: without_dtype(one) for one in found if hasattr(one, "from_config")}
 
 
 def without_dtype(initializer):
@@ -117,10 +115,6 @@ def explained(path, error):
         )
     reason = " ".join(str(error).split())[:LONGEST].rstrip(".")
     return (
-        "'%s' was saved by Keras 2 and does not load: %s. Pass your own classes in custom_objects, or %s"
-        % (
-            path,
-            reason,
-            INSTEAD % path,
-        )
+        "'%s' was saved by Keras 2 and does not load: %s. Pass your own classes and losses in custom_objects, "
+        "load with compile=False, or %s" % (path, reason, INSTEAD % path)
     )

@@ -61,4 +61,5 @@ def sparse_multilabel_categorical_crossentropy(
 
 
 custom_objects["multilabel_categorical_crossentropy"] = multilabel_categorical_crossentropy
+get_custom_objects()["sparse_multilabel_categorical_crossentropy"] = sparse_multilabel_categorical_crossentropy
 get_custom_objects().update(custom_objects)

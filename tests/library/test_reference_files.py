@@ -13,7 +13,7 @@ from bert4keras3.backend.legacy_models import is_legacy_model, load_legacy_model
 from bert4keras3.backend.object_weights import is_object_checkpoint, load_object_weights, missing_weights
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint
 from parity.files import read_arrays
-from parity.golden_saved_models import MODELS, SAVED, WHOLE, outputs_of
+from parity.golden_saved_models import MODELS, SAVED, WHOLE, inputs_of, outputs_of
 from parity.library import open_library
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
@@ -106,6 +106,36 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path):
     error = missing_weights(tmp_path / "best_model.weight.h5")
     assert isinstance(error, FileNotFoundError)
     assert "does not exist. Near names in its folder: best_model.weights.h5" in str(error)
+
+
+def test_keras_loads_weights_of_tf_keras():
+    model = build("bert_head")
+    model.load_weights(path_of("bert_head"))
+    assert_outputs_of_the_reference(model, "bert_head", "tf.keras")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_keras_loads_a_whole_model_and_trains_it():
+    model = keras.models.load_model(str(SAVED / "bert_head.keras.h5"))
+    assert_outputs_of_the_reference(model, "bert_head", "keras")
+    before = get_values(model.get_layer("head").weights)
+    model.fit(inputs_of(model), np.ones((2, 1)), verbose=0)
+    assert np.abs(get_values(model.get_layer("head").weights)[0] - before[0]).max() > 0
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(FLAVOUR == "keras3", reason="Keras 3 takes the methods of the layer")
+def test_methods_as_losses_are_named_with_what_to_do():
+    with pytest.raises(ValueError, match="sparse_loss.*compile=False"):
+        keras.models.load_model(str(SAVED / "tagger.keras.h5"))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(FLAVOUR != "keras3", reason="Keras 2 does not know the methods of a layer")
+def test_methods_as_losses_of_the_reference_are_those_of_the_layer():
+    model = keras.models.load_model(str(SAVED / "tagger.keras.h5"))
+    assert model.loss.__self__ is model.get_layer("crf")
+    assert_outputs_of_the_reference(model, "tagger", "keras")
 
 
 @pytest.mark.skipif(FLAVOUR != "tf_keras", reason="tf.keras alone writes this format")

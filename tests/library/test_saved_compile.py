@@ -15,7 +15,7 @@ pytestmark = [
 ]
 TOKENS = np.array([[3, 4, 5, 6, 0], [2, 7, 0, 0, 0]])
 TAGS = np.array([[1, 2, 3, 0, 0], [1, 1, 0, 0, 0]])
-FILES = ["saved.keras", "saved.h5", "ner.model"]
+FILES = ["saved.keras", "saved.h5"]
 
 
 def scores(inputs, name="scores"):
@@ -70,7 +70,7 @@ def test_methods_of_a_layer_load_as_loss_and_metric(tmp_path, kind, name, file):
     assert_equal_training(model, loaded, labels)
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", FILES + ["ner.model"])
 def test_the_loss_is_the_method_of_the_loaded_layer(tmp_path, file):
     loaded = saved_and_loaded(tagger(ConditionalRandomField(name="crf")), tmp_path / file)
     assert loaded.loss.__self__ is loaded.get_layer("crf")
@@ -128,7 +128,7 @@ NAMES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("file", FILES[:2])
+@pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("name", NAMES)
 def test_an_optimizer_goes_on_where_it_stood(tmp_path, name, file):
     labels = np.eye(4)[TAGS]
@@ -138,7 +138,7 @@ def test_an_optimizer_goes_on_where_it_stood(tmp_path, name, file):
     assert_equal_training(model, loaded, labels)
 
 
-@pytest.mark.parametrize("file", FILES[:2])
+@pytest.mark.parametrize("file", FILES)
 def test_a_model_that_was_not_trained_trains(tmp_path, file):
     model = regression()
     loaded = saved_and_loaded(model, tmp_path / file)
@@ -152,11 +152,13 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize("file", FILES[:2])
+@pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_loads(tmp_path, name, file):
     labels = np.eye(4)[TAGS]
-    model = regression(loss=LOSSES[name], metrics=["accuracy", "mse", keras.metrics.MeanAbsoluteError(name="mae")])
+    model = regression(
+        loss=LOSSES[name], metrics=["accuracy", "mse", keras.metrics.MeanAbsoluteError(name="mae")]
+    )
     model.fit(TOKENS, labels, verbose=0)
     expected = results(model, labels)
     found = results(saved_and_loaded(model, tmp_path / file), labels)
@@ -165,13 +167,15 @@ def test_a_loss_loads(tmp_path, name, file):
         np.testing.assert_allclose(found[key], expected[key], rtol=1e-6)
 
 
-@pytest.mark.parametrize("file", FILES[:2])
+@pytest.mark.parametrize("file", FILES)
 def test_the_sparse_multilabel_loss_loads(tmp_path, file):
     model = regression(loss=backend.sparse_multilabel_categorical_crossentropy)
     labels = np.tile([1, 2], (2, 5, 1))
     model.fit(TOKENS, labels, verbose=0)
     expected = results(model, labels)["loss"]
-    np.testing.assert_allclose(results(saved_and_loaded(model, tmp_path / file), labels)["loss"], expected, 1e-6)
+    np.testing.assert_allclose(
+        results(saved_and_loaded(model, tmp_path / file), labels)["loss"], expected, 1e-6
+    )
 
 
 @pytest.mark.parametrize("file", FILES)
