@@ -367,11 +367,15 @@ def golden(session: nox.Session) -> None:
             "parity.golden_tokenizers",
             "parity.golden_layers",
             "parity.golden_hdf5",
+            "parity.golden_names",
+            "parity.golden_saved_models",
             "parity.golden_generation",
             "parity.golden_optimizers",
             "bench.golden",
         ):
             harness(session, python, module, **BY_NAME["reference"].variables)
+        for module in ("parity.golden_names", "parity.golden_saved_models"):  # the reference on tf.keras
+            harness(session, python, module, **{**BY_NAME["reference"].variables, "TF_KERAS": "1"})
         tf_keras = BY_NAME["tfkeras-tf2.2"]
         python = pairing_environment(session, tf_keras.name)
         harness(session, python, "parity.golden_optimizers", **tf_keras.variables)

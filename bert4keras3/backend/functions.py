@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from typing import Any, Callable, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
@@ -374,7 +374,9 @@ OUR_ACTIVATIONS = {
 }
 for _name, _function in HUGGING_FACE_ACTIVATIONS.items():
     get_custom_objects().setdefault(_name, _function)
-custom_objects = dict(OUR_ACTIVATIONS, root_mean_square=root_mean_square, Sinusoidal=Sinusoidal)
+custom_objects: Dict[str, Any] = dict(
+    OUR_ACTIVATIONS, root_mean_square=root_mean_square, Sinusoidal=Sinusoidal
+)
 # a name in files that bert4keras wrote, whose models have a method `initializer`
 custom_objects["initializer"] = keras.initializers.glorot_uniform
 get_custom_objects().update(custom_objects)

@@ -4,6 +4,7 @@
 """
 
 import functools
+import inspect
 from typing import Any, Dict
 
 from bert4keras3.backend.flavour import is_on
@@ -36,8 +37,10 @@ def bind(function, original, name):
         return function(original, *args, **kwargs)
 
     if original is None:
+        signature = inspect.signature(function)
+        parameters = list(signature.parameters.values())[1:]
+        method.__name__, method.__signature__ = name, signature.replace(parameters=parameters)
         del method.__wrapped__
-        method.__name__ = name
     return method
 
 

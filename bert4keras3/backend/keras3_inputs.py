@@ -56,7 +56,7 @@ def one_at_a_time(model):
 
 def add_generator_method(name):
     @extends(Model, name + "_generator")
-    def method(original, self, generator, *args, **kwargs):
+    def method(original: Any, self: Any, generator: Any, *args: Any, **kwargs: Any) -> Any:
         """As in Keras 2: the method without `_generator` in its name, on batches of a generator."""
         # The second argument of Keras 2 is the number of steps.
         steps = "steps_per_epoch" if name == "fit" else "steps"

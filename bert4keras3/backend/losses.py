@@ -60,6 +60,8 @@ def sparse_multilabel_categorical_crossentropy(
     return log_one_plus_sum(pushed_up) + all_loss + ops.log(others)
 
 
-custom_objects["multilabel_categorical_crossentropy"] = multilabel_categorical_crossentropy
-get_custom_objects()["sparse_multilabel_categorical_crossentropy"] = sparse_multilabel_categorical_crossentropy
+custom_objects.update(
+    multilabel_categorical_crossentropy=multilabel_categorical_crossentropy,
+    sparse_multilabel_categorical_crossentropy=sparse_multilabel_categorical_crossentropy,
+)
 get_custom_objects().update(custom_objects)

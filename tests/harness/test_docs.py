@@ -208,7 +208,19 @@ def test_both_languages_link_the_same_checkpoints():
 
 
 # Names of other packages that a star import of bert4keras's modules gives to scripts.
-LEAKED = {"defaultdict", "json", "logging", "np", "os", "re", "six", "sys", "time", "unicodedata", "is_tf_keras"}
+LEAKED = {
+    "defaultdict",
+    "json",
+    "logging",
+    "np",
+    "os",
+    "re",
+    "six",
+    "sys",
+    "time",
+    "unicodedata",
+    "is_tf_keras",
+}
 
 
 def public_names(module):
