@@ -14,6 +14,16 @@ SIZES = dict(
     hidden_act="gelu",
     max_position_embeddings=24,
 )
+# A BERT that is quick to build and to compile, with few ids and positions to go beyond.
+TINY = dict(
+    vocab_size=50,
+    hidden_size=16,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=32,
+    hidden_act="gelu",
+    max_position=24,
+)
 MODELS = {
     "bert": dict(with_nsp=True, with_mlm=True),
     "bert-unilm": dict(application="unilm"),

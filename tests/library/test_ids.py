@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from small_models import TINY
 
 from bert4keras3.backend import FLAVOUR, K, framework, keras, ops
 from bert4keras3.layers import Embedding
@@ -14,15 +15,6 @@ from bert4keras3.snippets import DataGenerator
 
 pytestmark = pytest.mark.skipif(FLAVOUR != "keras3", reason="TensorFlow itself refuses them")
 trains = pytest.mark.skipif(framework in ("openvino", "numpy"), reason="Keras trains on three backends")
-SIZES = dict(
-    vocab_size=50,
-    hidden_size=16,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=32,
-    hidden_act="gelu",
-    max_position=24,
-)
 GOOD = [np.array([[2, 5, 49], [2, 7, 3]]), np.array([[0, 0, 1], [0, 0, 0]])]
 LABELS = np.array([0, 2])
 
@@ -34,7 +26,7 @@ def changed(place, value, dtype=None):
 
 
 def make_model(**arguments):
-    bert = build_transformer_model(**dict(SIZES, **arguments))
+    bert = build_transformer_model(**dict(TINY, **arguments))
     pooled = keras.layers.GlobalAveragePooling1D()(bert.output)
     model = keras.Model(bert.inputs, keras.layers.Dense(3, activation="softmax", name="classes")(pooled))
     if framework not in ("openvino", "numpy"):
@@ -104,7 +96,7 @@ def test_validation_data_is_checked():
 
 
 def test_ids_of_positions_and_of_inner_models_are_checked():
-    inner = build_transformer_model(custom_position_ids=True, **SIZES)
+    inner = build_transformer_model(custom_position_ids=True, **TINY)
     inputs = [keras.layers.Input((None,)) for _ in range(3)]
     outer = keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(inner(inputs)))
     positions = np.array([[0, 1, 2], [0, 1, 23]])
@@ -140,7 +132,7 @@ def test_a_wrong_label_shows_as_nan_in_a_loss_of_ones_own():
 def test_cached_generation_refuses_ids():
     from bert4keras3.generation import CachedModel
 
-    transformer = build_transformer_model(application="lm", return_keras_model=False, **SIZES)
+    transformer = build_transformer_model(application="lm", return_keras_model=False, **TINY)
     cached = CachedModel(transformer)
     with pytest.raises(ValueError, match="expected token ids from 0 to 49, got 2 to 50"):
         cached.predict(changed(0, 50))
