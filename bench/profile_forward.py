@@ -61,7 +61,7 @@ def make_product(a, b):
     if framework == "openvino":  # Keras's operators compile what they compute, each time
         from openvino import Model, compile_model, opset13
 
-        from bert4keras3.backend.keras3_openvino import CONFIG
+        from bert4keras3.backend.keras3.openvino import CONFIG
 
         left = opset13.parameter(a.shape)
         product = opset13.matmul(left, opset13.constant(b), False, False)
@@ -157,7 +157,7 @@ def profile_openvino(model, values):
     """Counter of microseconds by class, from what OpenVINO notes of each node."""
     import openvino
 
-    from bert4keras3.backend.keras3_openvino import CONFIG
+    from bert4keras3.backend.keras3.openvino import CONFIG
 
     graph = model.openvino_graph(values, [(str(value.dtype), value.ndim) for value in values])
     request = openvino.compile_model(graph, "CPU", dict(CONFIG, PERF_COUNT=True)).create_infer_request()

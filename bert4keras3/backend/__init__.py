@@ -7,41 +7,7 @@ import numpy as np
 
 from bert4keras3.backend import script_names
 from bert4keras3.backend.absent import absent
-from bert4keras3.backend.dataset import batched_dataset
-from bert4keras3.backend.flavour import FLAVOUR, Tensor, Tensors
-from bert4keras3.backend.functions import (
-    Sinusoidal,
-    align,
-    apply_rotary_position_embeddings,
-    at_most,
-    attention_normalize,
-    custom_objects,
-    dtype,
-    flatten,
-    gelu_erf,
-    gelu_tanh,
-    get_activation,
-    integerize_shape,
-    leaky_relu,
-    mask_value,
-    piecewise_linear,
-    reshape,
-    root_mean_square,
-    sequence_masking,
-    set_gelu,
-    sinusoidal_embeddings,
-    swish,
-    where,
-    wide_floatx,
-    widen,
-)
-from bert4keras3.backend.losses import (
-    multilabel_categorical_crossentropy,
-    sparse_multilabel_categorical_crossentropy,
-)
-from bert4keras3.backend.recompute import do_recompute, recompute_grad
-from bert4keras3.backend.search import search_layer, symbolic
-from bert4keras3.backend.selected import (
+from bert4keras3.backend.contract import (
     Compiled,
     CompiledLoop,
     K,
@@ -84,6 +50,40 @@ from bert4keras3.backend.selected import (
     with_turned_kernels,
     write_column,
 )
+from bert4keras3.backend.dataset import batched_dataset
+from bert4keras3.backend.flavour import FLAVOUR, Tensor, Tensors
+from bert4keras3.backend.functions import (
+    Sinusoidal,
+    align,
+    apply_rotary_position_embeddings,
+    at_most,
+    attention_normalize,
+    custom_objects,
+    dtype,
+    flatten,
+    gelu_erf,
+    gelu_tanh,
+    get_activation,
+    integerize_shape,
+    leaky_relu,
+    mask_value,
+    piecewise_linear,
+    reshape,
+    root_mean_square,
+    sequence_masking,
+    set_gelu,
+    sinusoidal_embeddings,
+    swish,
+    where,
+    wide_floatx,
+    widen,
+)
+from bert4keras3.backend.losses import (
+    multilabel_categorical_crossentropy,
+    sparse_multilabel_categorical_crossentropy,
+)
+from bert4keras3.backend.recompute import do_recompute, recompute_grad
+from bert4keras3.backend.search import search_layer, symbolic
 from bert4keras3.backend.sequences import batch_gather, divisible_temporal_padding, pool1d
 
 __all__ = [

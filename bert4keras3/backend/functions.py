@@ -6,8 +6,8 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
+from bert4keras3.backend.contract import K, dtype_name, exact_gelu, framework, get_custom_objects, keras, ops
 from bert4keras3.backend.flavour import Tensor, Tensors
-from bert4keras3.backend.selected import K, dtype_name, exact_gelu, framework, get_custom_objects, keras, ops
 
 
 def gelu_erf(x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Optional
 
 import h5py
 
-from bert4keras3.backend.selected import get_custom_objects, keras
+from bert4keras3.backend.contract import get_custom_objects, keras
 
 PACKAGE = "bert4keras3>"
 # Names of Lambda layers, of bert4keras and of the scripts that it publishes: the layer of ours that does the same.

@@ -1,8 +1,8 @@
 """Losses for several labels at once, the generalization of softmax with cross entropy."""
 
+from bert4keras3.backend.contract import K, dtype_name, get_custom_objects, ops
 from bert4keras3.backend.flavour import Tensor
 from bert4keras3.backend.functions import custom_objects, mask_value, widen
-from bert4keras3.backend.selected import K, dtype_name, get_custom_objects, ops
 from bert4keras3.backend.sequences import batch_gather
 
 

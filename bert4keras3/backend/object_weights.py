@@ -8,7 +8,7 @@ import os
 import re
 from typing import Any
 
-from bert4keras3.backend.selected import set_values, weight_shape
+from bert4keras3.backend.contract import set_values, weight_shape
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint
 from bert4keras3.checkpoints.object_graph import read_object_graph
 

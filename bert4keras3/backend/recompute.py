@@ -4,8 +4,8 @@ import functools
 import inspect
 from typing import Any, Callable
 
+from bert4keras3.backend.contract import remat
 from bert4keras3.backend.flavour import is_on
-from bert4keras3.backend.selected import remat
 
 do_recompute = is_on("RECOMPUTE")
 

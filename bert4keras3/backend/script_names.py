@@ -2,7 +2,7 @@
 
 import numpy as np  # noqa: F401
 
-from bert4keras3.backend.selected import K, framework, is_tf_keras, keras  # noqa: F401
+from bert4keras3.backend.contract import K, framework, is_tf_keras, keras  # noqa: F401
 
 __all__ = ["K", "is_tf_keras", "keras", "np"]
 if framework == "tensorflow":

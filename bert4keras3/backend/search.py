@@ -2,7 +2,7 @@
 
 from typing import Any, Optional
 
-from bert4keras3.backend.selected import keras
+from bert4keras3.backend.contract import keras
 
 
 def search_layer(inputs: Any, name: str, exclude_from: Optional[set] = None) -> Any:

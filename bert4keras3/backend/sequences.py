@@ -2,8 +2,8 @@
 
 from typing import Optional
 
+from bert4keras3.backend.contract import dtype_name, keras, ops
 from bert4keras3.backend.flavour import Tensor
-from bert4keras3.backend.selected import dtype_name, keras, ops
 
 
 def batch_gather(params: Tensor, indices: Tensor) -> Tensor:

@@ -192,7 +192,7 @@ def test_variables_that_a_call_changes_are_changed():
 def test_what_is_written_into_a_part_of_a_tensor_is_recorded():
     import torch
 
-    from bert4keras3.backend.keras3_recording import Recorded
+    from bert4keras3.backend.accelerate.torch_graph import Recorded
 
     def function(values, x):
         y = values[0] + x
@@ -210,7 +210,7 @@ def test_recording_keeps_nothing_of_what_passes_through():
 
     import torch
 
-    from bert4keras3.backend.keras3_recording import Recorded
+    from bert4keras3.backend.accelerate.torch_graph import Recorded
 
     passing = []
 
@@ -229,7 +229,7 @@ def test_recording_keeps_nothing_of_what_passes_through():
 
 def recorded_operations(function, *arguments):
     """What the function gives when it is recorded and when it is played, and the names of its operations."""
-    from bert4keras3.backend.keras3_recording import Recorded
+    from bert4keras3.backend.accelerate.torch_graph import Recorded
 
     recorded = Recorded(function)
     outputs = [recorded(*arguments) for _ in range(2)]

@@ -83,6 +83,17 @@ def test_golden_is_of_these_cases():
 def test_every_layer_of_ours_has_a_case():
     """Those that bert4keras has too. Layer is their base, a Loss computes nothing, models cover the others."""
     covered = {case["layer"] for case in CASES.values() if "layer" in case}
-    classes = {name: item for name, item in vars(layers).items() if isinstance(item, type) and name in layers.__all__}
+    classes = {
+        name: item for name, item in vars(layers).items() if isinstance(item, type) and name in layers.__all__
+    }
     ours = {name for name, item in classes.items() if item.__module__.startswith("bert4keras3")}
-    assert ours - covered == {"Add", "CausalMask", "Dropout", "FirstToken", "LastToken", "Layer", "Loss", "UniLMMask"}
+    assert ours - covered == {
+        "Add",
+        "CausalMask",
+        "Dropout",
+        "FirstToken",
+        "LastToken",
+        "Layer",
+        "Loss",
+        "UniLMMask",
+    }

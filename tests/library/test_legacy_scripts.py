@@ -405,7 +405,7 @@ def test_the_switch_leaves_keras_as_it_is():
 
 
 def test_every_extended_method_is_listed_in_the_documentation():
-    from bert4keras3.backend.keras3_extensions import EXTENDED
+    from bert4keras3.backend.extensions import EXTENDED
 
     path = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "migrate.md")
     with open(path, encoding="utf-8") as file:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bert4keras3.backend.selected import framework
+from bert4keras3.backend.contract import framework
 
 FREE_MUCH = """
 import numpy as np

@@ -21,7 +21,7 @@ ROUNDING = 1e-6  # of sums of some ten products of numbers around 1
 @pytest.fixture(params=[1, 2, 3, 16])
 def xla(request, monkeypatch):
     """The module, on a machine of so many cores."""
-    from bert4keras3.backend import keras3_xla
+    from bert4keras3.backend.accelerate import xla_matmul as keras3_xla
 
     monkeypatch.setattr(keras3_xla, "cores", lambda: request.param)
     return keras3_xla
@@ -136,7 +136,7 @@ def int8_rounded(rows):
 def test_int8_scores_of_many_tokens_have_the_gradient_of_the_weights_values():
     import jax
 
-    from bert4keras3.backend import keras3_jax
+    from bert4keras3.backend.accelerate import jax as keras3_jax
 
     layer = quantized(Embedding(13, 6), np.zeros((1, 1), "int32"), rounds_inputs=True)
     rows, upstream = random(3, 20, 6), random(3, 20, 13)
@@ -157,7 +157,7 @@ def test_bfloat16(shape, policy):
     """One rounding of each product, and gradients of the type of the weights and inputs."""
     import jax
 
-    from bert4keras3.backend import keras3_jax
+    from bert4keras3.backend.accelerate import jax as keras3_jax
 
     layer = keras.layers.Dense(5, bias_initializer="ones", dtype=policy)
     embedding = Embedding(13, 12, dtype=policy)
@@ -193,7 +193,7 @@ def test_dense_of_matrices(in_graph, activation):
     """A batch whose sizes are not known, too; an activation may count on the axes of the outputs."""
     import tensorflow as tf
 
-    from bert4keras3.backend import keras3_tensorflow
+    from bert4keras3.backend.accelerate import tensorflow as keras3_tensorflow
 
     layer = keras.layers.Dense(5, activation=activation, bias_initializer="ones")
     inputs = tf.constant(random(2, 3, 4))

@@ -65,7 +65,7 @@ def test_a_step_takes_less_memory_on_jax():
     """What XLA sets aside for the gradient through eight layers, each with 32 times the size of its input inside."""
     import jax
 
-    from bert4keras3.backend.keras3 import checkpointed
+    from bert4keras3.backend.keras3.layer import checkpointed
 
     def layer(x, kernels):
         return ops.tanh(ops.tanh(x @ kernels[0]) @ kernels[1])

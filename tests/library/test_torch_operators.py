@@ -18,7 +18,8 @@ def predict(model, tokens=TOKENS):
 
 def plain(model, monkeypatch, tokens=TOKENS):
     """Operator by operator, and those that Keras has."""
-    from bert4keras3.backend import keras3_calls, keras3_torch
+    from bert4keras3.backend.accelerate import compiled_model as keras3_calls
+    from bert4keras3.backend.accelerate import torch as keras3_torch
     from bert4keras3.layers import attention, normalization
 
     with monkeypatch.context() as patch:
@@ -51,7 +52,7 @@ class Always(dict):
 
 @pytest.fixture
 def packed(monkeypatch):
-    from bert4keras3.backend import keras3_torch
+    from bert4keras3.backend.accelerate import torch as keras3_torch
 
     monkeypatch.setattr(keras3_torch, "packed_linear", True)
     monkeypatch.setattr(keras3_torch, "quickest", Always(keras3_torch.on_packed))
@@ -89,7 +90,7 @@ def test_weights_that_change_after_packing_are_noticed(packed, monkeypatch):
 def test_one_row_is_the_same_by_all_ways(way, threads, monkeypatch):
     import torch
 
-    from bert4keras3.backend import keras3_torch
+    from bert4keras3.backend.accelerate import torch as keras3_torch
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     layer = keras.layers.Dense(7, bias_initializer="ones")
@@ -107,7 +108,7 @@ def test_one_row_is_the_same_by_all_ways(way, threads, monkeypatch):
 def test_a_table_is_not_taken_for_a_kernel_of_its_size(monkeypatch):
     import torch
 
-    from bert4keras3.backend import keras3_torch
+    from bert4keras3.backend.accelerate import torch as keras3_torch
 
     monkeypatch.setattr(keras3_torch, "quickest", {})
     monkeypatch.setattr(keras3_torch, "seconds", lambda way, *others: way is not keras3_torch.in_parts)
@@ -123,7 +124,7 @@ def test_a_table_is_not_taken_for_a_kernel_of_its_size(monkeypatch):
 def test_a_compiled_model_is_not_timed_while_it_is_traced(rows, monkeypatch):
     import torch
 
-    from bert4keras3.backend import keras3_torch
+    from bert4keras3.backend.accelerate import torch as keras3_torch
 
     monkeypatch.setattr(keras3_torch, "quickest", {})
     model = build("bert-unilm")
@@ -139,7 +140,7 @@ def test_a_compiled_model_is_not_timed_while_it_is_traced(rows, monkeypatch):
 def test_any_number_of_rows_is_multiplied(rows, monkeypatch):
     import torch
 
-    from bert4keras3.backend import keras3_torch
+    from bert4keras3.backend.accelerate import torch as keras3_torch
 
     monkeypatch.setattr(keras3_torch, "quickest", {})
     layer = keras.layers.Dense(7, bias_initializer="ones")

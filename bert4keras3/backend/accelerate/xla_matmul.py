@@ -20,7 +20,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from bert4keras3.backend.keras3_int8 import is_int8, rounds_inputs
+from bert4keras3.backend.accelerate.quantized import is_int8, rounds_inputs
 
 MOST_PARTS = 4  # XLA gives a product over 64 rows of weights, as eight parts of 512 are, to one core again
 MOST_COLUMNS = 16  # of int8: with more they take longer than Keras's way

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 if keras.config.backend() == "torch":
-    from bert4keras3.backend.keras3_many_torch import *  # noqa: F403
+    from bert4keras3.backend.keras3.foreach_torch import *  # noqa: F403
 else:
     if keras.config.backend() == "tensorflow":
         from tensorflow import convert_to_tensor as one_tensor

@@ -18,9 +18,9 @@ from typing import Any, List
 import keras
 import numpy as np
 
+from bert4keras3.backend.extensions import extends
 from bert4keras3.backend.flavour import is_on
-from bert4keras3.backend.keras3_extensions import extends
-from bert4keras3.backend.keras3_private import nodes_of
+from bert4keras3.backend.keras3.private import nodes_of
 
 Model = keras.Model
 framework = keras.config.backend()

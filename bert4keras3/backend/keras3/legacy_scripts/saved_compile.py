@@ -13,7 +13,7 @@ import h5py
 import keras
 import numpy as np
 
-from bert4keras3.backend.keras3_extensions import extends
+from bert4keras3.backend.extensions import extends
 
 INSTEAD = "Pass it in custom_objects, or load with compile=False and call model.compile"
 OF_THE_SHAPE = ("accuracy", "acc", "crossentropy", "ce")  # which metric this is depends on the output

@@ -8,8 +8,8 @@ import functools
 import jax
 import keras
 
-from bert4keras3.backend import keras3_xla
-from bert4keras3.backend.keras3_int8 import rounds_inputs
+from bert4keras3.backend.accelerate import xla_matmul
+from bert4keras3.backend.accelerate.quantized import rounds_inputs
 
 
 def gelu(x):
@@ -25,9 +25,9 @@ def gelu(x):
 def dense(layer, inputs):
     """layer(inputs) of a Dense that is part of a layer."""
     if type(layer) is not keras.layers.Dense or layer.quantization_mode is not None or not is_bfloat16(layer):
-        return keras3_xla.dense(layer, inputs)
+        return xla_matmul.dense(layer, inputs)
     outputs = bfloat16_product(inputs, keras.ops.cast(layer.kernel, "bfloat16"), axis=0)
-    return keras3_xla.finished(layer, outputs)
+    return xla_matmul.finished(layer, outputs)
 
 
 def project(layer, inputs, table, scale=None):
@@ -35,10 +35,10 @@ def project(layer, inputs, table, scale=None):
     if scale is None and is_bfloat16(layer):
         scores = bfloat16_product(inputs, keras.ops.cast(table, "bfloat16"), axis=1)
         return keras.ops.cast(scores, "bfloat16")
-    is_few = keras3_xla.is_few(layer, inputs)
-    if scale is not None and not is_few and rounds_inputs(layer) and keras3_xla.is_on_cpu():
+    is_few = xla_matmul.is_few(layer, inputs)
+    if scale is not None and not is_few and rounds_inputs(layer) and xla_matmul.is_on_cpu():
         return int8_scores(inputs, table, scale)
-    return keras3_xla.project(layer, inputs, table, scale)
+    return xla_matmul.project(layer, inputs, table, scale)
 
 
 @keras.ops.custom_gradient
@@ -55,7 +55,7 @@ def int8_scores(inputs, table, scale):
 
 
 def is_bfloat16(layer):
-    return layer.compute_dtype == "bfloat16" and keras3_xla.is_on_cpu()
+    return layer.compute_dtype == "bfloat16" and xla_matmul.is_on_cpu()
 
 
 def bfloat16_product(inputs, weight, axis):
@@ -67,7 +67,7 @@ def bfloat16_product(inputs, weight, axis):
     """
     inputs = keras.ops.cast(inputs, "bfloat16")
     multiply = functools.partial(product, weight=weight, axis=axis, dtype="float32")
-    return keras3_xla.by_two_rows(multiply, inputs) if keras3_xla.is_row(inputs) else multiply(inputs)
+    return xla_matmul.by_two_rows(multiply, inputs) if xla_matmul.is_row(inputs) else multiply(inputs)
 
 
 def product(inputs, weight, axis, dtype):

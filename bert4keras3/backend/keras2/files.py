@@ -6,7 +6,7 @@ older optimizer.
 
 import os
 
-from bert4keras3.backend.keras3_extensions import extends
+from bert4keras3.backend.extensions import extends
 
 
 def extend_loading(keras):

@@ -19,8 +19,7 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
-from bert4keras3.backend.functions import piecewise_linear, root_mean_square
-from bert4keras3.backend.selected import (
+from bert4keras3.backend.contract import (
     K,
     get_custom_objects,
     get_values,
@@ -30,6 +29,7 @@ from bert4keras3.backend.selected import (
     serializable,
     set_values,
 )
+from bert4keras3.backend.functions import piecewise_linear, root_mean_square
 from bert4keras3.snippets import string_matching
 
 # From TensorFlow 2.11 on, keras.optimizers.Optimizer is another class; the one with slots has moved.

@@ -15,8 +15,8 @@ from contextvars import ContextVar
 
 import keras
 
-from bert4keras3.backend.keras3_extensions import extends, set_attribute
-from bert4keras3.backend.keras3_private import inner_layers, is_in_call, set_weight
+from bert4keras3.backend.extensions import extends, set_attribute
+from bert4keras3.backend.keras3.private import inner_layers, is_in_call, set_weight
 
 # ids of the layers whose `build` is running: a `super().build(…)` in it is not the end
 building: ContextVar = ContextVar("building", default=())

@@ -14,8 +14,8 @@ from functools import partial
 import h5py
 import keras
 
-from bert4keras3.backend.keras3_extensions import extends
-from bert4keras3.backend.keras3_saved_compile import compile_from_h5
+from bert4keras3.backend.extensions import extends
+from bert4keras3.backend.keras3.legacy_scripts.saved_compile import compile_from_h5
 
 WEIGHTS_NAMES = (".weights.h5", ".weights.json")
 MODEL_NAMES = (".keras", ".h5", ".hdf5")

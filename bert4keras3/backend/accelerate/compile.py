@@ -8,7 +8,7 @@ import threading
 
 import keras
 
-from bert4keras3.backend.keras3_int8 import is_int8
+from bert4keras3.backend.accelerate.quantized import is_int8
 
 framework = keras.config.backend()
 tree = keras.tree
@@ -83,7 +83,7 @@ class Compiled:
     def on_torch(self):
         import torch
 
-        from bert4keras3.backend.keras3_recording import Recorded
+        from bert4keras3.backend.accelerate.torch_graph import Recorded
 
         recorded = Recorded(self.trace)
         without_gradients = torch.inference_mode()

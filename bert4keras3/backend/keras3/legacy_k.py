@@ -30,8 +30,8 @@ from keras.backend import (  # noqa: F401
 )
 
 from bert4keras3.backend.flavour import Tensor, Tensors
-from bert4keras3.backend.keras3_layer_gradients import gradients  # noqa: F401
-from bert4keras3.backend.running import InTrainPhase, fresh_seed, is_training
+from bert4keras3.backend.keras3.layer_gradients import gradients  # noqa: F401
+from bert4keras3.backend.keras3.training_phase import InTrainPhase, fresh_seed, is_training
 
 MISSING = {
     "batch_normalization": "keras.ops.batch_normalization",

@@ -12,13 +12,14 @@ and `batch_structure`, the type in which a generator hands over several arrays.
 
 from importlib import import_module
 
+from bert4keras3.backend.accelerate.allocator import keep_freed_memory
 from bert4keras3.backend.flavour import FLAVOUR
-from bert4keras3.backend.memory import keep_freed_memory
 
 generation = "keras3" if FLAVOUR == "keras3" else "keras2"
-flavour = import_module("bert4keras3.backend." + generation)
-flavour_compiling = import_module("bert4keras3.backend." + generation + "_compiling")
-flavour_gradients = import_module("bert4keras3.backend." + generation + "_gradients")
+compiling = {"keras2": "keras2.compile", "keras3": "accelerate.compile"}[generation]
+flavour = import_module(f"bert4keras3.backend.{generation}.layer")
+flavour_compiling = import_module(f"bert4keras3.backend.{compiling}")
+flavour_gradients = import_module(f"bert4keras3.backend.{generation}.gradients")
 
 framework = flavour.framework
 is_tf_keras = FLAVOUR == "tf_keras"

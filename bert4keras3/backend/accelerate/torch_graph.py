@@ -13,8 +13,8 @@ from torch import fx
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from bert4keras3.backend.keras3_compiling import NotRecordable, shape, shapes
-from bert4keras3.backend.keras3_merging import merge_equal
+from bert4keras3.backend.accelerate.compile import NotRecordable, shape, shapes
+from bert4keras3.backend.accelerate.torch_cse import merge_equal
 
 tree = keras.tree
 COMPUTED = (torch.Tensor, torch.ScriptObject)  # the last: weights in a library's own layout

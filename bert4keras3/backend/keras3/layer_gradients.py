@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 
-from bert4keras3.backend.keras3_extensions import extends
-from bert4keras3.backend.keras3_private import compute_between, get_keras_mask, nodes_of, set_keras_mask
+from bert4keras3.backend.extensions import extends
+from bert4keras3.backend.keras3.private import compute_between, get_keras_mask, nodes_of, set_keras_mask
 
 framework = keras.config.backend()
 ADVICE = (

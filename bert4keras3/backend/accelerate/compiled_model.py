@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 
+from bert4keras3.backend.accelerate.compile import NotRecordable
+from bert4keras3.backend.extensions import extends
 from bert4keras3.backend.flavour import is_on
-from bert4keras3.backend.keras3_compiling import NotRecordable
-from bert4keras3.backend.keras3_extensions import extends
-from bert4keras3.backend.keras3_private import get_keras_mask, is_in_call, set_keras_mask
+from bert4keras3.backend.keras3.private import get_keras_mask, is_in_call, set_keras_mask
 
 Model = keras.Model
 framework = keras.config.backend()
@@ -140,7 +140,7 @@ def compiled_call(model, variables):
 
         compiled.forward = jax.jit(forward)
     elif framework == "torch":
-        from bert4keras3.backend.keras3_recording import Recorded
+        from bert4keras3.backend.accelerate.torch_graph import Recorded
 
         compiled.forward = Recorded(forward)
     else:

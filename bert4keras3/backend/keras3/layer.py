@@ -7,23 +7,25 @@ from typing import Any, List, Optional
 import keras
 import numpy as np
 
-from bert4keras3.backend import keras3_backend as K  # noqa: F401
-from bert4keras3.backend import keras3_many as many  # noqa: F401
+from bert4keras3.backend.accelerate.xla_matmul import dense_each as dense_together
+from bert4keras3.backend.accelerate.xla_matmul import turned_kernels, with_turned_kernels  # noqa: F401
 from bert4keras3.backend.flavour import Tensor, Tensors
-from bert4keras3.backend.keras3_initial import initial_values_last, kernel_last, make_weight  # noqa: F401
-from bert4keras3.backend.keras3_layers import LayerOfKeras2
-from bert4keras3.backend.keras3_many import parallel_class  # noqa: F401
-from bert4keras3.backend.keras3_metrics import add_metric
-from bert4keras3.backend.keras3_private import outputs_of_call
-from bert4keras3.backend.keras3_xla import dense_each as dense_together
-from bert4keras3.backend.keras3_xla import turned_kernels, with_turned_kernels  # noqa: F401
+from bert4keras3.backend.keras3 import foreach as many  # noqa: F401
+from bert4keras3.backend.keras3 import legacy_k as K  # noqa: F401
+from bert4keras3.backend.keras3.deferred_init import initial_values_last, kernel_last, make_weight  # noqa: F401
+from bert4keras3.backend.keras3.foreach import parallel_class  # noqa: F401
+from bert4keras3.backend.keras3.legacy_scripts.layers import LayerOfKeras2
+from bert4keras3.backend.keras3.legacy_scripts.metrics import add_metric
+from bert4keras3.backend.keras3.private import outputs_of_call
 
 framework = keras.config.backend()
 ops = keras.ops
-if framework in ("jax", "openvino"):
-    import_module("bert4keras3.backend.keras3_%s" % {"jax": "jax_trainer"}.get(framework, framework))
-for _part in ("files", "calls", "layer_gradients", "inputs", "names"):
-    import_module("bert4keras3.backend.keras3_" + _part)
+for _part in (
+    {"jax": ["keras3.jax_trainer"], "openvino": ["keras3.openvino"]}.get(framework, [])
+    + ["keras3.legacy_scripts.files", "accelerate.compiled_model", "keras3.layer_gradients"]
+    + ["keras3.legacy_scripts.inputs", "keras3.legacy_scripts.names"]
+):
+    import_module("bert4keras3.backend." + _part)
 batch_structure = tuple
 optimizers_module = None  # bert4keras3.optimizers has its own
 
@@ -154,36 +156,36 @@ assignable: Any = own_memory
 fused_attention: Any = None  # compilers fuse by themselves
 fused_layer_normalization: Any = None
 if framework == "torch":
-    from bert4keras3.backend import keras3_torch
+    from bert4keras3.backend.accelerate import torch as torch_path
 
-    dense = keras3_torch.dense
-    project = keras3_torch.project
-    fuses = keras3_torch.fuses
-    assignable = keras3_torch.assignable
-    fused_attention = keras3_torch.fused_attention
-    fused_layer_normalization = keras3_torch.fused_layer_normalization
+    dense = torch_path.dense
+    project = torch_path.project
+    fuses = torch_path.fuses
+    assignable = torch_path.assignable
+    fused_attention = torch_path.fused_attention
+    fused_layer_normalization = torch_path.fused_layer_normalization
 else:
-    from bert4keras3.backend import keras3_xla
+    from bert4keras3.backend.accelerate import xla_matmul
 
-    dense = keras3_xla.dense
-    project = keras3_xla.project
+    dense = xla_matmul.dense
+    project = xla_matmul.project
 
     def fuses():
         """Whether layers call `fused_attention` and `fused_layer_normalization`."""
         return False
 
     if framework == "jax":
-        from bert4keras3.backend import keras3_jax
+        from bert4keras3.backend.accelerate import jax as jax_path
 
-        exact_gelu = keras3_jax.gelu
-        dense = keras3_jax.dense
-        project = keras3_jax.project
-        quick_dropout = keras3_jax.dropout
-        checkpointed = keras3_jax.checkpointed
+        exact_gelu = jax_path.gelu
+        dense = jax_path.dense
+        project = jax_path.project
+        quick_dropout = jax_path.dropout
+        checkpointed = jax_path.checkpointed
     elif framework == "tensorflow":
-        from bert4keras3.backend import keras3_tensorflow
+        from bert4keras3.backend.accelerate import tensorflow as tensorflow_path
 
-        dense = keras3_tensorflow.dense
+        dense = tensorflow_path.dense
 
 
 def dense_each(layers, inputs):
@@ -193,7 +195,7 @@ def dense_each(layers, inputs):
 
 
 if framework == "openvino":
-    from bert4keras3.backend.keras3_openvino import first_rows
+    from bert4keras3.backend.keras3.openvino import first_rows
 else:
 
     def first_rows(table, count):

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from bert4keras3.backend import keras3_xla
+from bert4keras3.backend.accelerate import xla_matmul
 
 
 def dense(layer, inputs):
@@ -13,9 +13,9 @@ def dense(layer, inputs):
     As a product of matrices: TensorFlow adds a bias and applies ReLU or GELU in the product itself, but not where a
     reshape to (batch, length, units) comes between.
     """
-    has_matrices = tf.is_tensor(inputs) and len(inputs.shape) > 2 and not keras3_xla.is_row(inputs)
-    if not has_matrices or not keras3_xla.is_plain(layer):
-        return keras3_xla.dense(layer, inputs)
+    has_matrices = tf.is_tensor(inputs) and len(inputs.shape) > 2 and not xla_matmul.is_row(inputs)
+    if not has_matrices or not xla_matmul.is_plain(layer):
+        return xla_matmul.dense(layer, inputs)
     outputs = tf.matmul(tf.reshape(inputs, (-1, inputs.shape[-1])), layer.kernel)
     if layer.bias is not None:
         outputs = tf.nn.bias_add(outputs, layer.bias)

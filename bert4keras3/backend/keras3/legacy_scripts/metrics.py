@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import keras
 
-from bert4keras3.backend.keras3_extensions import extends, set_attribute
+from bert4keras3.backend.extensions import extends, set_attribute
 
 Layer, Model = keras.layers.Layer, keras.Model
 own_metrics = Layer.metrics

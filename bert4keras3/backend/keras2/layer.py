@@ -7,9 +7,9 @@ from typing import Any, List, Optional
 
 import tensorflow as tf
 
-from bert4keras3.backend import ops_tf
 from bert4keras3.backend.flavour import FLAVOUR, Tensor, Tensors
-from bert4keras3.backend.keras2_files import extend_loading
+from bert4keras3.backend.keras2 import ops as ops_tf
+from bert4keras3.backend.keras2.files import extend_loading
 
 if FLAVOUR == "tf_keras":
     keras = tf.keras
@@ -30,7 +30,7 @@ batch_structure = tuple if FLAVOUR == "tf_keras" else list
 
 
 many = parallel_class = None  # for the optimizers of Keras 3
-optimizers_module = "bert4keras3.backend.keras2_optimizers"
+optimizers_module = "bert4keras3.backend.keras2.optimizers"
 
 
 def require_keras_3(name, instead, compiles=False):

@@ -6,8 +6,8 @@ import openvino
 from keras.src.backend.openvino.core import OPENVINO_DTYPES, OpenVINOKerasTensor
 from openvino import opset13
 
-from bert4keras3.backend.keras3_extensions import extends, set_attribute
-from bert4keras3.backend.keras3_private import get_keras_mask, set_keras_mask
+from bert4keras3.backend.extensions import extends, set_attribute
+from bert4keras3.backend.keras3.private import get_keras_mask, set_keras_mask
 
 # By itself OpenVINO rounds to bfloat16 where the processor has it.
 CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import jax
 import keras
 
-from bert4keras3.backend.keras3_extensions import extends, set_attribute
+from bert4keras3.backend.extensions import extends, set_attribute
 
 Model = keras.Model
 local = threading.local()

@@ -21,9 +21,9 @@ import torch
 from torch.nn import functional
 from torch.utils._python_dispatch import _disable_current_modes
 
+from bert4keras3.backend.accelerate.quantized import is_int8, rounds_inputs
+from bert4keras3.backend.accelerate.torch_graph import derived
 from bert4keras3.backend.flavour import is_on
-from bert4keras3.backend.keras3_int8 import is_int8, rounds_inputs
-from bert4keras3.backend.keras3_recording import derived
 
 has_onednn = torch.backends.mkldnn.is_available()
 has_fbgemm = "fbgemm" in torch.backends.quantized.supported_engines

@@ -2,9 +2,9 @@
 
 import keras
 
-from bert4keras3.backend import keras3_backend
-from bert4keras3.backend.keras3_extensions import extends, set_attribute
-from bert4keras3.backend.keras3_private import outputs_of_call
+from bert4keras3.backend.extensions import extends, set_attribute
+from bert4keras3.backend.keras3 import legacy_k as keras3_backend
+from bert4keras3.backend.keras3.private import outputs_of_call
 
 Layer, Optimizer = keras.layers.Layer, keras.optimizers.Optimizer
 HELPERS = ("are_numbers", "sizes_of", "value_of", "fresh_seed", "is_training")
