@@ -12,7 +12,7 @@ from nox.command import CommandFailed
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
-from bench.subjects import Subject, chosen_subjects  # noqa: E402
+from bench.implementations import Implementation, chosen_implementations  # noqa: E402
 from pairings import BY_NAME, ORACLES, PAIRINGS, PINS, PUBLISHED, find_interpreter  # noqa: E402
 from pairings.environments import (  # noqa: E402
     QUIET,
@@ -113,23 +113,23 @@ def published(session: nox.Session, name: str) -> None:
 
 
 def bench(session: nox.Session, name: str) -> None:
-    for subject in chosen_subjects([name, *session.posargs]):
-        make_subject(session, subject)
+    for implementation in chosen_implementations([name, *session.posargs]):
+        make_implementation(session, implementation)
     try:
         run_on_host(session, "bench.measure", name, *session.posargs)
     finally:  # after Ctrl-C too
         run_on_host(session, "reports", "speed", "--newest")
 
 
-def make_subject(session: nox.Session, subject: Subject) -> None:
-    """The environment of a subject; one that cannot be made costs its rows, which say so."""
-    pairing = subject.environment
+def make_implementation(session: nox.Session, implementation: Implementation) -> None:
+    """The environment of an implementation; one that cannot be made costs its rows, which say so."""
+    pairing = implementation.environment
     if find_interpreter(pairing.python) is None:
-        return session.warn(f"no Python {pairing.python} on this machine: {subject.name} is absent")
+        return session.warn(f"no Python {pairing.python} on this machine: {implementation.name} is absent")
     try:
         make_pairing_environment(session, pairing.name)
     except CommandFailed as error:
-        session.warn(f"{subject.name}: {error}")
+        session.warn(f"{implementation.name}: {error}")
 
 
 for one in PAIRINGS:

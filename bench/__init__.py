@@ -1,4 +1,4 @@
-"""Speed and memory: scenarios (data) × subjects (one adapter a library), measured side by side → rows; see measure.py.
+"""Speed and memory. `nox -s bench-…` runs scenarios × implementations side by side and writes rows: see measure.py.
 
-Beside that, programs of their own whose output is kept in `results/`: read_checkpoint.py, tokenize_texts.py.
+`studies/` holds the measurements of one question each. `results/` keeps rows that the documentation shows.
 """

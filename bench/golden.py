@@ -1,4 +1,4 @@
-"""What the reference computes for each scenario, in float64 and float32, as small files in `goldens/`.
+"""Goldens: what the reference computes for each scenario, in float64 and float32, as small files in `goldens/`.
 
 python -m bench.golden [--scenario bert-base-1x128 ...]        in the environment of the reference
 """
@@ -23,10 +23,10 @@ UNTRAINED = "bert-base-8x128"  # the scenario with the inputs of the one that tr
 
 
 def compute(scenario, floatx, path):
-    """Write {"output/0": …} as the reference computes it in one precision; runs in a process of its own."""
+    """Write {"output/0": …} as the reference computes it in one precision. It needs a process of its own."""
     from bert4keras.backend import K
 
-    from bench.subjects import reference
+    from bench.implementations import reference
     from parity import record, seeded
     from parity.golden_reference import ReferenceWeights
 
@@ -45,20 +45,20 @@ def compute(scenario, floatx, path):
         arrays["losses"] = np.array([step(feed) for _ in range(TRAIN_STEPS)])
     arrays["output/0"] = reference.arrays(compute(feed))[0]
     write_arrays(path, {name: np.asarray(value) for name, value in arrays.items()})
-    facts = dict(weights=seeded.digest(weights), provenance=record.provenance("bert4keras"))
-    write_json(path.with_suffix(".json"), facts)
+    record_info = dict(weights=seeded.digest(weights), provenance=record.provenance("bert4keras"))
+    write_json(path.with_suffix(".json"), record_info)
 
 
-def write_golden(scenario, single, double, facts):
-    """Arrays as parity.compare takes them: "<length>/input/<i>", "<length>/output/0", that with "@noise"."""
+def write_golden(scenario, single, double, record_info):
+    """Write arrays as parity.compare takes them: "<length>/input/<i>", "<length>/output/0", "…@noise"."""
     length = "%d/" % scenario.length
     arrays = {length + "input/%d" % i: value for i, value in enumerate(make_inputs(scenario))}
     value, rounded, name = double["output/0"], single["output/0"], length + "output/0"
-    story = dict(facts, scenario=scenario.name, token_input=0, distributions=[], layers=[])
-    story["shapes"] = {name: list(value.shape)}
+    metadata = dict(record_info, scenario=scenario.name, token_input=0, distributions=[], layers=[])
+    metadata["shapes"] = {name: list(value.shape)}
     if scenario.new_tokens:
         if not np.array_equal(value, rounded):
-            raise SystemExit("%s: float32 and float64 write different tokens" % scenario.name)
+            raise SystemExit("%s: float32 and float64 generate different tokens" % scenario.name)
         arrays[name] = value
     else:
         tokens = arrays[length + "input/0"]
@@ -67,26 +67,32 @@ def write_golden(scenario, single, double, facts):
     if "losses" in double:
         before = read_arrays(GOLDENS / (UNTRAINED + ".npz"))[name]
         change = rms([arrays[name] - before]) / float(arrays[name + "@noise"])
-        story.update(losses=double["losses"].tolist(), change_by_training=change)  # as an error ratio
+        metadata.update(losses=double["losses"].tolist(), change_by_training=change)  # as an error ratio
     path = GOLDENS / (scenario.name + ".npz")
     write_arrays(path, arrays)
-    write_json(path.with_suffix(".json"), dict(story, sha256=sha256(path)))
+    write_json(path.with_suffix(".json"), dict(metadata, sha256=sha256(path)))
 
 
 def golden_name(scenario):
-    """The scenario whose golden this one is judged by: of loading, that of the loaded model."""
+    """The scenario whose golden this scenario is compared with: a loaded model has the golden of the model."""
     return scenario.name.replace("-load", "-1x128") if LOAD in scenario.modes else scenario.name
 
 
 def read_golden(scenario):
-    """(arrays, story); raises ValueError where the file is missing or not the one of its story."""
+    """Read a golden.
+
+    Returns: (arrays, metadata).
+
+    Raises:
+        ValueError: the file is missing, or its checksum differs.
+    """
     path = GOLDENS / (golden_name(scenario) + ".npz")
     if not path.exists():
         raise ValueError("no golden %s: run `nox -s golden`" % path.name)
-    story = read_json(path.with_suffix(".json"))
-    if sha256(path) != story["sha256"]:
+    metadata = read_json(path.with_suffix(".json"))
+    if sha256(path) != metadata["sha256"]:
         raise ValueError("golden %s does not have the checksum in its .json" % path.name)
-    return read_arrays(path), story
+    return read_arrays(path), metadata
 
 
 def main():

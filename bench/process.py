@@ -1,4 +1,6 @@
-"""The measuring side of a worker: starts it, asks it, halts it between its turns, and gives up on it in time."""
+"""The measuring side of a worker: starts it, sends requests, halts it between slices, and gives up on it in time."""
+
+from __future__ import annotations
 
 import json
 import os
@@ -8,45 +10,62 @@ import subprocess
 import threading
 from pathlib import Path
 
-from bench.subjects import Subject
+from bench.before import library_folder
+from bench.implementations import Implementation
+from pairings.environments import python_path
 
-ENVIRONMENTS = Path(os.environ.get("BERT4KERAS3_ENVIRONMENTS", Path(__file__).parent.parent / ".nox"))
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
 
 
 class Absent(Exception):
-    """What a subject needs is not here."""
+    """This machine lacks what an implementation needs."""
 
 
 class Failed(Exception):
-    """A subject crashed, hung or raised."""
+    """An implementation crashed, hung or raised."""
 
 
-def python_of(subject: Subject) -> Path:
-    return ENVIRONMENTS / subject.environment.environment / "bin" / "python"
+def worker_command(implementation: Implementation) -> list[str]:
+    """The command of a worker.
 
-
-def worker_command(subject: Subject) -> list[str]:
-    """Raises Absent where there is no such environment."""
-    python = python_of(subject)
+    Raises:
+        Absent: the environment is missing.
+    """
+    pairing = implementation.environment
+    python = python_path(pairing.environment)
     if not python.exists():
-        pairing = subject.environment
         raise Absent(f"no environment {pairing.environment}, which needs Python {pairing.python}")
-    return [str(python), "-m", "bench.worker", subject.name]
+    return [str(python), "-m", "bench.worker", implementation.name]
+
+
+def worker_variables(implementation: Implementation, device: str) -> dict[str, str]:
+    """The environment variables of a worker; an older library comes first on its path.
+
+    Raises:
+        Absent: there is no such older library.
+    """
+    variables = {**os.environ, **QUIET, **implementation.environment.variables}
+    if device == "cpu":
+        variables["CUDA_VISIBLE_DEVICES"] = ""
+    if implementation.before:
+        try:
+            path = [str(library_folder(implementation.before)), variables.get("PYTHONPATH", "")]
+        except ValueError as reason:
+            raise Absent(str(reason))
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    return variables
 
 
 class WorkerProcess:
-    """Halted but for the time of a request, so that no thread of it spins while another is measured."""
+    """A process that is halted except during a request, so that none of its threads disturbs a measurement."""
 
-    def __init__(self, subject: Subject, folder: Path, device: str = "cpu") -> None:
-        command = worker_command(subject)
+    def __init__(self, implementation: Implementation, folder: Path, device: str = "cpu") -> None:
+        command = worker_command(implementation)
+        variables = worker_variables(implementation, device)
         folder.mkdir(parents=True, exist_ok=True)
-        empty = folder / "empty"  # to run in: nothing may come before the installed packages
+        empty = folder / "empty"  # the working folder: nothing may come before the installed packages
         empty.mkdir(exist_ok=True)
-        self.log = folder / f"{subject.name}.log"
-        variables = {**os.environ, **QUIET, **subject.environment.variables}
-        if device == "cpu":
-            variables["CUDA_VISIBLE_DEVICES"] = ""
+        self.log = folder / f"{implementation.name}.log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 command,
@@ -55,7 +74,7 @@ class WorkerProcess:
                 stderr=log,
                 cwd=empty,
                 env=variables,
-                start_new_session=True,  # Ctrl-C is for the one who measures
+                start_new_session=True,  # the measuring process alone answers Ctrl-C
                 text=True,
             )
         self.replies: queue.Queue[str] = queue.Queue()
@@ -67,14 +86,20 @@ class WorkerProcess:
             self.replies.put(line)
         self.replies.put("")
 
-    def ask(self, timeout: float, do: str, **request) -> dict:
-        """The reply to one request; raises Failed for a crash, an error, or none in time; Absent for what the
-        subject does not have.
+    def request(self, timeout: float, do: str, **arguments) -> dict:
+        """Send one request and wait for its reply.
+
+        Args:
+            timeout: seconds.
+
+        Raises:
+            Failed: the worker crashed, raised, or did not reply in time.
+            Absent: the implementation has no such model or mode.
         """
         assert self.process.stdin
         try:
             self.signal(signal.SIGCONT)
-            self.process.stdin.write(json.dumps({"do": do, **request}) + "\n")
+            self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
             self.process.stdin.flush()
             line = self.replies.get(timeout=timeout)
         except queue.Empty:
@@ -83,7 +108,7 @@ class WorkerProcess:
         except (BrokenPipeError, ProcessLookupError):
             line = ""
         if not line:
-            raise Failed(f"{self.how_it_ended()}: {self.last_words()}")
+            raise Failed(f"{self.exit_reason()}: {self.stderr_tail()}")
         self.signal(signal.SIGSTOP)
         reply = json.loads(line)
         if reply["status"] == "unsupported":
@@ -95,13 +120,13 @@ class WorkerProcess:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def how_it_ended(self) -> str:
+    def exit_reason(self) -> str:
         code = self.process.wait()
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1][:300] if lines else "nothing said"
+        return lines[-1][:300] if lines else "nothing on standard error"
 
     def close(self) -> None:
         if self.process.poll() is None:

@@ -1,52 +1,111 @@
-"""What the bench hands to the reports: one row a measurement, as lines of JSON that are only ever appended."""
+"""What the bench hands to the reports and the documentation: rows as lines of JSON, of two kinds.
 
+`Row` keeps every call of a run of `nox -s bench-…`. `StudyRow` keeps one figure, for a table of the documentation.
+"""
+
+from __future__ import annotations
+
+import json
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional
+from typing import Any, Iterable, NamedTuple
 
-from parity.files import append_lines, read_lines
+from parity.files import append_lines, read_lines, write_whole
 
-SCHEMA = 1
+SCHEMA = 2
 MEASURED, WRONG, FAILED, ABSENT = "measured", "wrong", "failed", "absent"
+# Names of fields in rows of schema 1, and what they are called now.
+RENAMED = {
+    "subject": "implementation",
+    "limit_seconds": "roofline_seconds",
+    "memory_slope": "bytes_per_call",
+}
 
 
 class Row(NamedTuple):
-    """One subject on one scenario in one mode. Seconds and bytes; None where it was not measured.
+    """One implementation on one scenario in one mode. Seconds and bytes; None if it was not measured.
 
-    run: of the whole run, whose rows were interleaved and may be compared; started: in UTC, ISO 8601.
-    commit: of this project, "+" behind it where the tree was not clean. command: what repeats the row.
-    subject: name in bench.subjects; one with "-again" behind it is the second of an A/A pair, whose difference is
-    noise. scenario: in bench.scenarios. mode: "call", "predict", "compiled", "generate", "train", "load".
-    device: "cpu" or "gpu".
-    status: MEASURED; WRONG (it ran, its output did not pass parity: no speed of it counts); FAILED or ABSENT
-    (environment, device or interpreter is not here, or the subject has no such thing); reason: of all but the first.
-    error_ratio: of the output of this very process, see parity.compare; None for tokens, which are equal or wrong.
-    latency_seconds: every call, in order. items: sequences or tokens that one call makes, so items / seconds is the
-    throughput. limit_seconds: the least that this machine would need, from its own GEMM rate and bandwidth.
-    compilations: over all lengths of the scenario. memory_slope: bytes a call, over many calls.
-    settings: what decides speed: threads, precision, XLA, versions, processor or GPU.
+    Attributes:
+        run: name of the whole run, whose rows were interleaved and may be compared.
+        started: in UTC, ISO 8601.
+        commit: of this project, with "+" behind it if the tree was not clean.
+        command: repeats the row.
+        implementation: name in bench.implementations. NAME-control is the second of an A/A pair, which shows the noise.
+        scenario: name in bench.scenarios.
+        mode: "call", "predict", "compiled", "generate", "train", "load".
+        device: "cpu" or "gpu".
+        status: MEASURED, WRONG (the output did not pass the accuracy gate, no speed counts), FAILED, or ABSENT (the
+            machine lacks the environment, or the implementation lacks the model).
+        reason: of every status except MEASURED.
+        error_ratio: of the output of this very process, see parity.compare; None for tokens.
+        latency_seconds: every call, in order.
+        items: sequences or tokens that one call makes; items / seconds is the throughput.
+        roofline_seconds: the least time on this machine, by its own GEMM rate and bandwidth.
+        compilations: over all lengths of the scenario.
+        bytes_per_call: growth of memory over many calls.
+        settings: what decides speed: threads, precision, XLA, versions, processor or GPU.
     """
 
     run: str
     started: str
     commit: str
     command: str
-    subject: str
+    implementation: str
     scenario: str
     mode: str
     device: str
     status: str
-    reason: Optional[str] = None
-    error_ratio: Optional[float] = None
-    load_seconds: Optional[float] = None
-    first_call_seconds: Optional[float] = None
-    latency_seconds: List[float] = []
+    reason: str | None = None
+    error_ratio: float | None = None
+    load_seconds: float | None = None
+    first_call_seconds: float | None = None
+    latency_seconds: list[float] = []
     items: int = 1
-    limit_seconds: Optional[float] = None
-    peak_rss_bytes: Optional[int] = None
-    peak_device_bytes: Optional[int] = None
-    compilations: Optional[int] = None
-    memory_slope: Optional[float] = None
-    settings: Dict[str, Any] = {}
+    roofline_seconds: float | None = None
+    peak_rss_bytes: int | None = None
+    peak_device_bytes: int | None = None
+    compilations: int | None = None
+    bytes_per_call: float | None = None
+    settings: dict[str, Any] = {}
+
+
+class StudyRow(NamedTuple):
+    """One figure of a study.
+
+    Attributes:
+        study: name of the module in bench.studies.
+        case: what is computed.
+        candidate: which of the things that are compared.
+        metric: what is measured.
+        value, unit: the figure; None if `status` is not MEASURED. The unit "" stands for a pure number.
+        status: as in `Row`; `note` then says why.
+        pairing: name in pairings/, or of another environment.
+        ratio: median over the rounds of value ÷ the value of `base` in the same round.
+        base: the candidate, or "roofline", that `ratio` is against.
+        low, high: of the ratio: quartiles, or the least and the greatest, as `note` says.
+        machine: processor and cores.
+        versions: {what decides speed: its version or setting}.
+        note: what else a reader has to know.
+        run, commit: of a run of the bench.
+    """
+
+    study: str
+    case: str
+    candidate: str
+    metric: str
+    value: float | None = None
+    unit: str = ""
+    status: str = MEASURED
+    pairing: str | None = None
+    ratio: float | None = None
+    base: str | None = None
+    low: float | None = None
+    high: float | None = None
+    machine: str | None = None
+    versions: dict[str, str] = {}
+    rounds: int | None = None
+    note: str | None = None
+    run: str | None = None
+    commit: str | None = None
 
 
 def append_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -54,6 +113,33 @@ def append_rows(path: Path, rows: Iterable[Row]) -> None:
     append_lines(path, (row._asdict() for row in rows), SCHEMA)
 
 
-def read_rows(path: Path) -> List[Row]:
-    """Rows of a file of JSON lines; lines that a killed writer left are passed over."""
-    return [Row(**line) for line in read_lines(path, SCHEMA)]
+def read_rows(path: Path) -> list[Row]:
+    """Rows of a file of JSON lines, of older schemas too. A line that a killed writer left is passed over."""
+    return [Row(**current_names(line)) for line in read_lines(path, SCHEMA)]
+
+
+def current_names(line: dict[str, Any]) -> dict[str, Any]:
+    """A line with the names that its fields have now."""
+    return {RENAMED.get(name, name): value for name, value in line.items()}
+
+
+def read_study(path: Path) -> list[StudyRow]:
+    return [StudyRow(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def write_study(path: Path, rows: Iterable[StudyRow]) -> None:
+    """Add rows to a file of JSON lines, in place of older rows of the same figures."""
+    kept = {identity(row): row for row in (read_study(path) if path.exists() else [])}
+    kept.update({identity(row): row for row in rows})
+    usual = StudyRow("", "", "", "")._asdict()
+    facts = [
+        {name: value for name, value in row._asdict().items() if value != usual[name]}
+        for row in kept.values()
+    ]
+    text = "".join(json.dumps(one, ensure_ascii=False, allow_nan=False) + "\n" for one in facts)
+    write_whole(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def identity(row: StudyRow) -> tuple:
+    """What two rows of one figure have in common: a newer measurement takes the place of the older one."""
+    return row.study, row.case, row.candidate, row.metric, row.pairing, row.machine, row.run

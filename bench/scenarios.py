@@ -1,6 +1,6 @@
-"""What is measured, as data: which weights, which shape, what the model has to do with them.
+"""What is measured, as data: the weights, the shape, and the modes.
 
-Weights are random numbers of real size by the name of the variable (parity/seeded.py): the same for everybody.
+Weights are random numbers of real size, drawn by the name of the variable: every implementation has the same.
 """
 
 from typing import Any, Dict, NamedTuple, Tuple
@@ -17,12 +17,17 @@ FORWARD = (CALL, PREDICT, COMPILED)
 class Scenario(NamedTuple):
     """One thing to measure, in each of its modes.
 
-    release: whose sizes and variables. arguments: of build_transformer_model. inputs: names of what goes in.
-    batch, length: of the inputs; with a batch the rows are padded, each to another length.
-    modes: "call", the model called as a function, ours with `compile_calls`; "predict"; "compiled", a call that the
-    framework has compiled; "generate", greedy; "train", one step of SGD; "load", checkpoint to model.
-    lengths: further ones that are run after the clock has stopped, to count compilations. slope_calls: calls over
-    which memory is watched. new_tokens: that are generated. quick: whether it belongs to a quick run.
+    Attributes:
+        release: gives the sizes and the variables.
+        arguments: of build_transformer_model.
+        batch, length: of the inputs. With a batch the rows are padded, each to another length.
+        modes: "call", the model called as a function, ours with `compile_calls`; "predict"; "compiled", a call that
+            the framework has compiled; "generate", greedy; "train", one step of SGD; "load", checkpoint to model.
+        inputs: names of the inputs.
+        lengths: further lengths that run after the measurement, to count compilations.
+        leak_check_calls: number of calls over which memory is watched.
+        new_tokens: number of tokens that one call generates.
+        quick: whether it belongs to a quick run.
     """
 
     name: str
@@ -33,13 +38,13 @@ class Scenario(NamedTuple):
     modes: Tuple[str, ...]
     inputs: Tuple[str, ...] = ("Token", "Segment")
     lengths: Tuple[int, ...] = ()
-    slope_calls: int = 0
+    leak_check_calls: int = 0
     new_tokens: int = 0
     quick: bool = False
 
     @property
     def items(self) -> int:
-        """Sequences that a call computes, or tokens that it generates."""
+        """Number of sequences that a call computes, or of tokens that it generates."""
         return self.batch * (self.new_tokens or 1)
 
 
@@ -65,7 +70,7 @@ SCENARIOS = (
         128,
         FORWARD,
         lengths=(16, 32, 64, 96),
-        slope_calls=200,
+        leak_check_calls=200,
         quick=True,
     ),
     Scenario("bert-base-8x128", BERT_BASE, {}, 8, 128, FORWARD),
@@ -100,18 +105,18 @@ SCENARIOS = (
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 LABELS = np.arange(8) % 2  # of the batch that is trained on
-TRAIN_STEPS = 2  # before outputs are compared
+TRAIN_STEPS = 2  # before the accuracy gate
 RATE = 2.0**-12
 
 
 def make_inputs(scenario, length=None):
-    """Inputs of a scenario as int32 arrays (batch, length): row i is i/(2·batch) padding, at its end."""
+    """Inputs of a scenario as int32 arrays (batch, length). The last i/(2·batch) of row i is padding."""
     length = length or scenario.length
     random = np.random.RandomState(length)
     rows = np.arange(scenario.batch)[:, None]
     filled = np.arange(length) < length - length * rows // (2 * scenario.batch)
     tokens = random.randint(1000, scenario.release.config["vocab_size"], size=(scenario.batch, length))
     values = {"Token": tokens * filled, "Segment": (np.arange(length) >= length // 2) * filled}
-    if scenario.new_tokens:  # a prompt is all of segment 0
+    if scenario.new_tokens:  # a prompt has segment 0 alone
         values["Segment"] = 0 * tokens
     return [values[name].astype("int32") for name in scenario.inputs]

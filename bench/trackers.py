@@ -1,6 +1,6 @@
-"""What is measured beside time: memory, compilations, and the settings that decide speed. Runs inside a pairing.
+"""What is measured beside time: memory, compilations, and the settings that decide speed. It runs inside a pairing.
 
-A framework is asked only where the subject has imported it.
+A framework is asked only if the implementation has imported it.
 """
 
 import os
@@ -20,7 +20,7 @@ __all__ = [
     "watch_traces",
 ]
 
-TRACED: List[Any] = []  # functions of TensorFlow, which count how often they were traced
+TRACED: List[Any] = []  # functions of TensorFlow that count how often they were traced
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "sve", "bf16")
 VARIABLES = (
     "OMP_NUM_THREADS",
@@ -38,10 +38,8 @@ def watch_traces(function):
     return function
 
 
-class CompilationCounter(object):
-    """Programs that the framework has compiled since this was made: XLA's on JAX, traces on TensorFlow, graphs on
-    PyTorch. None of them: None.
-    """
+class CompilationCounter:
+    """Counts the programs of XLA, traces of TensorFlow or graphs of PyTorch that are compiled from now on."""
 
     def __init__(self):
         self.compiled = 0
@@ -63,12 +61,13 @@ class CompilationCounter(object):
         return self.compiled + sum(traces) if traces or "jax" in sys.modules else None
 
     def count(self):
+        """How many compilations there were; None without a framework that compiles."""
         total = self.total()
         return None if total is None else total - (self.before or 0)
 
 
 def resident_memory():
-    """Bytes of this process in memory now."""
+    """Bytes of memory that this process holds now."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -91,8 +90,8 @@ def peak_device_memory(device):
 
 
 def settings():
-    """What decides speed in this process."""
-    facts = {
+    """What decides the speed of this process."""
+    found = {
         "processor": processor_name(),
         "processor_flags": processor_flags(),
         "cores": len(os.sched_getaffinity(0)),
@@ -102,8 +101,8 @@ def settings():
     }
     for name, function in FRAMEWORKS:
         if name in sys.modules:
-            facts[name] = function()
-    return facts
+            found[name] = function()
+    return found
 
 
 def versions():
@@ -153,15 +152,15 @@ def tensorflow_settings():
     config = getattr(tf, "config", None)
     if not hasattr(config, "threading"):
         return {}
-    facts = {
+    found = {
         # 0: as many as there are cores
         "intra_op_threads": config.threading.get_intra_op_parallelism_threads(),
         "inter_op_threads": config.threading.get_inter_op_parallelism_threads(),
         "xla": bool(config.optimizer.get_jit()),
     }
     if hasattr(config.experimental, "tensor_float_32_execution_enabled"):
-        facts["tf32"] = config.experimental.tensor_float_32_execution_enabled()
-    return facts
+        found["tf32"] = config.experimental.tensor_float_32_execution_enabled()
+    return found
 
 
 FRAMEWORKS = (("jax", jax_settings), ("torch", torch_settings), ("tensorflow", tensorflow_settings))

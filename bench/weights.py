@@ -1,4 +1,4 @@
-"""The weights of a scenario as files, in each format that a subject loads; made once, in `.cache/bench/`."""
+"""The weights of a scenario as files in `.cache/bench/`, in each format that an implementation loads."""
 
 import shutil
 
@@ -12,12 +12,12 @@ FOLDER = ROOT / ".cache" / "bench"
 
 
 def weights_folder(scenario, form):
-    """Where the weights of a scenario lie in a format."""
+    """The folder of the weights of a scenario in a format."""
     return FOLDER / scenario.release.name / form
 
 
 def random_arrays(release):
-    """(name, array) of all variables, one at a time."""
+    """Yield (name, array) of all variables, one at a time."""
     for name, shape in release_variables(release):
         yield name, np.asarray(random_value(name, shape))
 
@@ -27,7 +27,7 @@ def config_path(folder):
 
 
 def make_weights(scenario, adapter):
-    """Have an adapter write the weights in its format, unless they are there; returns whether it did."""
+    """Have an adapter write the weights in its format, unless they exist. Returns: whether it wrote them."""
     folder = weights_folder(scenario, adapter.FORMAT)
     if folder.exists():
         return False

@@ -1,8 +1,8 @@
-"""One subject in a process of its own, inside its environment: reads requests, writes replies, a line of JSON each.
+"""One implementation in a process of its own, inside its environment: it reads requests and writes replies.
 
-    python -m bench.worker SUBJECT        started by measure.py
+    python -m bench.worker IMPLEMENTATION        process.py starts it
 
-Between two requests it waits for its standard input; what libraries print goes to standard error.
+A request and a reply are a line of JSON each. Output that libraries print goes to standard error.
 """
 
 import ctypes
@@ -17,26 +17,28 @@ import traceback
 import numpy as np
 
 from bench import trackers
+from bench.implementations import Unsupported, implementation_named
 from bench.scenarios import BY_NAME, LOAD, TRAIN, TRAIN_STEPS, make_inputs
-from bench.subjects import Unsupported, subject_named
 from bench.weights import make_weights, weights_folder
 
 MEMORY_SAMPLES = 40
 NO_GPU = "there is no GPU here, or the framework does not see it"
 
 
-class Worker(object):
-    """The requests are its methods; each takes keywords and returns what the reply holds."""
+class Worker:
+    """Its methods are the requests. Each takes keywords and returns the content of the reply."""
 
-    def __init__(self, subject):
-        self.adapter = importlib.import_module("bench.subjects." + subject_named(subject).adapter)
+    def __init__(self, implementation):
+        self.adapter = importlib.import_module(
+            "bench.implementations." + implementation_named(implementation).adapter
+        )
 
     def convert(self, scenario):
-        """Make the weights, once for all runs: who did needs a fresh process to be measured in."""
+        """Make the weights, once for all runs. A process that made them is not fit to be measured."""
         return {"made": make_weights(BY_NAME[scenario], self.adapter)}
 
     def prepare(self, scenario, mode, device, outputs):
-        """Load, call for the first time, and write the outputs that are judged to a file `outputs`."""
+        """Load, call for the first time, and write the outputs for the accuracy gate to the file `outputs`."""
         if device == "gpu" and not has_gpu():
             raise Unsupported(NO_GPU)
         self.scenario, self.mode, self.device = BY_NAME[scenario], mode, device
@@ -59,7 +61,7 @@ class Worker(object):
             model = result
         for _ in range(TRAIN_STEPS - 1 if mode == TRAIN else 0):
             self.function(self.feed)
-        if mode in (TRAIN, LOAD):  # what the model computes now
+        if mode in (TRAIN, LOAD):  # the accuracy gate sees what the model computes now
             check = self.adapter.CHECK
             result = self.adapter.function(model, self.scenario, check)(
                 self.adapter.feed(model, check, make_inputs(self.scenario))
@@ -71,7 +73,7 @@ class Worker(object):
         return {"load_seconds": loaded, "first_call_seconds": first, "settings": settings}
 
     def run(self, calls):
-        """Seconds of some calls, after one that is not counted: others had the caches in between."""
+        """Seconds of some calls. One call before them does not count: other processes have used the caches."""
         if self.mode not in (TRAIN, LOAD):
             self.function(self.feed)
         seconds = []
@@ -82,20 +84,20 @@ class Worker(object):
         return {"seconds": seconds}
 
     def memory(self):
-        """Peaks so far."""
+        """Peak memory so far, in bytes."""
         return {
             "peak_rss_bytes": trackers.peak_memory(),
             "peak_device_bytes": trackers.peak_device_memory(self.device),
         }
 
     def lengths(self):
-        """Compilations since the model was loaded, after a call at each further length."""
+        """How many compilations there were since the model was loaded, after a call at each further length."""
         for length in self.scenario.lengths:
             self.function(self.adapter.feed(self.model, self.mode, make_inputs(self.scenario, length)))
         return {"compilations": self.compilations.count()}
 
-    def slope(self, calls):
-        """Resident memory after each of some groups of calls: [[call, bytes], …]."""
+    def leak_check(self, calls):
+        """Resident memory after each of some groups of calls: [[calls so far, bytes], …]."""
         points, done = [], 0
         while done < calls:
             for _ in range(max(calls // MEMORY_SAMPLES, 1)):
@@ -106,7 +108,7 @@ class Worker(object):
 
 
 def has_gpu():
-    """Whether the framework that the subject has imported sees one."""
+    """Whether the framework that the implementation has imported sees a GPU."""
     if "jax" in sys.modules:
         import jax
 
@@ -123,7 +125,7 @@ def has_gpu():
 
 
 def answer(worker, request):
-    """One reply; an error becomes one too."""
+    """The reply to one request; an error becomes a reply too."""
     name = request.pop("do")
     try:
         return dict(getattr(worker, name)(**request), status="done")
@@ -135,7 +137,7 @@ def answer(worker, request):
 
 
 def serve(make_worker, requests, replies):
-    """Answer line by line until there are no more."""
+    """Answer line by line until the requests end."""
     worker = None
     for line in iter(requests.readline, ""):
         try:
@@ -150,7 +152,7 @@ def serve(make_worker, requests, replies):
 
 
 def die_with_parent():
-    """A worker that is halted between its turns would outlive a parent that was killed; Linux can prevent it."""
+    """Have Linux end this process with its parent: a halted worker would outlive a parent that was killed."""
     try:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     except (OSError, AttributeError):

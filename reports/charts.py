@@ -17,7 +17,7 @@ LABEL_WIDTH = 190
 ROW = 26  # pixels
 DECADES = [a * 10**b for b in range(-3, 7) for a in (1, 3)]
 AXIS = alt.Axis(tickCount=5, titleAnchor="start")
-REFERENCE, LIMIT = [2, 3], [6, 3]  # dashes
+REFERENCE, DASHES = [2, 3], [6, 3]
 
 
 def layer_chart() -> dict[str, Any]:
@@ -37,9 +37,9 @@ def layer_chart() -> dict[str, Any]:
         tooltip=tooltip, color=alt.condition(f"datum.ratio <= {BOUND}", alt.value("good"), alt.value("bad"))
     )
     bound = alt.Chart(alt.InlineData([{"ratio": BOUND, "says": f"bound {BOUND:g}"}]))
-    limit = bound.mark_rule(strokeDash=LIMIT).encode(y="ratio:Q", color=alt.value("bad"))
+    rule = bound.mark_rule(strokeDash=DASHES).encode(y="ratio:Q", color=alt.value("bad"))
     one = alt.Chart(alt.InlineData([{"ratio": 1}])).mark_rule(strokeDash=REFERENCE).encode(y="ratio:Q")
-    spec = finished(alt.layer(one, limit, line, points), 220)
+    spec = finished(alt.layer(one, rule, line, points), 220)
     return {
         **spec,
         "padding": {"left": 5, "top": 5, "right": 8, "bottom": 24},
@@ -47,14 +47,14 @@ def layer_chart() -> dict[str, Any]:
 
 
 def latency_chart(rows: pd.DataFrame) -> dict[str, Any]:
-    """Median with its interval, 95th percentile, the machine's limit; who is out says why in place of a time."""
+    """Median with its interval, 95th percentile, and the roofline; a row without a time says why."""
     return interval_chart(
         rows.assign(
             value=rows["p50"] * 1e3,
             low=rows["p50_low"] * 1e3,
             high=rows["p50_high"] * 1e3,
             late=rows["p95"] * 1e3,
-            limit=rows["limit_seconds"] * 1e3,
+            roofline=rows["roofline_seconds"] * 1e3,
             says=[latency_words(row) for row in rows.to_dict("records")],
         ),
         "ms a call",
@@ -67,7 +67,7 @@ def memory_chart(rows: pd.DataFrame) -> dict[str, Any]:
         device_memory=rows["peak_device_bytes"] * 1e-6,
         says=[memory_words(row) for row in rows.to_dict("records")],
     )
-    base, order = subjects(data, ["value", "device_memory", "says"])
+    base, order = implementations(data, ["value", "device_memory", "says"])
     top = data[["value", "device_memory"]].max(axis=None)
     x = alt.X(
         "value:Q",
@@ -81,30 +81,30 @@ def memory_chart(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def interval_chart(data: pd.DataFrame, title: str) -> dict[str, Any]:
-    base, order = subjects(data, ["value", "low", "high", "late", "limit", "says"])
+    base, order = implementations(data, ["value", "low", "high", "late", "roofline", "says"])
     top = data[["value", "high", "late"]].max(axis=None)
     x = alt.X(
         "value:Q", title=title, axis=AXIS, scale=alt.Scale(domain=[0, 1 if pd.isna(top) else top * 1.6])
     )
-    limit = base.mark_rule(strokeDash=LIMIT).encode(x="min(limit):Q")
+    roofline = base.mark_rule(strokeDash=DASHES).encode(x="min(roofline):Q")
     whole = base.mark_rule(strokeWidth=5, opacity=0.35, strokeCap="round").encode(
         x="low:Q", x2="high:Q", y=order
     )
     late = base.mark_tick(thickness=1.5, height=10, opacity=0.7).encode(x="late:Q", y=order)
     points = base.mark_circle(size=70, opacity=1).encode(x=x, y=order)
-    return finished(alt.layer(limit, whole, late, points, words(base, order, "late")), ROW * len(data))
+    return finished(alt.layer(roofline, whole, late, points, words(base, order, "late")), ROW * len(data))
 
 
-def subjects(data: pd.DataFrame, columns: list[str]) -> tuple[alt.Chart, alt.Y]:
-    """One line a subject: who is measured first, by median."""
-    order = data.sort_values(["p50", "subject"])["subject"].tolist()
+def implementations(data: pd.DataFrame, columns: list[str]) -> tuple[alt.Chart, alt.Y]:
+    """One line an implementation: who is measured first, by median."""
+    order = data.sort_values(["p50", "implementation"])["implementation"].tolist()
     bad = ~data["status"].isin([MEASURED, ABSENT])
-    values = data[["subject", *columns]].assign(bad=bad).astype(object)
+    values = data[["implementation", *columns]].assign(bad=bad).astype(object)
     records = values.where(values.notna(), None).to_dict("records")
     axis = alt.Axis(
         labelLimit=LABEL_WIDTH, ticks=False, domain=False, title=None, minExtent=LABEL_WIDTH * 0.6
     )
-    return alt.Chart(alt.InlineData(records)), alt.Y("subject:N", sort=order, axis=axis)
+    return alt.Chart(alt.InlineData(records)), alt.Y("implementation:N", sort=order, axis=axis)
 
 
 def words(base: alt.Chart, order: alt.Y, after: str = "value") -> alt.Chart:
@@ -140,7 +140,7 @@ def out_words(row: dict[str, Any]) -> str:
 
 
 def history_charts(history: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """{title: chart} of the lines: error ratio of each pairing, then the median of each subject on a scenario."""
+    """{title: chart} of the lines: error ratio of each pairing, then medians of the implementations by scenario."""
     charts = {}
     parity = pd.DataFrame([line for line in history if line["kind"] == PARITY and line["started"]])
     if len(parity):
@@ -154,7 +154,7 @@ def history_charts(history: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     speed = pd.DataFrame([line for line in history if line["kind"] == SPEED and line.get("p50")])
     if len(speed):
         for (scenario, mode, device), group in speed.groupby(["scenario", "mode", "device"], sort=False):
-            values = group.assign(value=group["p50"] * 1e3).rename(columns={"subject": "name"})
+            values = group.assign(value=group["p50"] * 1e3).rename(columns={"implementation": "name"})
             charts[f"{scenario} · {mode} · {device}"] = line_chart(values, "median, ms")
     return charts
 

@@ -50,7 +50,7 @@ def lines_of(results: Results) -> Iterable[dict[str, Any]]:
             "error_ratio": max((ratio for ratio in ratios if ratio is not None), default=None),
         }
     for row in results.rows:
-        names = ("started", "commit", "run", "subject", "scenario", "mode", "device", "status")
+        names = ("started", "commit", "run", "implementation", "scenario", "mode", "device", "status")
         line = {"kind": SPEED, **{name: getattr(row, name) for name in names}}
         line["processor"] = row.settings.get("processor")
         if measured(row):

@@ -86,14 +86,14 @@ def speed_groups(speed: pd.DataFrame, specs: dict[str, Any]) -> list[dict[str, A
     for i, ((scenario, mode, device, run), rows) in enumerate(speed.groupby(keys, sort=False)):
         specs[f"latency-{i}"] = charts.latency_chart(rows)
         specs[f"memory-{i}"] = charts.memory_chart(rows)
-        limit = rows["limit_seconds"].min()
+        roofline = rows["roofline_seconds"].min()
         groups.append(
             {
                 "title": f"{scenario} · {mode} · {device}",
                 "run": run,
                 "commit": rows["commit"].iloc[0],
                 "rows": len(rows),
-                "limit": None if pd.isna(limit) else float(limit),
+                "roofline": None if pd.isna(roofline) else float(roofline),
             }
         )
     return groups

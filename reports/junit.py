@@ -10,7 +10,7 @@ from reports.results import RATIOS, Results
 from reports.tables import GREEN, RED, cell_table, speed_table
 
 TOLD = ("command", "commit", "recorded", "python", "processor", "versions")
-MEASURED_NUMBERS = ("p50", "p50_low", "p50_high", "p95", "times_limit", "times_fastest", "peak_rss_bytes")
+MEASURED_NUMBERS = ("p50", "p50_low", "p50_high", "p95", "times_roofline", "times_fastest", "peak_rss_bytes")
 
 
 def write_junit(results: Results, path: Path) -> None:
@@ -41,7 +41,7 @@ def parity_case(row: dict) -> TestCase:
 
 
 def speed_case(row: dict) -> TestCase:
-    name = f"{row['subject']} {row['mode']} {row['device']}"
+    name = f"{row['implementation']} {row['mode']} {row['device']}"
     case = TestCase(name, classname=f"speed.{row['scenario']}")
     if row["status"] == MEASURED:
         case.time = row["p50"]

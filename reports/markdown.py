@@ -60,13 +60,23 @@ def red_line(row: dict) -> str:
 def speed(table: pd.DataFrame) -> str:
     if not len(table):
         return "Absent: nothing was measured (`nox -s bench-jax -- --quick`)."
-    header = ["scenario", "subject", "mode", "device", "p50 ms", "95 %", "p95 ms", "× limit", "× fastest"]
+    header = [
+        "scenario",
+        "implementation",
+        "mode",
+        "device",
+        "p50 ms",
+        "95 %",
+        "p95 ms",
+        "× roofline",
+        "× fastest",
+    ]
     header += ["error ratio", "peak MB", "commit", "command"]
     return pipe_table(header, [speed_row(row) for row in table.to_dict("records")])
 
 
 def speed_row(row: dict) -> list[str]:
-    names = [row[name] for name in ("scenario", "subject", "mode", "device")]
+    names = [row[name] for name in ("scenario", "implementation", "mode", "device")]
     ratio = number(row["error_ratio"], "%.3g")
     if pd.isna(row["p50"]):
         numbers = [f"{row['status']}: {row['reason']}", "", "", "", "", ratio, ""]
@@ -75,7 +85,7 @@ def speed_row(row: dict) -> list[str]:
             milliseconds(row["p50"]),
             interval(row["p50_low"], row["p50_high"], 1e3),
             milliseconds(row["p95"]),
-            number(row["times_limit"], "%.2f"),
+            number(row["times_roofline"], "%.2f"),
             number(row["times_fastest"], "%.2f"),
             ratio,
             number(row["peak_rss_bytes"], "%.0f", 1e-6),

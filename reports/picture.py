@@ -1,4 +1,4 @@
-"""The bench as one picture, for the README: a panel for each scenario and mode, a bar for each right subject.
+"""The bench as one picture, for the README: a panel for each scenario and mode, a bar for each right implementation.
 
 Grey on nothing, so that it can be read on a light page and on a dark one.
 """
@@ -9,8 +9,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from bench.implementations import CONTROL
 from bench.scenarios import GENERATE
-from bench.subjects import AGAIN
 from reports.numbers import significant
 from reports.results import Results
 from reports.tables import speed_table
@@ -22,7 +22,7 @@ COLUMNS, PANEL_WIDTH, ROW = 3, 150, 20  # the last two in pixels
 def write_picture(results: Results, path: Path) -> None:
     """An SVG of everything that was measured and right. Raises ValueError where nothing was."""
     table = speed_table(results.rows)
-    measured = table[table["p50"].notna() & ~table["subject"].str.endswith(AGAIN)]
+    measured = table[table["p50"].notna() & ~table["implementation"].str.endswith(CONTROL)]
     if measured.empty:
         raise ValueError("no picture: the bench has no right row; measure one with nox -s bench-peers")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,14 +45,14 @@ def panel(rows: pd.DataFrame, scenario: str, mode: str, device: str) -> Any:
     """The best on top: most tokens a second, or fewest milliseconds."""
     writes = mode == GENERATE
     value = rows["items_per_second"] if writes else rows["p50"] * 1e3
-    data = pd.DataFrame({"subject": rows["subject"], "value": value.astype(float)})
+    data = pd.DataFrame({"implementation": rows["implementation"], "value": value.astype(float)})
     data = data.assign(
-        ours=data["subject"].str.startswith("bert4keras3-"), says=data["value"].map(significant)
+        ours=data["implementation"].str.startswith("bert4keras3-"), says=data["value"].map(significant)
     )
-    order = data.sort_values("value", ascending=not writes)["subject"].tolist()
+    order = data.sort_values("value", ascending=not writes)["implementation"].tolist()
     base = alt.Chart(data).encode(
         x=alt.X("value:Q", axis=None, scale=alt.Scale(domain=[0, float(data["value"].max()) * 1.25])),
-        y=alt.Y("subject:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False)),
+        y=alt.Y("implementation:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False)),
     )
     bars = base.mark_bar(height=12).encode(
         color=alt.condition("datum.ours", alt.value(OURS), alt.value(OTHERS))

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.rows import Row, read_rows
+from bench.rows import Row, current_names, read_rows
 from pairings import BY_NAME, PAIRINGS, find_interpreter
 from parity.compare import BOUND, Cell
 from parity.files import RESULTS, read_json, read_lines, write_json
@@ -42,7 +42,8 @@ def read_results(folder: Path = RESULTS) -> Results:
             cells += found
     rows = [row for path in sorted((folder / "bench").glob("*.jsonl")) for row in read_rows(path)]
     history = folder / "history.jsonl"
-    return Results(cells, absent, rows, read_lines(history, SCHEMA) if history.exists() else [])
+    lines = read_lines(history, SCHEMA) if history.exists() else []
+    return Results(cells, absent, rows, [current_names(line) for line in lines])
 
 
 def cells_path(folder: Path, pairing: str) -> Path:

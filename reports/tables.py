@@ -101,10 +101,10 @@ def matrix(cells: pd.DataFrame) -> pd.DataFrame:
 def speed_table(rows: list[Row]) -> pd.DataFrame:
     """One row for each row of the bench that no newer run repeats. Seconds with their 95 % intervals, bytes.
 
-    times_limit: median ÷ the least that the machine would need. times_fastest: median ÷ that of the fastest right
+    times_roofline: median ÷ the roofline. times_fastest: median ÷ that of the fastest right
     row of the same run, scenario, mode and device, with its interval.
     """
-    latest = {(row.subject, row.scenario, row.mode, row.device): row for row in sorted(rows, key=when)}
+    latest = {(row.implementation, row.scenario, row.mode, row.device): row for row in sorted(rows, key=when)}
     shown = list(latest.values())
     return pd.DataFrame([speed_row(row, fastest(row, shown)) for row in shown], columns=SPEED_COLUMNS)
 
@@ -140,8 +140,8 @@ def speed_row(row: Row, base: Row | None) -> dict[str, Any]:
     shown.update(p95=late.value, p95_low=late.low, p95_high=late.high)
     shown.update({name: getattr(row, name) for name in MEASURES}, calls=len(row.latency_seconds))
     shown["items_per_second"] = row.items / median.value
-    if row.limit_seconds:
-        shown["times_limit"] = median.value / row.limit_seconds
+    if row.roofline_seconds:
+        shown["times_roofline"] = median.value / row.roofline_seconds
     if base is row:
         shown.update(times_fastest=1.0, times_fastest_low=1.0, times_fastest_high=1.0)
     elif base is not None:
@@ -150,12 +150,12 @@ def speed_row(row: Row, base: Row | None) -> dict[str, Any]:
     return shown
 
 
-NAMES = ["scenario", "device", "subject", "mode", "status", "reason", "error_ratio"]
+NAMES = ["scenario", "device", "implementation", "mode", "status", "reason", "error_ratio"]
 ORIGIN = ["run", "started", "commit", "command"]
-MEASURES = ["limit_seconds", "load_seconds", "first_call_seconds", "peak_rss_bytes", "peak_device_bytes"]
-MEASURES += ["compilations", "memory_slope"]
+MEASURES = ["roofline_seconds", "load_seconds", "first_call_seconds", "peak_rss_bytes", "peak_device_bytes"]
+MEASURES += ["compilations", "bytes_per_call"]
 SPEED_COLUMNS = [*NAMES, "p50", "p50_low", "p50_high", "p95", "p95_low", "p95_high", "items_per_second"]
-SPEED_COLUMNS += ["times_limit", "times_fastest", "times_fastest_low", "times_fastest_high", "calls"]
+SPEED_COLUMNS += ["times_roofline", "times_fastest", "times_fastest_low", "times_fastest_high", "calls"]
 SPEED_COLUMNS += [*MEASURES, *ORIGIN, "settings"]
 
 

@@ -77,7 +77,7 @@ def summary(pairing: str, cells: list[Cell]) -> str:
     return f"[{'red' if red else 'green'}]{pairing}: {green}{worst}[/]"
 
 
-SPEED_COLUMNS = ["p50 ms", "95 %", "p95 ms", "items/s", "× limit", "× fastest", "error ratio", "peak MB"]
+SPEED_COLUMNS = ["p50 ms", "95 %", "p95 ms", "items/s", "× roofline", "× fastest", "error ratio", "peak MB"]
 SPEED_COLUMNS += ["load s", "first call s", "compiled", "KB/call"]
 
 
@@ -88,7 +88,7 @@ def speed_tables(speed: pd.DataFrame) -> list[Table]:
         scenario, mode, device, run = keys
         title = f"{scenario} {mode} on {device}, run {run}, commit {rows['commit'].iloc[0]}"
         table = Table(title=title, title_justify="left", header_style="bold")
-        table.add_column("subject", no_wrap=True)
+        table.add_column("implementation", no_wrap=True)
         for column in SPEED_COLUMNS:
             table.add_column(column, justify="right", overflow="fold")
         for row in rows[rows["p50"].notna()].sort_values("p50").to_dict("records"):
@@ -102,22 +102,22 @@ def speed_tables(speed: pd.DataFrame) -> list[Table]:
 def why_no_speed(row: dict) -> str:
     colour = "dim" if row["status"] == ABSENT else "red"
     ratio = "" if pd.isna(row["error_ratio"]) else f" (error ratio {row['error_ratio']:.3g})"
-    return f"[{colour}]{row['subject']}: {row['status']}{ratio}: {row['reason']}[/]"
+    return f"[{colour}]{row['implementation']}: {row['status']}{ratio}: {row['reason']}[/]"
 
 
 def speed_entries(row: dict) -> list[str]:
     return [
-        row["subject"],
+        row["implementation"],
         milliseconds(row["p50"]),
         interval(row["p50_low"], row["p50_high"], 1e3),
         milliseconds(row["p95"]),
         significant(row["items_per_second"]),
-        number(row["times_limit"], "%.2f"),
+        number(row["times_roofline"], "%.2f"),
         number(row["times_fastest"], "%.2f"),
         number(row["error_ratio"], "%.3g"),
         number(row["peak_rss_bytes"], "%.0f", 1e-6),
         number(row["load_seconds"], "%.2f"),
         number(row["first_call_seconds"], "%.2f"),
         number(row["compilations"], "%d"),
-        number(row["memory_slope"], "%.1f", 1e-3),
+        number(row["bytes_per_call"], "%.1f", 1e-3),
     ]

@@ -68,21 +68,21 @@ def red_cells(cells):
 def sample_rows(started="2026-01-05T04:00:00+00:00", run="20260105T040000Z-peers", scale=1.0):
     random = np.random.default_rng(7)
 
-    def row(subject, scenario, mode, median, status=MEASURED, **more):
+    def row(implementation, scenario, mode, median, status=MEASURED, **more):
         seconds = list(median * scale * random.lognormal(0, 0.06, 40)) if status == MEASURED else []
-        words = f"nox -s bench-peers -- --scenario {scenario} --subject {subject}"
+        words = f"nox -s bench-peers -- --scenario {scenario} --implementation {implementation}"
         return Row(
-            run, started, "0123456789ab", words, subject, scenario, mode, "cpu", status,
-            latency_seconds=seconds, limit_seconds=0.031, settings=SETTINGS, **more,
+            run, started, "0123456789ab", words, implementation, scenario, mode, "cpu", status,
+            latency_seconds=seconds, roofline_seconds=0.031, settings=SETTINGS, **more,
         )  # fmt: skip
 
-    measured = dict(load_seconds=0.8, first_call_seconds=1.9, error_ratio=0.9, memory_slope=120.0)
+    measured = dict(load_seconds=0.8, first_call_seconds=1.9, error_ratio=0.9, bytes_per_call=120.0)
     rows = []
     for scenario in ("bert-base-1x128", "bert-base-8x128"):
         for mode in ("compiled", "predict"):
             rows += [
                 row("bert4keras3-jax", scenario, mode, 0.052, peak_rss_bytes=10**9, compilations=5, **measured),
-                row("bert4keras3-jax-again", scenario, mode, 0.0525, peak_rss_bytes=10**9, **measured),
+                row("bert4keras3-jax-control", scenario, mode, 0.0525, peak_rss_bytes=10**9, **measured),
                 row("bert4keras3-torch", scenario, mode, 0.061, peak_rss_bytes=9 * 10**8, **measured),
                 row("transformers", scenario, mode, 0.055, peak_rss_bytes=12 * 10**8, **measured),
                 row("keras-hub-tensorflow", scenario, mode, 0.0, WRONG, reason="error ratio 231", error_ratio=231.0),

@@ -5,6 +5,7 @@ import pytest
 from report_samples import sample_results
 from rich.console import Console
 
+from bench.before import library_folder
 from parity.files import read_json
 from reports import regress, versus
 from reports.__main__ import main
@@ -129,7 +130,7 @@ def test_a_slower_library_fails_the_run_and_says_what_could_be_seen(results, mon
     assert "latency: worse" in text and "smallest change this run could have seen" in text
 
 
-def test_a_subject_that_did_not_run_is_a_failure(monkeypatch):
+def test_an_implementation_that_did_not_run_is_a_failure(monkeypatch):
     absent = Versus("bert-base-1x128", "compiled", None, None, "bert4keras3-jax absent: no environment jax")
     monkeypatch.setattr(versus, "measure", lambda pairing, commit, repeats: [absent])
     assert regress.report_speed("jax", "0123456", None, Console())
@@ -137,4 +138,4 @@ def test_a_subject_that_did_not_run_is_a_failure(monkeypatch):
 
 def test_an_unknown_commit_is_one_clear_line():
     with pytest.raises(ValueError, match="commit 0000000 is not in this clone"):
-        versus.library_folder("0000000")
+        library_folder("0000000")

@@ -71,7 +71,7 @@ def test_an_absent_pairing_is_named(texts, name):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_absent_and_failed_subjects_are_named(texts, name):
+def test_absent_and_failed_implementations_are_named(texts, name):
     assert "no environment tf1.15" in texts[name] and "an argument of that name" in texts[name]
 
 
@@ -111,10 +111,10 @@ def test_cells_come_back_as_they_were_written(tmp_path):
 
 def test_speeds_of_the_table_are_those_of_the_rows():
     rows = sample_rows()
-    table = speed_table(rows).set_index(["subject", "scenario", "mode"])
+    table = speed_table(rows).set_index(["implementation", "scenario", "mode"])
     row = table.loc[("bert4keras3-torch", "bert-base-1x128", "compiled")]
     assert row["p50_low"] < row["p50"] < row["p50_high"] and row["p50"] < row["p95"]
-    assert row["times_limit"] == pytest.approx(row["p50"] / 0.031)
+    assert row["times_roofline"] == pytest.approx(row["p50"] / 0.031)
     fastest = table.loc[("bert4keras3-jax", "bert-base-1x128", "compiled")]
     assert (
         row["times_fastest"] == pytest.approx(row["p50"] / fastest["p50"]) and fastest["times_fastest"] == 1
@@ -231,9 +231,9 @@ def test_the_picture_shows_what_is_right_and_nothing_else(tmp_path):
     write_picture(results, tmp_path / "speed.svg")
     text = (tmp_path / "speed.svg").read_text()
     shown = speed_table(results.rows)
-    for subject, rows in shown.groupby("subject"):
-        right = rows["p50"].notna().any() and not subject.endswith("-again")
-        assert (f">{subject}<" in text) == right, subject
+    for implementation, rows in shown.groupby("implementation"):
+        right = rows["p50"].notna().any() and not implementation.endswith("-control")
+        assert (f">{implementation}<" in text) == right, implementation
     assert "tokens a second" in text
     assert not any(digits in text for digits in spellings(WRONG_SECONDS))
 

@@ -1,19 +1,19 @@
 """An encoder of bert4keras3 as an ONNX file, exported by Keras 3 on PyTorch, for the programs that run such files."""
 
+from bench.implementations import Unsupported
 from bench.scenarios import COMPILED, GENERATE, PREDICT, TRAIN, make_inputs
-from bench.subjects import Unsupported
 from bench.weights import make_weights, weights_folder
 
 FORMAT, CHECK, FILE = "onnx", COMPILED, "model.onnx"
 
 
 def convert(scenario, folder):
-    from bench.subjects import ours  # and Keras, which is not there when the file runs
+    from bench.implementations import ours  # it imports Keras, which is absent when the file runs
 
     refuse(scenario, COMPILED)
     make_weights(scenario, ours)
     model = ours.load(scenario, weights_folder(scenario, ours.FORMAT))
-    # Keras exports what has been called
+    # Keras exports a model that has been called
     ours.function(model, scenario, PREDICT)(ours.feed(model, PREDICT, make_inputs(scenario)))
     model.hidden.export(str(folder / FILE), format="onnx", verbose=False)
 
@@ -23,4 +23,4 @@ def refuse(scenario, mode):
     if mode in (GENERATE, TRAIN) or scenario.new_tokens or TRAIN in scenario.modes:
         raise Unsupported("the exported file is an encoder's forward pass")
     if mode != COMPILED:
-        raise Unsupported("an exported file runs in one way, which stands under %r" % COMPILED)
+        raise Unsupported("an exported file has one kind of call, which is measured as %r" % COMPILED)

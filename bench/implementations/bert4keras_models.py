@@ -4,8 +4,8 @@ from collections import namedtuple
 
 import numpy as np
 
+from bench.implementations import keras_models
 from bench.scenarios import GENERATE
-from bench.subjects import keras_models
 from bench.weights import config_path, random_arrays
 
 FORMAT, CHECKPOINT = "tensorflow", "model.ckpt"
@@ -19,9 +19,10 @@ def convert(scenario, folder):
 
 
 def load(library, scenario, folder, weights=None):
-    """Build and load; `hidden` gives the hidden states, with whatever heads the model is trained.
+    """Build and load; `hidden` computes the hidden states, whatever heads the model has.
 
-    weights: in place of the checkpoint in the folder.
+    Args:
+        weights: take the place of the checkpoint in the folder.
     """
     transformer = library.build_transformer_model(
         str(config_path(folder)),
@@ -46,7 +47,7 @@ def function(library, loaded, scenario, mode):
 
 
 def greedy(library, scenario, predict, start_id=None):
-    """A function of a sample to the ids that are written, greedily and to the last one."""
+    """A function from a sample to all generated ids, by greedy search."""
 
     class Decoder(library.AutoRegressiveDecoder):
         @library.AutoRegressiveDecoder.wraps(default_rtype="probas")
@@ -61,8 +62,8 @@ def generate_gpt(library, loaded, scenario):
     def predict(decoder, inputs, output_ids):
         return decoder.last_token(loaded.model).predict(np.concatenate([inputs[0], output_ids], axis=1))
 
-    write = greedy(library, scenario, predict)
-    return lambda feed: write([feed[0]])
+    decode = greedy(library, scenario, predict)
+    return lambda feed: decode([feed[0]])
 
 
 def generate_unilm(library, loaded, scenario):
@@ -71,8 +72,8 @@ def generate_unilm(library, loaded, scenario):
         segments = np.concatenate([inputs[1], np.ones_like(output_ids)], axis=1)
         return decoder.last_token(loaded.model).predict([tokens, segments])
 
-    write = greedy(library, scenario, predict)
-    return lambda feed: write([value[0] for value in feed])
+    decode = greedy(library, scenario, predict)
+    return lambda feed: decode([value[0] for value in feed])
 
 
 def generate_t5(library, loaded, scenario):
@@ -81,8 +82,8 @@ def generate_t5(library, loaded, scenario):
     def predict(decoder, inputs, output_ids):
         return decoder.last_token(decoder_model).predict([inputs[0], output_ids])
 
-    write = greedy(library, scenario, predict, start_id=0)
-    return lambda feed: write([encoder.predict(feed, verbose=0)[0]])
+    decode = greedy(library, scenario, predict, start_id=0)
+    return lambda feed: decode([encoder.predict(feed, verbose=0)[0]])
 
 
 # By what is given to build_transformer_model.

@@ -1,4 +1,4 @@
-"""What subjects on PyTorch share."""
+"""What the implementations on PyTorch have in common."""
 
 import torch
 
@@ -10,7 +10,7 @@ def to_device(value):
 
 
 def ready(function):
-    """A function whose outputs are there when it returns, without gradients."""
+    """Wrap a function: it records no gradients, and returns when its outputs are there."""
 
     def run(*arguments, **options):
         with torch.no_grad():

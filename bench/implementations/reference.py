@@ -6,7 +6,7 @@ from bert4keras.backend import keras
 from bert4keras.models import build_transformer_model
 from bert4keras.snippets import AutoRegressiveDecoder
 
-from bench.subjects import bert4keras_models, keras_models
+from bench.implementations import bert4keras_models, keras_models
 
 FORMAT, CHECK = bert4keras_models.FORMAT, "predict"
 LIBRARY = SimpleNamespace(

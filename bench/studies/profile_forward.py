@@ -1,10 +1,10 @@
-"""Where the time of BERT-base's forward pass goes: operators by class, and what one call costs around them.
+"""Profile of the forward pass of BERT-base: time of the operators by class, and what a call costs around them.
 
-    KERAS_BACKEND=jax python -m bench.profile_forward [--layers 12]      in an environment with bert4keras3
+    python -m bench.studies.profile_forward [--layers 12] [--rounds 5]      in an environment with Keras 3
 
-Seconds are processor time, which other programs on the machine change little; divided by the cores it is what a
-quiet machine takes. "limit": the matrix products alone, at the rate of the framework's own product of
-(tokens, 768) and (768, 3072) in the same process. Classes are shares of what the framework's profiler saw.
+Times are processor time, which other programs on the machine change little, divided by the cores. "roofline": the
+matmuls of the model alone, at the rate of the framework's own matmul of (tokens, 768) and (768, 3072) in the same run.
+A class has a percentage of the time that the framework's profiler saw.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import glob
 import gzip
 import json
 import os
-import platform
 import re
 import tempfile
 import time
@@ -21,15 +20,16 @@ from collections import Counter
 
 import numpy as np
 
-from bert4keras3.backend import framework, keras, ops
+from bench.studies import Study, interleave, ratio_of, timed
+from bert4keras3.backend import framework, ops
 from bert4keras3.models import build_transformer_model
 from parity.releases import BY_NAME
 
 SHAPES = ((1, 128), (8, 128), (1, 512))
-CALLS = 5
+CALLS = 5  # that the profiler sees
 # The first that is found in an operator's name or body names its class.
 CLASSES = (
-    ("product", r"\bdot\(|mm$|matmul|linear|MatMul|Einsum|FullyConnected"),
+    ("matmul", r"\bdot\(|mm$|matmul|linear|MatMul|Einsum|FullyConnected"),
     ("attention", r"scaled_dot_product|flash|ScaledDotProduct"),
     ("GELU", r"\berf\(|gelu|Erf|tanh\("),
     ("softmax", r"exponential|softmax|Softmax"),
@@ -38,45 +38,29 @@ CLASSES = (
 )
 
 
-def processor_seconds(call):
-    """Processor seconds of one call, the median of some, after one that compiles."""
-    call()
-    seconds = []
-    for _ in range(CALLS):
-        start = time.process_time()
-        call()
-        seconds.append(time.process_time() - start)
-    return float(np.median(seconds))
-
-
-def product_rate(rows):
-    """FLOP in a processor second of the framework's product at the size of a feed-forward layer."""
+def make_matmul(rows):
+    """The framework's own matmul of (rows, 768) and (768, 3072) as a function."""
     random = np.random.RandomState(0)
     a, b = [random.normal(size=shape).astype("float32") for shape in ((rows, 768), (768, 3072))]
-    return 2 * rows * 768 * 3072 / processor_seconds(make_product(a, b))
-
-
-def make_product(a, b):
-    """The framework's own product as a function."""
-    if framework == "openvino":  # Keras's operators compile what they compute, each time
+    if framework == "openvino":  # Keras's operators compile at each call
         from openvino import Model, compile_model, opset13
 
         from bert4keras3.backend.keras3.openvino import CONFIG
 
         left = opset13.parameter(a.shape)
-        product = opset13.matmul(left, opset13.constant(b), False, False)
-        compiled = compile_model(Model([product], [left]), "CPU", CONFIG)
+        matmul = opset13.matmul(left, opset13.constant(b), False, False)
+        compiled = compile_model(Model([matmul], [left]), "CPU", CONFIG)
         return lambda: compiled([a])
     a, b = map(ops.convert_to_tensor, (a, b))
     return lambda: finished(ops.matmul(a, b))
 
 
 def finished(outputs):
-    """The outputs, computed: JAX hands them out before."""
+    """Wait for the outputs: JAX returns before they are computed."""
     return outputs.block_until_ready() if framework == "jax" else outputs
 
 
-def product_flops(batch, length, layers):
+def matmul_flops(batch, length, layers):
     linear = 2 * (4 * 768 * 768 + 2 * 768 * 3072) * length
     return batch * layers * (linear + 4 * length * length * 768)
 
@@ -177,40 +161,44 @@ PROFILERS = {
 }
 
 
+def measure(study, model, shape, layers, rounds):
+    batch, length = shape
+    random = np.random.RandomState(0)
+    values = [random.randint(1, 20000, (batch, length)), np.zeros((batch, length))]
+    values = [value.astype("float32") for value in values]
+    values[0][:, -3:] = 0  # padding
+    candidates = {
+        "roofline": make_matmul(batch * length),
+        "predict_on_batch": functools.partial(model.predict_on_batch, values),
+        "predict": functools.partial(model.predict, values, verbose=0),
+        "call": lambda: finished(model(values, training=False)),
+    }
+    found = interleave({name: timed(one, time.process_time) for name, one in candidates.items()}, rounds)
+    scale = matmul_flops(batch, length, layers) / (2 * batch * length * 768 * 3072)
+    found["roofline"] = [scale * one for one in found["roofline"]]
+    case, cores = "%d x %d" % (batch, length), len(os.sched_getaffinity(0))
+    for name, seconds in found.items():
+        fields = dict(ratio_of(seconds, found["roofline"])._asdict(), base="roofline")
+        study.add(case, name, "time", np.median(seconds) / cores * 1e3, "ms", **fields)
+    classes = PROFILERS[framework](model, values)
+    for name, microseconds in classes.most_common():
+        study.add(case, name, "share", 100 * microseconds / sum(classes.values()), "%")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--layers", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     if framework == "torch":
         import torch
 
         torch.set_grad_enabled(False)
-    config = dict(BY_NAME["bert_base"].config, num_hidden_layers=options.layers)
-    model = build_transformer_model(**config)
-    modes = {
-        "predict_on_batch": model.predict_on_batch,
-        "predict": functools.partial(model.predict, verbose=0),
-        "direct call": lambda values: finished(model(values, training=False)),
-    }
-    cores = len(os.sched_getaffinity(0))
-    print("Keras %s on %s, %d cores, %s" % (keras.__version__, framework, cores, platform.platform()))
-    print("BERT-base of %d layers, float32; milliseconds on %d cores" % (options.layers, cores))
-    for batch, length in SHAPES:
-        random = np.random.RandomState(0)
-        values = [random.randint(1, 20000, (batch, length)), np.zeros((batch, length))]
-        values = [value.astype("float32") for value in values]
-        values[0][:, -3:] = 0  # padding
-        limit = product_flops(batch, length, options.layers) / product_rate(batch * length)
-        print("\n%d x %d: limit %.0f" % (batch, length, limit / cores * 1e3))
-        for name, call in modes.items():
-            seconds = processor_seconds(functools.partial(call, values))
-            print("  %-17s %6.0f  %.2f x the limit" % (name, seconds / cores * 1e3, seconds / limit))
-        found = PROFILERS[framework](model, values)
-        total = sum(found.values())
-        print(
-            "  "
-            + ", ".join("%s %.1f %%" % (name, 100 * value / total) for name, value in found.most_common())
-        )
+    model = build_transformer_model(**dict(BY_NAME["bert_base"].config, num_hidden_layers=options.layers))
+    study = Study("profile_forward", options.rounds, layers=str(options.layers))
+    for shape in SHAPES:
+        measure(study, model, shape, options.layers, options.rounds)
+    study.write()
 
 
 if __name__ == "__main__":

@@ -1,28 +1,32 @@
-"""The least time that this machine needs for a scenario: its matrix products, each at the best rate of the libraries
-at hand, measured in the run on the very shapes; for generation also its weights, read once for each token.
+"""The roofline of a scenario: the least time that this machine needs for it.
 
-Softmax, norms and activations count as free, and padding as work. So nobody reaches 1, but who skips padding may.
+The matmuls of the scenario are timed on their own shapes in every library here, and the best library counts. Generation
+adds one read of the weights for each token. Softmax, norms and activations count as free, padding counts as work: 1 ×
+roofline is out of reach, unless an implementation skips padding.
 """
+
+from __future__ import annotations
 
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
-from typing import Any, Optional
+from typing import Any
 
-from bench.process import ENVIRONMENTS, QUIET
+from bench.process import QUIET
 from bench.scenarios import GENERATE, LOAD, TRAIN, Scenario
+from pairings.environments import python_path
 
 Shape = tuple[int, int, int]  # (m, k) × (k, n)
 
 TIMEOUT = 300
 FLOAT = 4  # bytes
-STREAM: Shape = (1, 4096, 16384)  # a product that reads 268 MB and computes next to nothing
-# Library of gemm.py → environment that it is taken from; None: the one that measures.
+STREAM: Shape = (1, 4096, 16384)  # a matmul that reads 268 MB and computes next to nothing
+# Library of gemm.py → its environment; None: the environment of the measuring process.
 CPU_LIBRARIES = {"numpy": None, "jax": "jax", "torch": "torch", "onednn": "torch", "tensorflow": "tensorflow"}
 GPU_LIBRARIES = {"jax": "jax-cuda", "torch": "torch-cuda"}
-SLOW_CHOICES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # for old programs; they slow a current NumPy
+SLOW_CHOICES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # set for old programs; they slow a current NumPy
 
 
 def sizes(scenario: Scenario) -> tuple[int, int, int, int, int]:
@@ -33,10 +37,8 @@ def sizes(scenario: Scenario) -> tuple[int, int, int, int, int]:
     return config["num_hidden_layers"], hidden, heads * head, head, config["intermediate_size"]
 
 
-def products(scenario: Scenario, mode: str) -> Counter[Shape]:
-    """{shape: how often} of one forward pass over the inputs, three times that for a step of training: backward
-    each product has two of its size.
-    """
+def matmuls(scenario: Scenario, mode: str) -> Counter[Shape]:
+    """{shape: how often} of one forward pass. A training step needs three times as many: backward has two for each."""
     layers, hidden, width, head, inner = sizes(scenario)
     length, tokens = scenario.length, scenario.batch * scenario.length
     count: Counter[Shape] = Counter()
@@ -50,8 +52,8 @@ def products(scenario: Scenario, mode: str) -> Counter[Shape]:
     return Counter({shape: (3 if mode == TRAIN else 1) * times for shape, times in count.items()})
 
 
-def bytes_a_token(scenario: Scenario) -> int:
-    """Bytes of the weights that every generated token has to read, with keys and values kept."""
+def bytes_per_token(scenario: Scenario) -> int:
+    """Bytes of the weights that every generated token has to read, if keys and values are cached."""
     layers, hidden, width, _, inner = sizes(scenario)
     attention = 4 * hidden * width
     if scenario.arguments.get("model") == "t5.1.0":
@@ -60,22 +62,26 @@ def bytes_a_token(scenario: Scenario) -> int:
     return FLOAT * (layers * (attention + 2 * hidden * inner) + vocabulary)
 
 
-class Limits:
-    """Limits of scenarios on one device; measures when it is made. tell: called with a few words."""
+class Roofline:
+    """Rooflines of scenarios on one device. Making one measures.
+
+    Args:
+        on_progress: is called with a few words.
+    """
 
     def __init__(
-        self, scenarios: list[Scenario], device: str = "cpu", tell: Any = lambda words: None
+        self, scenarios: list[Scenario], device: str = "cpu", on_progress: Any = lambda words: None
     ) -> None:
-        shapes = {shape for one in scenarios for mode in one.modes for shape in products(one, mode)}
+        shapes = {shape for one in scenarios for mode in one.modes for shape in matmuls(one, mode)}
         self.seconds_of: dict[Shape, float] = {}
         self.libraries: dict[Shape, str] = {}
         for library, environment in (CPU_LIBRARIES if device == "cpu" else GPU_LIBRARIES).items():
-            tell(f"matrix products of {library}")
+            on_progress(f"matmuls of {library}")
             self.measure(library, environment, sorted(shapes) + [STREAM], device)
 
-    def measure(self, library: str, environment: Optional[str], shapes: list[Shape], device: str) -> None:
-        """Keep the times of a library where they are the best; a library that is not here keeps none."""
-        python = ENVIRONMENTS / environment / "bin" / "python" if environment else sys.executable
+    def measure(self, library: str, environment: str | None, shapes: list[Shape], device: str) -> None:
+        """Keep the times of a library for the shapes that it is best at; a library that is missing keeps none."""
+        python = python_path(environment) if environment else sys.executable
         variables = {
             name: value for name, value in os.environ.items() if environment or name not in SLOW_CHOICES
         }
@@ -97,13 +103,13 @@ class Limits:
             if seconds < self.seconds_of.get(shape, float("inf")):
                 self.seconds_of[shape], self.libraries[shape] = seconds, library
 
-    def seconds(self, scenario: Scenario, mode: str) -> Optional[float]:
-        """Seconds of one call at least; None for loading, and where nothing could be measured."""
+    def seconds(self, scenario: Scenario, mode: str) -> float | None:
+        """The least seconds of one call; None for loading, and if no library could be measured."""
         if mode == LOAD or not self.seconds_of:
             return None
-        total = sum(times * self.seconds_of[shape] for shape, times in products(scenario, mode).items())
+        total = sum(times * self.seconds_of[shape] for shape, times in matmuls(scenario, mode).items())
         if mode == GENERATE:
-            total += scenario.new_tokens * bytes_a_token(scenario) / self.bandwidth
+            total += scenario.new_tokens * bytes_per_token(scenario) / self.bandwidth
         return total
 
     @property
@@ -114,12 +120,12 @@ class Limits:
     def summary(self) -> str:
         """One line about the machine."""
         if not self.seconds_of:
-            return "no library here could measure the limit"
+            return "no library here could measure the roofline"
         shape = max(
             (one for one in self.seconds_of if one != STREAM), key=lambda one: one[0] * one[1] * one[2]
         )
         rate = 2 * shape[0] * shape[1] * shape[2] / self.seconds_of[shape]
         return (
-            f"limit: {rate / 1e9:.0f} GFLOP/s ({self.libraries[shape]}, {' × '.join(map(str, shape))}), "
+            f"roofline: {rate / 1e9:.0f} GFLOP/s ({self.libraries[shape]}, {' × '.join(map(str, shape))}), "
             f"{self.bandwidth / 1e9:.1f} GB/s ({self.libraries[STREAM]})"
         )

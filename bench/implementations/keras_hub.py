@@ -1,15 +1,15 @@
 """keras-hub on the backends of Keras 3: BERT and GPT-2, with their activation set to the erf form of GELU.
 
-As it is shipped its BERT computes the tanh form, which is wrong for the weights of Google's BERT (2.3e-4 off, 500 times
-float32's noise), and its constructor has no argument for it. Of the GPT-2 models here are those of CPM, with erf too.
+Without this its BERT computes the tanh form. That is wrong for the weights of Google BERT: 2.3e-4 off, 500 times the
+noise of float32. The constructor has no argument for it. The GPT-2 here is CPM's, with erf too.
 """
 
 import keras
 import keras_hub
 import numpy as np
 
+from bench.implementations import Unsupported, keras_models
 from bench.scenarios import CALL, COMPILED, GENERATE, PREDICT, TRAIN
-from bench.subjects import Unsupported, keras_models
 from bench.weights import random_arrays
 
 FORMAT, CHECK = "keras-hub", PREDICT
@@ -114,13 +114,13 @@ def function(model, scenario, mode):
 
 
 def generate(model, scenario):
-    writer = keras_hub.models.GPT2CausalLM(model, preprocessor=None)
-    writer.compile(sampler="greedy")
+    generator = keras_hub.models.GPT2CausalLM(model, preprocessor=None)
+    generator.compile(sampler="greedy")
 
     def run(feed):
         room = [(0, 0), (0, scenario.new_tokens)]
         padded = {name: np.pad(feed[name], room) for name in ("token_ids", "padding_mask")}
-        ids = writer.generate(padded, stop_token_ids=None)["token_ids"]
+        ids = generator.generate(padded, stop_token_ids=None)["token_ids"]
         return [np.asarray(ids)[:, -scenario.new_tokens :]]
 
     return run

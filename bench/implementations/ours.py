@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from bench.implementations import bert4keras_models, keras_models
 from bench.scenarios import GENERATE
-from bench.subjects import bert4keras_models, keras_models
 from bert4keras3.backend import keras
 from bert4keras3.models import build_transformer_model
 from bert4keras3.snippets import AutoRegressiveDecoder
@@ -20,19 +20,19 @@ convert, arrays = bert4keras_models.convert, keras_models.arrays
 
 def load(scenario, folder):
     loaded = bert4keras_models.load(LIBRARY, scenario, folder)
-    loaded.model.compile_calls = loaded.hidden.compile_calls = True  # a call as quick as a user can have it
+    loaded.model.compile_calls = loaded.hidden.compile_calls = True  # the fastest call that a user can have
     return loaded
 
 
 def function(model, scenario, mode):
-    keeps_keys = hasattr(keras, "ops") and keras_models.framework(keras) not in keras_models.INFER_ONLY
-    if mode == GENERATE and keeps_keys and find_spec("bert4keras3.generation"):
+    has_cache = hasattr(keras, "ops") and keras_models.framework(keras) not in keras_models.INFER_ONLY
+    if mode == GENERATE and has_cache and find_spec("bert4keras3.generation"):
         return generate(model, scenario)
     return bert4keras_models.function(LIBRARY, model, scenario, mode)
 
 
 def generate(model, scenario):
-    """With keys and values kept, where Keras compiles; elsewhere the model reads the whole text at each step."""
+    """With cached keys and values."""
     from bert4keras3.generation import Generator
 
     generator = Generator(model.transformer)

@@ -1,6 +1,6 @@
 """bert4keras3 1.6.6 of PyPI, in an environment where it, and not this checkout, has that name.
 
-It reads a checkpoint through TensorFlow alone, which is not there, so it is given the variables as a dict.
+It reads checkpoints with TensorFlow, which its environment lacks. So it gets the variables as a dict.
 """
 
 from importlib.metadata import version
@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from bench.implementations import bert4keras_models, keras_models
 from bench.scenarios import GENERATE, PREDICT
-from bench.subjects import bert4keras_models, keras_models
 from bench.weights import random_arrays
 from bert4keras3.backend import keras
 from bert4keras3.models import build_transformer_model
@@ -38,7 +38,7 @@ def function(model, scenario, mode):
 
 
 def generate(model, scenario):
-    """Its cache model: what is zero behind the prompt is written, segments are given for all of it."""
+    """Its cache model generates the zeros behind the prompt; it takes the segments of the whole sequence."""
     prompt, new = scenario.length, scenario.new_tokens
     is_t5 = scenario.arguments.get("model") == "t5.1.0"
     lengths = [prompt, new + 1] if is_t5 else [prompt + new] * len(scenario.inputs)

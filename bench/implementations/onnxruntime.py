@@ -3,7 +3,7 @@
 import numpy as np
 import onnxruntime
 
-from bench.subjects.exported import CHECK, FILE, FORMAT, convert, refuse  # noqa: F401
+from bench.implementations.exported import CHECK, FILE, FORMAT, convert, refuse  # noqa: F401
 
 
 def load(scenario, folder):

@@ -1,26 +1,24 @@
-"""Time from texts to ids: ours against bert4keras 0.11.5, and against the package tokenizers, in one process.
+"""Tokenizing: the time from texts to ids, by ours, by bert4keras 0.11.5, and by the package tokenizers.
 
-    python -m bench.tokenize_texts [ROUNDS]     in the environment of the reference, with bert4keras3
+    python -m bench.studies.tokenize_texts [--rounds 9]     in the environment of the reference, with bert4keras3
 
-Rounds are interleaved; the ratio is what counts. Before that, ids are compared on the texts that are timed, the
-golden's, and random ones. The package tokenizers, written in Rust, is timed where it is installed: `whole`, with
-its own rules for characters, which are not the reference's for every text, and `words`, on words that were cut
-by the reference's rules before the clock started, which leaves it the least to do.
+Before anything is timed, ours and the reference give the same ids for the timed texts, the golden's texts and random
+texts. The package tokenizers, written in Rust, is timed if it is installed: "whole", with its own rules for characters,
+which differ from the reference's for some texts, and "words", on words that the reference's rules cut beforehand.
 """
 
 import json
-import platform
 import random
-import sys
-import time
 from pydoc_data.topics import topics
 
 import numpy as np
 
+from bench.studies import Study, interleave, ratio_of, read_rounds, timed
 from bert4keras3.snippets import Memo
 from bert4keras3.tokenizers import Tokenizer, load_vocab
 from parity.files import GOLDENS, MINILM
 
+REFERENCE = "bert4keras 0.11.5"
 CHINESE = "我在北京大学学习自然语言处理，今天天气很好。“苹果公司”（Apple Inc.）于1976年4月1日创立……"
 ENGLISH = "".join(topics[name] for name in ("class", "exceptions", "import", "typesseq"))
 ACCENTED = "Crème brûlée à la carte, naïve café, Zürich, Ångström, señor. Привет, мир! Ёлка и йод. "
@@ -35,8 +33,8 @@ def make_vocabulary():
 
 
 def make_workloads():
-    """name → texts. The Chinese and the accented ones repeat a sentence, which helps no one but ours: it cuts a
-    word once a text. The English ones are Python's documentation.
+    """{name: texts}. The Chinese and accented texts repeat a sentence, which helps ours alone: it cuts a word once a
+    text. The English texts are Python's documentation.
     """
     golden = json.loads((GOLDENS / "tokenizers.json").read_text(encoding="utf-8"))["cases"]
     short = sorted({case["text"] for case in golden if case["call"] == "text" and len(case["text"]) < 100})
@@ -51,7 +49,7 @@ def make_workloads():
 
 
 def random_texts(count):
-    """Characters of many scripts, some of them unassigned."""
+    """Texts of characters of many scripts; some characters are unassigned."""
     source = random.Random(0)
     kinds = [(0x20, 0x7F), (0, 0x250), (0x300, 0x600), (0x4E00, 0xA000), (0x2000, 0x3100), (0xFE00, 0xFFFF)]
     for _ in range(count):
@@ -59,12 +57,12 @@ def random_texts(count):
         yield "".join(chr(source.randrange(*span)) for span in spans)
 
 
-def subjects(vocabulary, do_lower_case):
-    """name → function from a text to its ids; the reference first, ours second."""
+def make_candidates(vocabulary, do_lower_case):
+    """Yield (name, function from a text to its ids); the reference first, ours second."""
     from bert4keras.tokenizers import Tokenizer as ReferenceTokenizer
 
     ours = Tokenizer(dict(vocabulary), do_lower_case=do_lower_case)
-    yield "bert4keras 0.11.5", ReferenceTokenizer(dict(vocabulary), do_lower_case=do_lower_case).encode
+    yield REFERENCE, ReferenceTokenizer(dict(vocabulary), do_lower_case=do_lower_case).encode
     yield "bert4keras3", ours.encode
     try:
         import tokenizers
@@ -80,50 +78,34 @@ def subjects(vocabulary, do_lower_case):
 
 
 def words_of(tokenizer, text):
-    """The words of a text, before they are cut into pieces."""
+    """The words of a text, before they are cut into word pieces."""
     whole = type("Whole", (Tokenizer,), {"_word_piece_tokenize": lambda self, word: [word]})
     cutter = whole(tokenizer._token_dict, tokenizer._do_lower_case, token_start=None, token_end=None)
     return cutter.tokenize(text)
 
 
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+    rounds = read_rounds(__doc__, 9)
     vocabulary, workloads = make_vocabulary(), make_workloads()
-    print(
-        "Python %s, a vocabulary of %d, median of %d interleaved rounds"
-        % (platform.python_version(), len(vocabulary), rounds)
-    )
+    study = Study("tokenize_texts", rounds, vocabulary=str(len(vocabulary)))
     for do_lower_case in (True, False):
-        functions = dict(subjects(vocabulary, do_lower_case))
+        functions = dict(make_candidates(vocabulary, do_lower_case))
         reference, ours = list(functions.values())[:2]
         checked = [text for texts in workloads.values() for text in set(texts)] + list(random_texts(2000))
         different = [text for text in checked if reference(text) != ours(text)]
-        print(
-            "\ndo_lower_case=%s: ids of %d texts compared, %d different"
-            % (do_lower_case, len(checked), len(different))
-        )
+        case = "lower case" if do_lower_case else "cased"
+        study.add(case, "bert4keras3", "different ids", len(different), "of %d texts" % len(checked))
         for workload, texts in workloads.items():
-            print_times(workload, texts, functions, rounds)
-
-
-def print_times(workload, texts, functions, rounds):
-    seconds = {name: [] for name in functions}
-    for function in functions.values():
-        list(map(function, texts))
-    for _ in range(rounds):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            for text in texts:
-                function(text)
-            seconds[name].append(time.perf_counter() - start)
-    print(workload)
-    reference = np.array(seconds["bert4keras 0.11.5"])
-    for name, values in seconds.items():
-        speed = reference / np.array(values)
-        print(
-            "  %-28s %8.1f us a text   %.1f x as fast (%.1f to %.1f)"
-            % (name, np.median(values) / len(texts) * 1e6, np.median(speed), speed.min(), speed.max())
-        )
+            candidates = {
+                name: timed(lambda function=function, texts=texts: list(map(function, texts)))
+                for name, function in functions.items()
+            }
+            seconds = interleave(candidates, rounds)
+            for name, values in seconds.items():
+                fields = dict(ratio_of(seconds[REFERENCE], values)._asdict(), base=REFERENCE)
+                microseconds = np.median(values) / len(texts) * 1e6
+                study.add("%s, %s" % (workload, case), name, "time", microseconds, "us", **fields)
+    study.write()
 
 
 if __name__ == "__main__":

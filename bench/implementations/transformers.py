@@ -1,15 +1,15 @@
-"""transformers on PyTorch, attention by SDPA where a model has it.
+"""transformers on PyTorch, with SDPA if a model has it.
 
-"compiled" is torch.compile, "generate" has its cache of keys.
+The mode "compiled" is torch.compile; "generate" uses its cache of keys and values.
 """
 
 import torch
 import transformers
 
+from bench.implementations import Unsupported
+from bench.implementations.torch_functions import arrays, ready, to_device  # noqa: F401
+from bench.implementations.transformers_names import parameters
 from bench.scenarios import CALL, COMPILED, GENERATE, LABELS, RATE, TRAIN
-from bench.subjects import Unsupported
-from bench.subjects.torch_functions import arrays, ready, to_device  # noqa: F401
-from bench.subjects.transformers_names import parameters
 from bench.weights import random_arrays
 
 FORMAT, CHECK = "transformers", CALL
@@ -26,7 +26,7 @@ def family(scenario):
 
 
 def configuration(scenario):
-    """The configuration of transformers that computes what the reference does."""
+    """The configuration with which transformers computes the same as the reference."""
     sizes, kind = scenario.release.config, family(scenario)
     if kind == "gpt2":
         return transformers.GPT2Config(
@@ -70,7 +70,7 @@ def configuration(scenario):
 
 
 def whole_model(scenario):
-    """The class whose parameters are all variables of the release that scenarios need."""
+    """The class whose parameters are all variables that the scenarios need."""
     return {
         "bert": transformers.BertForPreTraining,
         "albert": transformers.AlbertModel,
@@ -93,7 +93,11 @@ def measured_model(scenario):
 
 
 def convert(scenario, folder):
-    """Every parameter has to come out of a variable."""
+    """Write the weights.
+
+    Raises:
+        ValueError: a parameter has no variable.
+    """
     kind = family(scenario)
     model = whole_model(scenario)(configuration(scenario))
     found = parameters(kind, random_arrays(scenario.release))

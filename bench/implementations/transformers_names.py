@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-# Pattern of a variable's name → of a parameter's, the first that fits; kernels are turned around.
+# Pattern of a variable's name → of a parameter's, the first that fits; kernels are transposed.
 COMMON = [
     (r"(.*)/(?:kernel|gamma)", r"\1.weight"),
     (r"(.*)/(?:bias|beta)", r"\1.bias"),

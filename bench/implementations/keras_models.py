@@ -1,7 +1,7 @@
 """A Keras model as a function, in each mode and on every Keras; adapters of Keras libraries share it."""
 
+from bench.implementations import Unsupported
 from bench.scenarios import CALL, COMPILED, LABELS, PREDICT, RATE, TRAIN
-from bench.subjects import Unsupported
 from bench.trackers import watch_traces
 
 INFER_ONLY = ("openvino", "numpy")
@@ -18,7 +18,7 @@ def framework(keras):
 
 
 def model_function(keras, model, mode):
-    """The model as a function of what `feed` gives, which returns when the outputs are there."""
+    """The model as a function of the result of `feed`. It returns when the outputs are there."""
     if mode == PREDICT:
         return lambda feed: model.predict(feed, verbose=0)
     if mode == TRAIN:
@@ -30,7 +30,7 @@ def model_function(keras, model, mode):
 
 
 def feed(keras, mode, inputs):
-    """Arrays for what converts them itself, else tensors where the model is."""
+    """Arrays if the function converts them itself, else tensors on the device of the model."""
     values = inputs if len(inputs) > 1 else inputs[0]
     if mode not in (CALL, COMPILED) or framework(keras) in ("graph", *INFER_ONLY):
         return values
@@ -46,7 +46,7 @@ def convert(name, value):
     if name == "torch":
         import torch
 
-        from bench.subjects.torch_functions import to_device
+        from bench.implementations.torch_functions import to_device
 
         return to_device(torch.as_tensor(value))
     import tensorflow as tf
@@ -84,7 +84,7 @@ def jax_compiled(keras, model):
 
 
 def tensorflow_call(keras, model):
-    return lambda feed: arrays(model(feed, training=False))  # which waits for them
+    return lambda feed: arrays(model(feed, training=False))  # which waits for the outputs
 
 
 def tensorflow_compiled(keras, model):
@@ -96,7 +96,7 @@ def tensorflow_compiled(keras, model):
 
 
 def torch_call(keras, model):
-    from bench.subjects.torch_functions import ready
+    from bench.implementations.torch_functions import ready
 
     return ready(lambda feed: model(feed, training=False))
 
@@ -104,7 +104,7 @@ def torch_call(keras, model):
 def torch_compiled(keras, model):
     import torch
 
-    from bench.subjects.torch_functions import ready
+    from bench.implementations.torch_functions import ready
 
     compiled = torch.compile(model)
     return ready(lambda feed: compiled(feed, training=False))
@@ -124,7 +124,7 @@ def inferred_call(keras, model):
 
 
 def inferred_compiled(keras, model):
-    raise Unsupported("Keras on %s runs in one way, which stands under %r" % (framework(keras), CALL))
+    raise Unsupported("Keras on %s has one kind of call, which is measured as %r" % (framework(keras), CALL))
 
 
 FUNCTIONS = {

@@ -1,9 +1,9 @@
-"""OpenVINO, on the same file as ONNX Runtime. By itself it may choose bfloat16, so float32 is asked for."""
+"""OpenVINO, on the same file as ONNX Runtime. It may choose bfloat16, so the adapter asks for float32."""
 
 import numpy as np
 import openvino
 
-from bench.subjects.exported import CHECK, FILE, FORMAT, convert, refuse  # noqa: F401
+from bench.implementations.exported import CHECK, FILE, FORMAT, convert, refuse  # noqa: F401
 
 
 def load(scenario, folder):

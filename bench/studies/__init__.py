@@ -1,0 +1,149 @@
+"""Studies: one question each, measured in one run on `interleave()`, with rows in `bench/results/<study>.jsonl`.
+
+    python -m bench.studies.quantization [--rounds 5]      in the environment of a pairing, with its variables
+
+The functions here are all that the studies share. `docs/` shows tables of the rows: see reports/pages.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterable, NamedTuple
+
+import numpy as np
+
+from bench.rows import StudyRow, write_study
+from bench.trackers import versions
+from pairings import ORACLES, PAIRINGS
+from parity.files import ROOT
+from parity.record import processor_name
+
+RESULTS = ROOT / "bench" / "results"
+
+
+def interleave(
+    candidates: dict[str, Callable[[], Any]],
+    rounds: int,
+    warm_up: int = 1,
+    done: Callable[[], None] = lambda: None,
+) -> dict[str, list]:
+    """Call every candidate once in each round, in an order that is drawn anew for each round.
+
+    What slows the machine down for a minute then slows all candidates, and a ratio within a round keeps its meaning.
+
+    Args:
+        candidates: {name: function}; `timed` makes functions that return seconds.
+        warm_up: rounds before, whose results do not count; they compile.
+        done: is called after each call that counts.
+
+    Returns: {name: [what the function returned in each round]}.
+    """
+    random, names = np.random.RandomState(0), list(candidates)
+    results: dict[str, list] = {name: [] for name in names}
+    for number in range(warm_up + rounds):
+        for place in random.permutation(len(names)):
+            result = candidates[names[place]]()
+            if number >= warm_up:
+                results[names[place]].append(result)
+                done()
+    return results
+
+
+def timed(function: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> Callable[[], float]:
+    """Wrap a function, so that it returns its seconds by a clock."""
+
+    def seconds() -> float:
+        start = clock()
+        function()
+        return clock() - start
+
+    return seconds
+
+
+class Ratio(NamedTuple):
+    """Median of the ratios within the rounds, and their quartiles."""
+
+    ratio: float
+    low: float
+    high: float
+
+
+def ratio_of(values: Iterable[float], base: Iterable[float]) -> Ratio:
+    """Compare two candidates round by round."""
+    low, median, high = np.percentile(np.array(values) / np.array(base), [25, 50, 75])
+    return Ratio(float(median), float(low), float(high))
+
+
+class Study:
+    """Collects the rows of one run, prints them, and keeps them.
+
+    Args:
+        name: of the study, as its file in `bench/results/`.
+        rounds: how many there are.
+        facts: versions and settings beside the ones that `trackers` knows.
+    """
+
+    def __init__(self, name: str, rounds: int, **facts: str) -> None:
+        self.name = name
+        self.rows: list[StudyRow] = []
+        self.common = dict(rounds=rounds, pairing=pairing_name(), machine=machine_name())
+        self.facts = dict(facts, python=platform.python_version())
+        print(f"{pairing_name()} on {machine_name()}, {rounds} rounds", flush=True)
+
+    def add(
+        self, case: str, candidate: str, metric: str, value: float, unit: str = "", **fields: Any
+    ) -> None:
+        """Add a figure; `fields` are further ones of StudyRow."""
+        row = StudyRow(
+            self.name, case, candidate, metric, float(value), unit, **{**self.common, **fields}
+        )._replace(versions={**versions(), **self.facts})
+        self.rows.append(row)
+        against = "" if row.ratio is None else f"  {row.ratio:.3f} x {row.base}"
+        between = "" if row.low is None else f" ({row.low:.3f} to {row.high:.3f})"
+        print(f"{case:28} {candidate:26} {metric:12} {value:10.4g} {unit}{against}{between}", flush=True)
+
+    def add_times(
+        self, case: str, seconds: dict[str, list], bases: dict[str, str], metric: str = "time"
+    ) -> None:
+        """Add the median seconds of each candidate, and its ratio to its base if it has one.
+
+        Args:
+            bases: {candidate: the candidate that it is compared with}.
+        """
+        for name, values in seconds.items():
+            fields: dict[str, Any] = {}
+            if name in bases:
+                fields = dict(ratio_of(values, seconds[bases[name]])._asdict(), base=bases[name])
+            self.add(case, name, metric, np.median(values), "s", **fields)
+
+    def write(self) -> None:
+        path = RESULTS / (self.name + ".jsonl")
+        write_study(path, self.rows)
+        print("rows: %s" % path)
+
+
+def read_rounds(description: str, rounds: int) -> int:
+    """The value of --rounds."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=rounds)
+    return parser.parse_args().rounds
+
+
+def pairing_name() -> str:
+    """Name of the pairing that this process is, or of its environment; with "-packed" under PACKED_LINEAR=1."""
+    environment = Path(sys.prefix).name
+    suffix = "-packed" if os.environ.get("PACKED_LINEAR") == "1" else ""
+    for one in PAIRINGS + ORACLES:
+        ours = one.environment == environment and one.library == "bert4keras3"
+        if ours and all(os.environ.get(name) == value for name, value in one.variables.items()):
+            return one.name + suffix
+    return environment + suffix
+
+
+def machine_name() -> str:
+    return f"{len(os.sched_getaffinity(0))} cores of {processor_name()}"

@@ -1,0 +1,43 @@
+"""Call overhead: `predict` beside a direct call of the same model, in one process.
+
+    python -m bench.studies.call_overhead [--rounds 15]        in an environment with Keras 3
+
+Both calls are compiled. "second call" is the A/A control: the same call twice shows the noise. Every output passes the
+accuracy gate before anything is timed.
+"""
+
+import sys
+
+from bench.accuracy_gate import check_output
+from bench.implementations import ours
+from bench.scenarios import BY_NAME, CALL, PREDICT, make_inputs
+from bench.studies import Study, interleave, read_rounds, timed
+from bench.weights import make_weights, weights_folder
+
+SCENARIOS = "bert-base-1x128", "bert-base-8x128", "bert-base-1x512"
+
+
+def prepared(model, scenario, mode):
+    """A function of no arguments that calls the model; SystemExit if its output is wrong."""
+    function, feed = ours.function(model, scenario, mode), ours.feed(model, mode, make_inputs(scenario))
+    _, wrong = check_output(scenario, ours.arrays(function(feed))[0])
+    if wrong:
+        sys.exit("%s by %s: %s" % (scenario.name, mode, wrong))
+    return lambda: function(feed)
+
+
+def main():
+    rounds = read_rounds(__doc__, 15)
+    study = Study("call_overhead", rounds)
+    for scenario in map(BY_NAME.get, SCENARIOS):
+        make_weights(scenario, ours)
+        model = ours.load(scenario, weights_folder(scenario, ours.FORMAT))
+        call, predict = prepared(model, scenario, CALL), prepared(model, scenario, PREDICT)
+        candidates = {"predict": timed(predict), "call": timed(call), "second call": timed(call)}
+        bases = {"predict": "call", "second call": "call"}
+        study.add_times(scenario.name, interleave(candidates, rounds), bases)
+    study.write()
+
+
+if __name__ == "__main__":
+    main()
