@@ -1,7 +1,9 @@
 """What names and shapes say about a checkpoint that does not fit: which model it is of, and what to try."""
 
+from __future__ import annotations
+
 import re
-from typing import Iterable, NamedTuple, Optional, Sequence
+from typing import Iterable, NamedTuple, Sequence
 
 
 class Family(NamedTuple):
@@ -12,7 +14,7 @@ class Family(NamedTuple):
 
     present: str
     text: str
-    absent: Optional[str] = None
+    absent: str | None = None
 
 
 # The first that fits counts.
@@ -99,7 +101,7 @@ SIZES = (
 )
 
 
-def family_of(names: Iterable[str]) -> Optional[Family]:
+def family_of(names: Iterable[str]) -> Family | None:
     """The family of variables with these names; None for one that is not known."""
     everything = "\n".join(names)
     for family in FAMILIES:

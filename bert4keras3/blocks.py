@@ -3,7 +3,9 @@
 A model states how its block differs in the attributes below; one that differs more overrides a method.
 """
 
-from typing import Any, Callable, Dict, Optional
+from __future__ import annotations
+
+from typing import Any, Callable
 
 from bert4keras3.backend import Tensor, Tensors
 from bert4keras3.layers import Add, Dropout, FeedForward, LayerNormalization, MultiHeadAttention
@@ -20,10 +22,10 @@ class ResidualBlocks(Mixin):
     """
 
     norm_place = "after"
-    norm_arguments: Dict[str, Any] = {"epsilon": 1e-12}
-    attention_arguments: Dict[str, Any] = {}
-    feed_forward_arguments: Dict[str, Any] = {}
-    position_bias_kind: Optional[str] = None
+    norm_arguments: dict[str, Any] = {"epsilon": 1e-12}
+    attention_arguments: dict[str, Any] = {}
+    feed_forward_arguments: dict[str, Any] = {}
+    position_bias_kind: str | None = None
     layer_prefix = "Transformer-%d-"
 
     def apply_main_layers(self, inputs: Tensors, index: int) -> Tensors:
@@ -57,7 +59,7 @@ class ResidualBlocks(Mixin):
         self, inputs: Tensors, name: str, attention_bias: Tensor = None, position_bias: Tensor = None
     ) -> Tensor:
         """inputs: [query, key, value]; the biases join them, and the call's arguments say which are there."""
-        arguments: Dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
         if attention_bias is not None:
             inputs, arguments["a_bias"] = inputs + [attention_bias], True
         if position_bias is not None:

@@ -4,12 +4,14 @@ Scripts for bert4keras put K.gradients into a new `model.train_function`. Keras 
 into the place that each framework has for it.
 """
 
-from typing import Any, Callable, List, Sequence
+from __future__ import annotations
+
+from typing import Any, Callable, Sequence
 
 from bert4keras3.backend import penalize_gradients, perturb_training, value_gradients
 
 
-def gradients(function: Callable[[], Any], variables: Sequence[Any]) -> List[Any]:
+def gradients(function: Callable[[], Any], variables: Sequence[Any]) -> list[Any]:
     """Gradients of the scalar that `function()` returns by each of the variables, as NumPy arrays.
 
     The function calls models or layers: `gradients(lambda: K.sum(model(inputs)[:, 1]), [table])`.
@@ -21,7 +23,7 @@ def embedding_table(model: Any, embedding_name: str) -> Any:
     """The first weight of the layer of this name, which is trained."""
     weights = model.get_layer(embedding_name).trainable_weights
     if not weights:
-        raise ValueError("%s: expected a layer with a weight that is trained, it has none" % embedding_name)
+        raise ValueError(f"{embedding_name}: expected a layer with a weight that is trained, it has none")
     return weights[0]
 
 

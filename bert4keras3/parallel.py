@@ -1,8 +1,10 @@
 """One model on several devices, each with a part of the batch."""
 
-from typing import Any, Optional, Sequence, Union
+from __future__ import annotations
 
-from bert4keras3.backend import Layer, Model, device_scope, get_available_gpus, spread_batches
+from typing import Any, Sequence
+
+from bert4keras3.backend import Layer, Model, device_scope, distribute, get_available_gpus
 from bert4keras3.layers import BatchConcat, BatchSplit
 
 
@@ -10,7 +12,7 @@ class Replicas(Layer):
     """Batch → its parts → the model on each device → joined outputs. All devices use the same weights."""
 
     def __init__(self, model, devices, parts, **kwargs):
-        super(Replicas, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.model = model
         self.devices = devices
         self.split = BatchSplit(parts)
@@ -39,7 +41,7 @@ class Replicas(Layer):
 
 
 def data_parallel(
-    model: Any, devices: Union[None, int, Sequence[str]] = None, parts: Optional[Sequence[float]] = None
+    model: Any, devices: None | int | Sequence[str] = None, parts: Sequence[float] | None = None
 ) -> Any:
     """A model that spreads each batch over devices; its weights are those of the model given.
 
@@ -57,10 +59,10 @@ def data_parallel(
         raise ValueError(
             "data_parallel: expected a part for each of %d devices, got %r" % (len(names), parts)
         )
-    spread = spread_batches(model, names)
+    spread = distribute(model, names)
     if spread is not None:
         if parts is not None and len(set(parts)) > 1:
-            raise ValueError("data_parallel: this backend spreads a batch in equal parts, got %r" % (parts,))
+            raise ValueError(f"data_parallel: this backend spreads a batch in equal parts, got {parts!r}")
         return spread
     outputs = Replicas(model, names, len(names) if parts is None else list(parts))(list(model.inputs))
     return Model(list(model.inputs), outputs)

@@ -4,11 +4,13 @@ A model class says which layers follow each other; `apply` makes a layer the fir
 and uses it again afterwards. Names are stable: they carry weights, caches, shared layers and parity reports.
 """
 
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from bert4keras3.backend import Model, Tensor, Tensors, dtype_name, get_activation, keras, wide_floatx
+from bert4keras3.backend import Model, Tensor, Tensors, dtype_name, get_activation, keras, upcast_floatx
 from bert4keras3.blocks import Mixin, ResidualBlocks
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint, save_checkpoint
 from bert4keras3.generation.prompt_model import OPTION_NAMES, build_prompt_model
@@ -53,8 +55,8 @@ class Transformer(ResidualBlocks):
     layers: {name: layer} to share; prefix: put before every layer's name; name: of the Keras model.
     """
 
-    weight_table: Dict[str, str] = {}
-    applications: Tuple[str, ...] = ("encoder", "lm", "unilm")
+    weight_table: dict[str, str] = {}
+    applications: tuple[str, ...] = ("encoder", "lm", "unilm")
 
     def __init__(
         self,
@@ -64,20 +66,20 @@ class Transformer(ResidualBlocks):
         num_attention_heads: int,
         intermediate_size: int,
         hidden_act: Any,
-        dropout_rate: Optional[float] = None,
-        attention_dropout_rate: Optional[float] = None,
-        embedding_size: Optional[int] = None,
-        attention_head_size: Optional[int] = None,
-        attention_key_size: Optional[int] = None,
-        sequence_length: Optional[int] = None,
-        keep_tokens: Optional[Sequence[int]] = None,
-        compound_tokens: Optional[Sequence[Any]] = None,
+        dropout_rate: float | None = None,
+        attention_dropout_rate: float | None = None,
+        embedding_size: int | None = None,
+        attention_head_size: int | None = None,
+        attention_key_size: int | None = None,
+        sequence_length: int | None = None,
+        keep_tokens: Sequence[int] | None = None,
+        compound_tokens: Sequence[Any] | None = None,
         residual_attention_scores: bool = False,
         ignore_invalid_weights: bool = False,
         autoresize_weights: bool = False,
-        layers: Optional[Dict[str, Any]] = None,
-        prefix: Optional[str] = None,
-        name: Optional[str] = None,
+        layers: dict[str, Any] | None = None,
+        prefix: str | None = None,
+        name: str | None = None,
         **kwargs: Any,
     ) -> None:
         self.keep_tokens = keep_tokens
@@ -114,9 +116,9 @@ class Transformer(ResidualBlocks):
 
     def build(
         self,
-        attention_caches: Optional[Dict[str, Sequence[Any]]] = None,
+        attention_caches: dict[str, Sequence[Any]] | None = None,
         layer_norm_cond: Any = None,
-        layer_norm_cond_hidden_size: Optional[int] = None,
+        layer_norm_cond_hidden_size: int | None = None,
         layer_norm_cond_hidden_act: Any = None,
         additional_input_layers: Any = None,
         **kwargs: Any,
@@ -169,12 +171,12 @@ class Transformer(ResidualBlocks):
             outputs = self.apply_main_layers(outputs, index)
         return self.apply_final_layers(outputs)
 
-    def prefixed(self, name: Optional[str]) -> Optional[str]:
+    def prefixed(self, name: str | None) -> str | None:
         """A layer's name with the model's prefix."""
         return None if name is None else self.prefix + name
 
     def apply(
-        self, inputs: Any = None, layer: Any = None, arguments: Optional[dict] = None, **kwargs: Any
+        self, inputs: Any = None, layer: Any = None, arguments: dict | None = None, **kwargs: Any
     ) -> Tensors:
         """Call the layer of this name, made from class `layer` and `kwargs` the first time.
 
@@ -192,7 +194,7 @@ class Transformer(ResidualBlocks):
         if layer is MultiHeadAttention and self.residual_attention_scores:
             kwargs["return_attention_scores"] = True
         if isinstance(kwargs.get("activation"), str):
-            kwargs["activation"] = get_activation(kwargs["activation"], "activation of layer %s" % name)
+            kwargs["activation"] = get_activation(kwargs["activation"], f"activation of layer {name}")
         if name not in self.layers:
             made = layer(**kwargs)
             name = made.name
@@ -202,18 +204,18 @@ class Transformer(ResidualBlocks):
             return layer
         return self.call_layer(layer, inputs, arguments)
 
-    def call_layer(self, layer: Any, inputs: Tensors, arguments: Dict[str, Any]) -> Tensors:
+    def call_layer(self, layer: Any, inputs: Tensors, arguments: dict[str, Any]) -> Tensors:
         """What `apply` does with a layer; while texts are generated, generation/incremental.py does it."""
         if isinstance(layer, MultiHeadAttention):
             return self.apply_attention(inputs, layer, arguments)
         return layer(inputs, **arguments)
 
-    def apply_attention(self, inputs: Tensors, layer: Any, arguments: Dict[str, Any]) -> Tensor:
+    def apply_attention(self, inputs: Tensors, layer: Any, arguments: dict[str, Any]) -> Tensor:
         """Call an attention layer with its caches and, in a RealFormer, the scores of the layer before."""
         inputs = list(inputs)
         if layer.name in self.attention_caches:
             for place, cache, part in zip((1, 2), self.attention_caches[layer.name], ("Key", "Value")):
-                join = Concatenate1D(name="%s-Cached-%s" % (layer.name, part))
+                join = Concatenate1D(name=f"{layer.name}-Cached-{part}")
                 inputs[place] = join([cache, inputs[place]])
         if not self.residual_attention_scores:
             return layer(inputs, **arguments)
@@ -229,15 +231,15 @@ class Transformer(ResidualBlocks):
 
     def get_inputs(self) -> Tensors:
         """The model's own inputs, one or a list."""
-        raise NotImplementedError("%s has no get_inputs" % type(self).__name__)
+        raise NotImplementedError(f"{type(self).__name__} has no get_inputs")
 
     def apply_embeddings(self, inputs: Tensors) -> Tensors:
         """Inputs → what the first block takes."""
-        raise NotImplementedError("%s has no apply_embeddings" % type(self).__name__)
+        raise NotImplementedError(f"{type(self).__name__} has no apply_embeddings")
 
     def apply_final_layers(self, inputs: Tensors) -> Tensors:
         """What the last block gives → outputs, one or a list."""
-        raise NotImplementedError("%s has no apply_final_layers" % type(self).__name__)
+        raise NotImplementedError(f"{type(self).__name__} has no apply_final_layers")
 
     def compute_attention_bias(self, inputs: Any = None) -> Tensor:
         """Bias of all attention scores, made once; None for none."""
@@ -249,7 +251,7 @@ class Transformer(ResidualBlocks):
 
     def apply_input(self, name: str) -> Tensor:
         """A (batch, length) input of ids. Ids are floats as in Keras 2, wide enough for every vocabulary."""
-        return self.apply(layer=Input, shape=(self.sequence_length,), dtype=wide_floatx(), name=name)
+        return self.apply(layer=Input, shape=(self.sequence_length,), dtype=upcast_floatx(), name=name)
 
     def apply_token_embedding(self, x: Tensor) -> Tensor:
         """(batch, length) → (batch, length, embedding_size)"""
@@ -263,7 +265,7 @@ class Transformer(ResidualBlocks):
             name="Embedding-Token",
         )
 
-    def apply_activation(self, x: Tensor, activation: Union[None, str, Callable], name: str) -> Tensor:
+    def apply_activation(self, x: Tensor, activation: None | str | Callable, name: str) -> Tensor:
         """The last activation over a vocabulary."""
         return self.apply(x, layer=Activation, activation=activation, name=name, **self.wide_output(x))
 
@@ -295,7 +297,7 @@ class Transformer(ResidualBlocks):
 
     # Weights
 
-    def variable_mapping(self) -> Dict[str, List[str]]:
+    def variable_mapping(self) -> dict[str, list[str]]:
         """{layer name: names of its weights in the checkpoint}, from `weight_table`."""
         return expand_table(self.weight_table, self.num_hidden_layers)
 
@@ -303,7 +305,7 @@ class Transformer(ResidualBlocks):
         """A variable in the layout of the layer's weight. checkpoint: a path, a dict or an open checkpoint."""
         return open_checkpoint(checkpoint)[name]
 
-    def create_variable(self, name: str, value: np.ndarray, dtype: Optional[str] = None) -> np.ndarray:
+    def create_variable(self, name: str, value: np.ndarray, dtype: str | None = None) -> np.ndarray:
         """A weight in the layout of the checkpoint, the inverse of `load_variable`."""
         return value
 
@@ -312,7 +314,7 @@ class Transformer(ResidualBlocks):
         return select_rows(embeddings, self.keep_tokens, self.compound_tokens)
 
     def load_weights_from_checkpoint(
-        self, checkpoint: Any, mapping: Optional[Mapping[str, List[str]]] = None
+        self, checkpoint: Any, mapping: Mapping[str, list[str]] | None = None
     ) -> LoadingReport:
         """Load a TensorFlow checkpoint (its prefix), a `.npz`, a `.safetensors` or a dict of arrays.
 
@@ -329,7 +331,7 @@ class Transformer(ResidualBlocks):
         )
 
     def save_weights_as_checkpoint(
-        self, filename: str, mapping: Optional[Mapping[str, List[str]]] = None, dtype: Optional[str] = None
+        self, filename: str, mapping: Mapping[str, list[str]] | None = None, dtype: str | None = None
     ) -> None:
         """Write a checkpoint that TensorFlow, bert4keras and `load_weights_from_checkpoint` read.
 
@@ -342,15 +344,15 @@ class Transformer(ResidualBlocks):
             dtype=dtype,
         )
 
-    def mapped_layers(self, mapping: Optional[Mapping[str, List[str]]] = None) -> Dict[str, List[str]]:
+    def mapped_layers(self, mapping: Mapping[str, list[str]] | None = None) -> dict[str, list[str]]:
         """The rows of the mapping whose layers this model has, with their prefix."""
         mapping = mapping or self.variable_mapping()
         prefixed = {self.prefixed(layer): names for layer, names in mapping.items()}
         mapped = {layer: names for layer, names in prefixed.items() if layer in self.layers}
         if not mapped:
             raise CheckpointError(
-                "mapping: expected names of this model's layers, such as %s, got %s"
-                % (some_of(self.layers), some_of(prefixed))
+                f"mapping: expected names of this model's layers, such as {some_of(self.layers)}, "
+                f"got {some_of(prefixed)}"
             )
         return mapped
 

@@ -5,10 +5,12 @@ are written with braces as in a shell: `output/dense/{kernel,bias}` stands for t
 the number of the Transformer block.
 """
 
+from __future__ import annotations
+
 import logging
 import re
 from collections import Counter
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Iterable, Mapping, NamedTuple
 
 import numpy as np
 
@@ -23,7 +25,7 @@ BLOCK_NUMBER = re.compile(r"%\d*d")
 logger = logging.getLogger("bert4keras3")
 
 
-def expand_braces(pattern: str) -> List[str]:
+def expand_braces(pattern: str) -> list[str]:
     """`a/{b,c}/{d,e}` → a/b/d, a/b/e, a/c/d, a/c/e; braces may stand inside braces."""
     depth, start = 0, pattern.find("{")
     if start < 0:
@@ -44,7 +46,7 @@ def expand_braces(pattern: str) -> List[str]:
     ]
 
 
-def expand_table(table: Mapping[str, str], num_hidden_layers: int) -> Dict[str, List[str]]:
+def expand_table(table: Mapping[str, str], num_hidden_layers: int) -> dict[str, list[str]]:
     """A weight table with its braces expanded and each row that has a %d (or %02d …) repeated for every block."""
     mapping = {}
     for layer, names in table.items():
@@ -64,10 +66,10 @@ class LoadingReport(NamedTuple):
     resized: repeated or cut to fit, with `autoresize_weights`; they are among those used.
     """
 
-    used: List[str]
-    unused: List[str]
-    missing: List[str]
-    resized: List[str]
+    used: list[str]
+    unused: list[str]
+    missing: list[str]
+    resized: list[str]
 
     def __str__(self):
         return ", ".join("%d %s" % (len(names), kind) for kind, names in self._asdict().items())
@@ -83,7 +85,7 @@ class Assignment(NamedTuple):
 
 def load_weights(
     layers: Mapping[str, Any],
-    mapping: Mapping[str, List[str]],
+    mapping: Mapping[str, list[str]],
     checkpoint: Mapping[str, np.ndarray],
     load_variable: Callable[[Mapping, str], np.ndarray],
     ignore_invalid_weights: bool = False,
@@ -98,9 +100,9 @@ def load_weights(
     CheckpointError for a shape that does not fit, or if the checkpoint has no variable of the model at all.
     """
     asked = [variable for variables in mapping.values() for variable in variables]
-    assignments: List[Assignment] = []
-    missing: List[str] = []
-    resized: List[str] = []
+    assignments: list[Assignment] = []
+    missing: list[str] = []
+    resized: list[str] = []
     for layer_name, variables in mapping.items():
         layer = layers[layer_name]
         for index, (weight, variable) in enumerate(zip(layer.weights, variables)):
@@ -172,29 +174,29 @@ def describe(checkpoint: Any) -> str:
 
 
 def iterate_weights(
-    layers: Mapping[str, Any], mapping: Mapping[str, List[str]]
-) -> Iterable[Tuple[str, np.ndarray]]:
+    layers: Mapping[str, Any], mapping: Mapping[str, list[str]]
+) -> Iterable[tuple[str, np.ndarray]]:
     """(variable name, value) of all mapped weights, one layer in memory at a time.
 
     Raises CheckpointError where layers that share a variable, as in an unshared ALBERT, have come to differ.
     """
     uses = Counter(name for names in mapping.values() for name in names)
-    shared: Dict[str, Tuple[str, np.ndarray]] = {}
+    shared: dict[str, tuple[str, np.ndarray]] = {}
     for layer_name, variables in mapping.items():
         for variable, value in zip(variables, get_values(layers[layer_name].weights)):
             if uses[variable] > 1:
                 first, expected = shared.setdefault(variable, (layer_name, value))
                 if not np.array_equal(value, expected):
                     raise CheckpointError(
-                        "layers %r and %r share variable %r in a checkpoint, but their weights differ. Save this "
-                        "model with model.save_weights." % (first, layer_name, variable)
+                        f"layers {first!r} and {layer_name!r} share variable {variable!r} in a checkpoint, "
+                        "but their weights differ. Save this model with model.save_weights."
                     )
                 if first != layer_name:
                     continue
             yield variable, value
 
 
-def resize_like_wider_model(layer: Any, index: int, value: np.ndarray, shape: Tuple[int, ...]) -> np.ndarray:
+def resize_like_wider_model(layer: Any, index: int, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A weight repeated or cut to another size so that the layer computes nearly the same.
 
     Queries and keys are scaled so that scores keep their size, the two parts of a feed-forward layer so that

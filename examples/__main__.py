@@ -13,7 +13,7 @@ for name in names:
     )
 for name, places in NOT_WORKING.items():
     for place, reason in places.items():
-        print("%s on %s: %s" % (name, place, reason))
+        print(f"{name} on {place}: {reason}")
 print("\n%-46s%-30s%s" % ("published with bert4keras", "written like it here", "works with Keras 3 on"))
 for script, name in PUBLISHED.items():
     working = [place for place in PLACES[2:] if place not in NOT_WORKING.get(name, {})]

@@ -62,4 +62,4 @@ moves = [2 * letter for letter in "abcdefgh"]
 answers = [best_move(2 * letter, moves) for letter in "abcde"]
 right = np.mean([answer == 2 * following for answer, following in zip(answers, "bcdef")])
 assert right > 0.7, answers
-print("right answers: %.2f" % right)
+print(f"right answers: {right:.2f}")

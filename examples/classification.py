@@ -60,4 +60,4 @@ train, evaluator = Batches(data[:256], 32), Evaluator()
 model.fit(train.forfit(), steps_per_epoch=len(train), epochs=8, callbacks=[evaluator], verbose=0)
 model.load_weights(weights_path)
 assert evaluator.best > 0.8, evaluator.best
-print("accuracy on new texts: %.2f" % evaluator.best)
+print(f"accuracy on new texts: {evaluator.best:.2f}")

@@ -39,4 +39,4 @@ start = [np.full((2, 1), tokenizer._token_start_id), np.zeros((2, 1)), np.array(
 probas = lm.predict(start, verbose=0)[:, 0]
 letters, digits = [probas[:, tokenizer.tokens_to_ids(list(kind))].sum(axis=1) for kind in ("abcd", "1234")]
 assert letters[0] > 0.7 and digits[1] > 0.7, (letters, digits)
-print("letters in class 0: %.2f, digits in class 1: %.2f" % (letters[0], digits[1]))
+print(f"letters in class 0: {letters[0]:.2f}, digits in class 1: {digits[1]:.2f}")

@@ -53,4 +53,4 @@ class Evaluator(keras.callbacks.Callback):
 train, evaluator = Batches(data[:128], 16), Evaluator()
 model.fit(train.forfit(), steps_per_epoch=len(train), epochs=8, callbacks=[evaluator], verbose=0)
 assert np.abs(recognizer.trans).max() > 0 and evaluator.exact > 0.8, evaluator.exact
-print("texts tagged without a mistake: %.2f" % evaluator.exact)
+print(f"texts tagged without a mistake: {evaluator.exact:.2f}")

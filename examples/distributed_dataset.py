@@ -48,4 +48,4 @@ dataset = Samples(pairs, batch_size=32).to_dataset(
 )
 history = model.fit(dataset, steps_per_epoch=8, epochs=6, verbose=0).history
 assert history["loss"][-1] < history["loss"][0] / 2, history["loss"]
-print("loss from %.2f to %.2f" % (history["loss"][0], history["loss"][-1]))
+print("loss from {:.2f} to {:.2f}".format(history["loss"][0], history["loss"][-1]))

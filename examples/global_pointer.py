@@ -59,4 +59,4 @@ for text, scores in zip(data[256:], model.predict(x, verbose=0)):
     right, found, true = right + len(spans & spans_of(text)), found + len(spans), true + len(spans_of(text))
 f1 = 2.0 * right / (found + true)
 assert f1 > 0.7, f1
-print("F1 of the spans: %.2f" % f1)
+print(f"F1 of the spans: {f1:.2f}")

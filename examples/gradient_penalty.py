@@ -27,4 +27,4 @@ model.fit([token_ids[:256], segment_ids[:256]], labels[:256], epochs=20, batch_s
 
 _, accuracy = model.evaluate([token_ids[256:], segment_ids[256:]], labels[256:], verbose=0)
 assert accuracy > 0.8, accuracy
-print("accuracy on new texts: %.2f" % accuracy)
+print(f"accuracy on new texts: {accuracy:.2f}")

@@ -44,4 +44,4 @@ model.fit([token_ids, segment_ids, images], epochs=10, batch_size=32, verbose=0)
 first = lm.predict([token_ids[:, :1], segment_ids[:, :1], images], verbose=0)[:, 0].argmax(axis=-1)
 accuracy = (first == token_ids[:, 1]).mean()
 assert accuracy > 0.9, accuracy
-print("captions that begin right: %.2f" % accuracy)
+print(f"captions that begin right: {accuracy:.2f}")

@@ -37,4 +37,4 @@ attribution = (full * total).sum(axis=1)  # (vocabulary,)
 np.testing.assert_allclose(attribution.sum(), scores[1] - scores[0], atol=0.05)
 best = max(texts[chosen].split(), key=lambda token: attribution[token_dict[token]])
 assert best == "x", best
-print("what decided for %r: %r" % (texts[chosen], best))
+print(f"what decided for {texts[chosen]!r}: {best!r}")

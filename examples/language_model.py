@@ -32,4 +32,4 @@ model.fit([token_ids, segment_ids], epochs=15, batch_size=32, verbose=0)
 probas = lm.predict([token_ids, segment_ids], verbose=0)
 accuracy = (probas[:, 1:-2].argmax(axis=-1) == token_ids[:, 2:-1]).mean()
 assert accuracy > 0.8, accuracy
-print("next letters right: %.2f" % accuracy)
+print(f"next letters right: {accuracy:.2f}")

@@ -32,4 +32,4 @@ accuracies = [
     (probas.argmax(axis=-1) == labels[256:]).mean() for probas, labels in zip(predicted, (has_x, has_digit))
 ]
 assert min(accuracies) > 0.8, accuracies
-print("accuracy of both: %.2f, %.2f" % tuple(accuracies))
+print("accuracy of both: {:.2f}, {:.2f}".format(*tuple(accuracies)))

@@ -16,7 +16,7 @@ def sample():
     """Text such as "a 3 b 5", the question "b ?", its answer 5."""
     names, values = np.random.permutation(list("abc"))[:2], np.random.choice(list("123456"), 2)
     asked = np.random.randint(2)
-    text = " ".join("%s %s" % pair for pair in zip(names, values))
+    text = " ".join("{} {}".format(*pair) for pair in zip(names, values))
     token_ids, segment_ids = tokenizer.encode(text, names[asked])
     answer = tokenizer.token_to_id(values[asked])
     return token_ids + [MASK], segment_ids + [1], answer
@@ -41,4 +41,4 @@ model.fit([token_ids[:960], segment_ids[:960]], targets[:960, :, None], epochs=1
 probas = model.predict([token_ids[960:], segment_ids[960:]], verbose=0)[:, -1]
 accuracy = (probas.argmax(axis=-1) == answers[960:]).mean()
 assert accuracy > 0.4, accuracy  # 1 / 6 by chance
-print("answers right: %.2f" % accuracy)
+print(f"answers right: {accuracy:.2f}")

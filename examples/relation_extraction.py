@@ -109,4 +109,4 @@ for text, triple in [relation_sentence(np.random) for _ in range(32)]:
     right, found, true = right + (triple in triples), found + len(triples), true + 1
 f1 = 2.0 * right / (found + true)
 assert f1 > 0.7, f1
-print("F1 of the triples: %.2f" % f1)
+print(f"F1 of the triples: {f1:.2f}")

@@ -23,4 +23,4 @@ cosines = vectors @ vectors.T
 np.testing.assert_allclose(np.diag(cosines), 1, rtol=1e-5)
 np.testing.assert_allclose(cosines[0, 3], 1, rtol=1e-5)
 assert cosines[0, 1] > cosines[0, 2]
-print("most like the first: %r" % texts[1 + cosines[0, 1:3].argmax()])
+print(f"most like the first: {texts[1 + cosines[0, 1:3].argmax()]!r}")

@@ -22,7 +22,7 @@ LENGTH, BATCH, CHARACTERS = 100, 32, 4000
 
 
 def read(archive, part):
-    text = zipfile.ZipFile(archive).read("sentiment/sentiment.%s.data" % part).decode("utf-8")
+    text = zipfile.ZipFile(archive).read(f"sentiment/sentiment.{part}.data").decode("utf-8")
     rows = [line.split("\t") for line in text.split("\n") if "\t" in line]
     return [(text, int(label)) for text, label in rows]
 

@@ -23,7 +23,7 @@ class BinaryRandomChoice(Layer):
     """The first input or the second, by chance in training; the first afterwards."""
 
     def __init__(self, **kwargs):
-        super(BinaryRandomChoice, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.supports_masking = True
 
     def call(self, inputs):
@@ -57,4 +57,4 @@ both.fit(train, labels[:256], epochs=12, batch_size=32, verbose=0)
 accuracy = student.evaluate(test, labels[256:], verbose=0)[1]
 np.testing.assert_allclose(student.predict(test, verbose=0), both.predict(test, verbose=0), atol=1e-5)
 assert accuracy > 0.8, accuracy
-print("accuracy of the small model: %.2f" % accuracy)
+print(f"accuracy of the small model: {accuracy:.2f}")

@@ -37,4 +37,4 @@ encoded = [tokenizer.encode(source, target) for source, target in pairs]
 x = [sequence_padding([one[i] for one in encoded], length=12) for i in (0, 1)]
 history = model.fit(x, epochs=25, batch_size=32, verbose=0).history
 assert history["accuracy"][-1] > 0.6 and history["loss"][-1] < history["loss"][0] / 2, history["accuracy"]
-print("tokens right at the end: %.2f" % history["accuracy"][-1])
+print("tokens right at the end: {:.2f}".format(history["accuracy"][-1]))

@@ -35,7 +35,7 @@ def normalize(step):
 
 class VirtualAdversarialTraining(keras.callbacks.Callback):
     def __init__(self, x):
-        super(VirtualAdversarialTraining, self).__init__()
+        super().__init__()
         self.x, self.losses = x, []
 
     def on_batch_end(self, batch, logs=None):
@@ -64,4 +64,4 @@ model.fit(x, y, epochs=25, batch_size=32, callbacks=[unlabeled], verbose=0)
 _, accuracy = model.evaluate([token_ids[384:], segment_ids[384:]], labels[384:], verbose=0)
 assert np.isfinite(unlabeled.losses).all() and max(unlabeled.losses) > 0
 assert accuracy > 0.8, accuracy
-print("accuracy on new texts: %.2f" % accuracy)
+print(f"accuracy on new texts: {accuracy:.2f}")

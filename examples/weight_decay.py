@@ -47,4 +47,4 @@ class Evaluator(keras.callbacks.Callback):
 evaluator = Evaluator()
 model.fit(inputs, labels, batch_size=32, epochs=20, callbacks=[evaluator], verbose=0)
 assert evaluator.accuracies[-1] > 0.8, evaluator.accuracies
-print("accuracy of the averaged weights: %.2f" % evaluator.accuracies[-1])
+print(f"accuracy of the averaged weights: {evaluator.accuracies[-1]:.2f}")

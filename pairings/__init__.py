@@ -4,11 +4,13 @@ Standard library only: noxfile, tests, CI and reports all read it. A new pairing
 shares an environment, one file in `pins/`.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional
+from typing import NamedTuple
 
 PINS = Path(__file__).parent / "pins"
 
@@ -25,10 +27,10 @@ class Pairing(NamedTuple):
     name: str
     python: str
     environment: str
-    variables: Dict[str, str]
+    variables: dict[str, str]
     summary: str
     library: str = "bert4keras3"
-    limitations: Dict[str, str] = {}
+    limitations: dict[str, str] = {}
 
     @property
     def pins(self) -> Path:
@@ -158,7 +160,7 @@ GPU = (
 BY_NAME = {pairing.name: pairing for pairing in PAIRINGS + ORACLES + PEERS + GPU}
 
 
-def find_interpreter(python: str) -> Optional[str]:
+def find_interpreter(python: str) -> str | None:
     """Path of a Python of this version: on PATH, under pyenv or from uv; None where the machine has none."""
     candidates = [shutil.which("python" + python)]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"

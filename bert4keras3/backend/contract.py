@@ -1,13 +1,13 @@
 """The names of the Keras that this process uses.
 
-`keras2` and `keras3` define what differs: `keras`, `K`, `framework`, `ops` (keras.ops or our functions of the same
-names), `Layer`, `WithOutputs`, `build_child`, `dense`, `project`, `exact_gelu`, `first_rows`, `dtype_name`,
-`weight_shape`, `get_values`, `set_values`, `initial_values_last`, `serializable`, `operation`, `get_available_gpus`,
-`remat`, `device_scope`, `spread_batches`, `require_keras_3`, for optimizers `many` and `parallel_class`,
+`keras2`, `keras3` define what differs: `keras`, `K`, `framework`, `ops` (keras.ops or our functions of the same
+names), `Layer`, `build_child`, `dense`, `project`, `exact_gelu`, `first_rows`, `dtype_name`,
+`weight_shape`, `get_values`, `set_values`, `deferred_initialization`, `serializable`, `operation`, `get_available_gpus`,
+`remat`, `device_scope`, `distribute`, `require_keras_3`, for optimizers `foreach` and `parallel_class`,
 `optimizers_module`, the module that has them if they are not those of Keras 3,
-and `batch_structure`, the type in which a generator hands over several arrays.
-`dense_each`, `turned_kernels` and `with_turned_kernels` are for generation, on Keras 3.
-`fused_attention`, `fused_layer_normalization` and `quick_dropout` are None where a compiler fuses or nothing does.
+and `multi_input_type`, the type in which a generator hands over several arrays.
+`dense_group`, `transposed_kernels` and `with_transposed_kernels` are for generation, on Keras 3.
+`fused_attention`, `fused_layer_norm` and `fast_dropout` are None where a compiler fuses or nothing does.
 """
 
 from importlib import import_module
@@ -32,34 +32,34 @@ Model = keras.models.Model
 get_custom_objects = keras.utils.get_custom_objects
 
 ops = flavour.ops
-batch_structure = flavour.batch_structure
+multi_input_type = flavour.multi_input_type
 Layer = flavour.Layer
 WithOutputs = flavour.WithOutputs
 build_child = flavour.build_child
 dense = flavour.dense
-dense_each = flavour.dense_each
+dense_group = flavour.dense_group
 project = flavour.project
-turned_kernels = flavour.turned_kernels
-with_turned_kernels = flavour.with_turned_kernels
+transposed_kernels = flavour.transposed_kernels
+with_transposed_kernels = flavour.with_transposed_kernels
 exact_gelu = flavour.exact_gelu
-quick_dropout = flavour.quick_dropout
+fast_dropout = flavour.fast_dropout
 first_rows = flavour.first_rows
-fuses = flavour.fuses
+use_fused_ops = flavour.use_fused_ops
 fused_attention = flavour.fused_attention
-fused_layer_normalization = flavour.fused_layer_normalization
+fused_layer_norm = flavour.fused_layer_norm
 dtype_name = flavour.dtype_name
 weight_shape = flavour.weight_shape
 get_values = flavour.get_values
 set_values = flavour.set_values
-initial_values_last = flavour.initial_values_last
+deferred_initialization = flavour.deferred_initialization
 get_available_gpus = flavour.get_available_gpus
 operation = flavour.operation
 remat = flavour.remat
 device_scope = flavour.device_scope
-spread_batches = flavour.spread_batches
+distribute = flavour.distribute
 serializable = flavour.serializable
 require_keras_3 = flavour.require_keras_3
-many = flavour.many
+foreach = flavour.foreach
 parallel_class = flavour.parallel_class
 optimizers_module = flavour.optimizers_module
 

@@ -3,16 +3,18 @@
 `BERT4KERAS3_LEGACY_SCRIPTS=0` leaves all of Keras as it is.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
-from typing import Any, Dict
+from typing import Any
 
 from bert4keras3.backend.flavour import is_on
 
 SWITCH = "BERT4KERAS3_LEGACY_SCRIPTS"
 
 # {"Model.save_weights": Keras's own attribute, …}; None for an attribute that Keras does not have
-EXTENDED: Dict[str, Any] = {}
+EXTENDED: dict[str, Any] = {}
 
 
 def extends(owner, *names):
@@ -47,5 +49,5 @@ def bind(function, original, name):
 def set_attribute(owner, name, value):
     """Replace or add an attribute of Keras and note its original."""
     if is_on(SWITCH, "1"):
-        EXTENDED["%s.%s" % (owner.__name__.split(".")[-1], name)] = getattr(owner, name, None)
+        EXTENDED["{}.{}".format(owner.__name__.split(".")[-1], name)] = getattr(owner, name, None)
         setattr(owner, name, value)

@@ -1,8 +1,10 @@
 """bert4keras's tensor helpers, written once on `ops`."""
 
+from __future__ import annotations
+
 import functools
 import inspect
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -24,7 +26,7 @@ def set_gelu(version: str) -> None:
     """Choose what "gelu" means from now on in this process: "erf" (the default) or "tanh"."""
     versions = {"erf": gelu_erf, "tanh": gelu_tanh}
     if version.lower() not in versions:
-        raise ValueError('set_gelu: expected "erf" or "tanh", got %r' % version)
+        raise ValueError(f'set_gelu: expected "erf" or "tanh", got {version!r}')
     get_custom_objects()["gelu"] = versions[version.lower()]
 
 
@@ -74,14 +76,12 @@ HUGGING_FACE_ACTIVATIONS = {
 }
 
 
-def root_mean_square(
-    x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False
-) -> Tensor:
+def root_mean_square(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
     """sqrt(mean(x²)) along an axis."""
     return ops.sqrt(ops.mean(ops.square(x), axis=axis, keepdims=keepdims))
 
 
-def get_activation(identifier: Union[None, str, dict, Callable], argument: str = "activation") -> Callable:
+def get_activation(identifier: None | str | dict | Callable, argument: str = "activation") -> Callable:
     """Activation function of a name: ours and the user's custom objects first, so that `set_gelu` holds.
 
     Args:
@@ -102,12 +102,13 @@ def get_activation(identifier: Union[None, str, dict, Callable], argument: str =
         return keras.activations.get(identifier)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            "%s: expected an activation, got %r. Give a function, or one of these names: %s"
-            % (argument, identifier, ", ".join(activation_names()))
+            "{}: expected an activation, got {!r}. Give a function, or one of these names: {}".format(
+                argument, identifier, ", ".join(activation_names())
+            )
         ) from error
 
 
-def activation_names() -> List[str]:
+def activation_names() -> list[str]:
     """Names of activations that `get_activation` knows, Keras's own included, without the user's."""
     names = {name for name in dir(keras.activations) if is_activation_name(name)}
     return sorted(names | set(OUR_ACTIVATIONS) | set(HUGGING_FACE_ACTIVATIONS))
@@ -135,7 +136,7 @@ def integer_shape(shape):
     return getattr(shape, "value", shape)
 
 
-def align(tensor: Tensor, axes: Sequence[int], ndim: Optional[int] = None) -> Tensor:
+def align(tensor: Tensor, axes: Sequence[int], ndim: int | None = None) -> Tensor:
     """Put axis i of the tensor at place `axes[i]` of a tensor with `ndim` axes; the others get size 1.
 
     Places may be negative where `ndim` is given, and have to ascend.
@@ -143,7 +144,7 @@ def align(tensor: Tensor, axes: Sequence[int], ndim: Optional[int] = None) -> Te
     if len(axes) != len(tensor.shape):
         raise ValueError("align: expected %d places, got %r" % (len(tensor.shape), list(axes)))
     if ndim is None and min(axes) < 0:
-        raise ValueError("align: negative places %r need ndim" % list(axes))
+        raise ValueError(f"align: negative places {list(axes)!r} need ndim")
     ndim = ndim or max(axes) + 1
     places = [axis % ndim for axis in axes]
     for place in range(ndim):
@@ -152,7 +153,7 @@ def align(tensor: Tensor, axes: Sequence[int], ndim: Optional[int] = None) -> Te
     return tensor
 
 
-def flatten(tensor: Tensor, start: Optional[int] = None, end: Optional[int] = None) -> Tensor:
+def flatten(tensor: Tensor, start: int | None = None, end: int | None = None) -> Tensor:
     """Join the axes from `start` to `end` (exclusive) into one."""
     shape = ops.shape(tensor)
     start, end = (start or 0) % len(shape), end or len(shape)
@@ -170,7 +171,7 @@ def reshape(tensor: Tensor, *args: Any) -> Tensor:
     if len(args) == 1:
         return ops.reshape(tensor, args[0])
     if len(args) % 2:
-        raise ValueError("reshape: expected one shape or pairs of shape and axis, got %r" % (args,))
+        raise ValueError(f"reshape: expected one shape or pairs of shape and axis, got {args!r}")
     sizes = ops.shape(tensor)
     parts = [[size] for size in sizes]
     for shape, axis in zip(args[::2], args[1::2]):
@@ -179,7 +180,7 @@ def reshape(tensor: Tensor, *args: Any) -> Tensor:
     return ops.reshape(tensor, tuple(sum(parts, [])))
 
 
-def dtype(x: Tensor) -> Optional[str]:
+def dtype(x: Tensor) -> str | None:
     """dtype of a tensor or variable as a string; None for numbers and arrays, which take that of a tensor.
 
     On NumPy arrays are the tensors.
@@ -197,12 +198,12 @@ def where(cond: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return ops.where(ops.cast(cond, "bool"), x, y)
 
 
-def widen(x: Tensor) -> Tensor:
+def upcast(x: Tensor) -> Tensor:
     """A tensor of half precision as float32, any other as it is: for sums, counts and logarithms."""
     return ops.cast(x, "float32") if dtype(x) in ("float16", "bfloat16") else x
 
 
-def wide_floatx() -> str:
+def upcast_floatx() -> str:
     """`K.floatx()`, or float32 where that is of half precision: for ids and positions, which have to be exact."""
     return "float64" if K.floatx() == "float64" else "float32"
 
@@ -254,7 +255,7 @@ def sequence_masking(
     x: Tensor,
     mask: Tensor = None,
     value: float = 0,
-    axis: Union[None, int, List[int]] = None,
+    axis: None | int | list[int] = None,
     bias: Tensor = None,
     return_mask: bool = False,
 ) -> Tensors:
@@ -299,7 +300,7 @@ def attention_normalize(
     Masked scores get a large negative number and not -inf: weights are 0 all the same, and a row in which
     every key is masked stays finite. Scores of half precision are normalized in float32.
     """
-    weights = normalize_wide(widen(a), mask, axis, method, widen(bias))
+    weights = normalize_wide(upcast(a), mask, axis, method, upcast(bias))
     return ops.cast(weights, dtype_name(a))
 
 
@@ -320,8 +321,7 @@ def normalize_wide(a, mask, axis, method, bias):
         # Masked again: a product of large numbers and the same, compiled into one rounding, need not be equal.
         return ops.softmax(sequence_masking(a, value=masked, bias=keep), axis=axis)
     raise ValueError(
-        "attention_normalize: expected softmax, squared_relu or softmax_plus as the method, got %r"
-        % (method,)
+        f"attention_normalize: expected softmax, squared_relu or softmax_plus as the method, got {method!r}"
     )
 
 
@@ -374,7 +374,7 @@ OUR_ACTIVATIONS = {
 }
 for _name, _function in HUGGING_FACE_ACTIVATIONS.items():
     get_custom_objects().setdefault(_name, _function)
-custom_objects: Dict[str, Any] = dict(
+custom_objects: dict[str, Any] = dict(
     OUR_ACTIVATIONS, root_mean_square=root_mean_square, Sinusoidal=Sinusoidal
 )
 # a name in files that bert4keras wrote, whose models have a method `initializer`

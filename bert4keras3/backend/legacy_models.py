@@ -4,8 +4,10 @@ The file names our layers without a package, gives initializers a dtype, and hol
 as bytecode of the Python that wrote it.
 """
 
+from __future__ import annotations
+
 import os
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable
 
 import h5py
 
@@ -39,9 +41,9 @@ def is_legacy_model(path: Any) -> bool:
 
 def load_legacy_model(
     path: Any,
-    custom_objects: Optional[Dict[str, Any]] = None,
+    custom_objects: dict[str, Any] | None = None,
     compile: bool = True,
-    load: Optional[Callable] = None,
+    load: Callable | None = None,
 ) -> Any:
     """A model that bert4keras, or Keras 2 alone, saved in HDF5.
 
@@ -109,12 +111,11 @@ def explained(path, error):
         cause = cause.__cause__ or cause.__context__
     if cause is not None:
         return (
-            "'%s': the function of the Lambda layer %r is bytecode of the Python that saved it and is not run. "
-            "Pass custom_objects={%r: its function}, or %s"
-            % (path, cause.args[0], cause.args[0], INSTEAD % path)
+            f"'{path}': the function of the Lambda layer {cause.args[0]!r} is bytecode of the Python that saved it "
+            f"and is not run. Pass custom_objects={{{cause.args[0]!r}: its function}}, or {INSTEAD % path}"
         )
     reason = " ".join(str(error).split())[:LONGEST].rstrip(".")
     return (
-        "'%s' was saved by Keras 2 and does not load: %s. Pass your own classes and losses in custom_objects, "
-        "load with compile=False, or %s" % (path, reason, INSTEAD % path)
+        f"'{path}' was saved by Keras 2 and does not load: {reason}. Pass your own classes and losses "
+        f"in custom_objects, load with compile=False, or {INSTEAD % path}"
     )

@@ -2,7 +2,7 @@
 
 from bert4keras3.backend.contract import K, dtype_name, get_custom_objects, ops
 from bert4keras3.backend.flavour import Tensor
-from bert4keras3.backend.functions import custom_objects, mask_value, widen
+from bert4keras3.backend.functions import custom_objects, mask_value, upcast
 from bert4keras3.backend.sequences import batch_gather
 
 
@@ -13,7 +13,7 @@ def multilabel_categorical_crossentropy(y_true: Tensor, y_pred: Tensor) -> Tenso
     y_pred: scores of the same shape, without activation; a class is predicted where its score is above 0.
     A score of −inf is masked and does not count. Returns (…).
     """
-    y_pred = widen(y_pred)
+    y_pred = upcast(y_pred)
     y_true = ops.cast(y_true, dtype_name(y_pred))
     low = mask_value(y_pred)
     seen = ops.greater(y_pred, low)
@@ -45,7 +45,7 @@ def sparse_multilabel_categorical_crossentropy(
     y_true: (…, labels), integers. y_pred: (…, classes), scores as there. mask_zero: class 0 is no class, and 0
     fills up the labels. Returns (…).
     """
-    y_pred = widen(y_pred)
+    y_pred = upcast(y_pred)
     low = mask_value(y_pred)
     y_pred = ops.maximum(y_pred, low)
     if mask_zero:

@@ -43,14 +43,13 @@ def load_object_weights(model: Any, path: Any) -> None:
         name = "/".join(variable.path)
         if id(weight) not in unset:
             raise CheckpointError(
-                "'%s': %s, of TensorFlow's name %s, is no weight of the model. %s"
-                % (path, name, variable.full_name, INSTEAD)
+                f"'{path}': {name}, of TensorFlow's name {variable.full_name}, is no weight of the model. {INSTEAD}"
             )
         expected, found = weight_shape(weight), checkpoint.shape(variable.key)
         if expected != found:
             raise CheckpointError(
-                "'%s': %s has shape %s, expected %s for the weight %s. %s"
-                % (path, name, list(found), list(expected), path_of(weight), INSTEAD)
+                f"'{path}': {name} has shape {list(found)}, expected {list(expected)} for the weight "
+                f"{path_of(weight)}. {INSTEAD}"
             )
         pairs.append((unset.pop(id(weight)), variable.key))
     if unset:
@@ -75,8 +74,7 @@ def matched(owner, variables, path, depth=0):
         elif part is None:
             yield below[0], None
         else:
-            for pair in matched(part, below, path, depth + 1):
-                yield pair
+            yield from matched(part, below, path, depth + 1)
 
 
 def matched_layers(model, steps, path):
@@ -141,13 +139,13 @@ def missing_weights(path: Any) -> FileNotFoundError:
     path = os.fspath(path)
     folder, name = os.path.split(path)
     if not os.path.isdir(folder or "."):
-        return FileNotFoundError("'%s' does not exist, nor does its folder. Check the path" % path)
+        return FileNotFoundError(f"'{path}' does not exist, nor does its folder. Check the path")
     files = sorted(os.listdir(folder or "."))
     if any(file.startswith(name + ".data-") for file in files):
         return FileNotFoundError(
-            "'%s.index' is missing, though its data is there. Copy it next to the data" % path
+            f"'{path}.index' is missing, though its data is there. Copy it next to the data"
         )
     prefixes = [file[: -len(".index")] for file in files if file.endswith(".index")]
     near = difflib.get_close_matches(name, prefixes + files, n=5, cutoff=0.4)
-    found = "Near names in its folder: %s" % ", ".join(near) if near else "Its folder has no near name"
-    return FileNotFoundError("'%s' does not exist. %s" % (path, found))
+    found = "Near names in its folder: {}".format(", ".join(near)) if near else "Its folder has no near name"
+    return FileNotFoundError(f"'{path}' does not exist. {found}")

@@ -1,11 +1,13 @@
 """Looking through the graph of a model, and what old scripts expect to find here."""
 
-from typing import Any, Optional
+from __future__ import annotations
+
+from typing import Any
 
 from bert4keras3.backend.contract import keras
 
 
-def search_layer(inputs: Any, name: str, exclude_from: Optional[set] = None) -> Any:
+def search_layer(inputs: Any, name: str, exclude_from: set | None = None) -> Any:
     """The layer of this name from which a layer or the output of a layer is computed, or None.
 
     exclude_from: layers to pass over; those that were looked at join it.

@@ -1,6 +1,6 @@
 """Helpers for sequences of vectors: gather, pool, pad."""
 
-from typing import Optional
+from __future__ import annotations
 
 from bert4keras3.backend.contract import dtype_name, keras, ops
 from bert4keras3.backend.flavour import Tensor
@@ -24,7 +24,7 @@ def pool1d(
     pool_size: int,
     strides: int = 1,
     padding: str = "valid",
-    data_format: Optional[str] = None,
+    data_format: str | None = None,
     pool_mode: str = "max",
 ) -> Tensor:
     """Maximum or average ("avg") over windows of a sequence of vectors, (batch, length, size).
@@ -33,7 +33,7 @@ def pool1d(
     """
     pools = {"max": ops.max_pool, "avg": ops.average_pool}
     if pool_mode not in pools:
-        raise ValueError('pool1d: expected "max" or "avg" as pool_mode, got %r' % (pool_mode,))
+        raise ValueError(f'pool1d: expected "max" or "avg" as pool_mode, got {pool_mode!r}')
     channels_first = (data_format or keras.backend.image_data_format()) == "channels_first"
     if channels_first:
         x = ops.transpose(x, (0, 2, 1))

@@ -7,8 +7,10 @@
 Reading: table.py (the index) → bundle.py (variables and shards) → mapped_file.py, dtypes.py (bytes → array).
 """
 
+from __future__ import annotations
+
 import os
-from typing import Any, Iterable, Mapping, Optional, Tuple
+from typing import Any, Iterable, Mapping
 
 from .bundle import BundleCheckpoint
 from .bundle_writer import write_bundle
@@ -43,7 +45,7 @@ def open_checkpoint(checkpoint: Any) -> Any:
         raise CheckpointError(explain_path(path))
 
 
-def save_checkpoint(path: str, variables: Iterable[Tuple[str, Any]], dtype: Optional[str] = None) -> None:
+def save_checkpoint(path: str, variables: Iterable[tuple[str, Any]], dtype: str | None = None) -> None:
     """Writes a TensorFlow V2 checkpoint that every TensorFlow since 1.15 reads.
 
     path: the prefix, `X` for `X.index` and `X.data-00000-of-00001`; older ones are replaced, both or none.

@@ -3,7 +3,9 @@
 `checkpoint[name]` reads one variable, `checkpoint.shape(name)` reads no data, `checkpoint.path` for messages.
 """
 
-from typing import Any, Dict, Mapping
+from __future__ import annotations
+
+from typing import Any, Mapping
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from .errors import CheckpointError, VariableNotFoundError
 class Checkpoint(Mapping):
     """Names, shapes and a way to read one array; subclasses write `_read(name)`."""
 
-    def __init__(self, path: str, shapes: Dict[str, tuple]) -> None:
+    def __init__(self, path: str, shapes: dict[str, tuple]) -> None:
         self.path = path
         self._shapes = shapes  # name → tuple of int
 

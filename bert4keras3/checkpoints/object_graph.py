@@ -4,7 +4,9 @@
 `layer_with_weights-4/q_dense/kernel/.ATTRIBUTES/VARIABLE_VALUE`, and the graph of the objects, a protocol buffer.
 """
 
-from typing import List, NamedTuple, Tuple
+from __future__ import annotations
+
+from typing import NamedTuple
 
 from .bundle import BundleCheckpoint
 from .errors import CheckpointError, damaged
@@ -19,11 +21,11 @@ class ObjectVariable(NamedTuple):
     """A variable of an object graph."""
 
     key: str  # in the checkpoint
-    path: Tuple[str, ...]  # attributes from the model to the variable
+    path: tuple[str, ...]  # attributes from the model to the variable
     full_name: str  # TensorFlow's name of the variable, "layer/…/kernel"
 
 
-def read_object_graph(checkpoint: BundleCheckpoint) -> List[ObjectVariable]:
+def read_object_graph(checkpoint: BundleCheckpoint) -> list[ObjectVariable]:
     """The variables of the model, in the order of the graph; slots of optimizers are left out.
 
     Args:

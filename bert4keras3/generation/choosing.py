@@ -1,12 +1,14 @@
 """The next token of each text from the model's scores: the best one, or one drawn at random."""
 
-from typing import Any, Dict, NamedTuple, Optional, Sequence
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
 from bert4keras3.backend import ops
 
-IMPOSSIBLE = -1e30
+MASKED_SCORE = -1e30
 
 
 class Choice(NamedTuple):
@@ -20,10 +22,10 @@ class Choice(NamedTuple):
 
     sample: bool = False
     temperature: float = 1.0
-    top_k: Optional[int] = None
-    top_p: Optional[float] = None
+    top_k: int | None = None
+    top_p: float | None = None
     repetition_penalty: float = 1.0
-    repetition_window: Optional[int] = None
+    repetition_window: int | None = None
 
     def check(self) -> None:
         for name, good, expected in (
@@ -34,9 +36,9 @@ class Choice(NamedTuple):
             ("repetition_window", self.repetition_window is None or self.repetition_window >= 1, "1 or more"),
         ):
             if not good:
-                raise ValueError("generate: %s expected %s, got %r" % (name, expected, getattr(self, name)))
+                raise ValueError(f"generate: {name} expected {expected}, got {getattr(self, name)!r}")
 
-    def form(self) -> "Choice":
+    def form(self) -> Choice:
         """What a compiled loop depends on; other numbers are arguments of it."""
         return Choice(
             self.sample,
@@ -46,7 +48,7 @@ class Choice(NamedTuple):
             repetition_window=self.repetition_window,
         )
 
-    def numbers(self) -> Dict[str, Any]:
+    def numbers(self) -> dict[str, Any]:
         """The arguments: float32 scalars."""
         values = dict(
             temperature=self.temperature, top_p=self.top_p or 1, repetition_penalty=self.repetition_penalty
@@ -54,13 +56,13 @@ class Choice(NamedTuple):
         return {name: np.float32(value) for name, value in values.items()}
 
 
-def allowed_scores(scores: Any, form: Choice, state: Dict[str, Any]) -> Any:
+def allowed_scores(scores: Any, form: Choice, state: dict[str, Any]) -> Any:
     """Scores (batch, vocabulary) after penalty, temperature, forbidden tokens and, where it is early, ends."""
     if form.repetition_penalty != 1:
         scores = penalized(scores, form.repetition_window, state)
     scores = scores / state["numbers"]["temperature"]
     too_early = ops.logical_and(state["ends"], state["column"] < state["first_end"])
-    return ops.where(ops.logical_or(state["forbidden"], too_early), IMPOSSIBLE, scores)
+    return ops.where(ops.logical_or(state["forbidden"], too_early), MASKED_SCORE, scores)
 
 
 def penalized(scores, window, state):
@@ -80,7 +82,7 @@ def penalized(scores, window, state):
     return ops.scatter_update(scores, places, ops.reshape(new, (-1,)))
 
 
-def choose_tokens(scores: Any, form: Choice, state: Dict[str, Any]) -> Any:
+def choose_tokens(scores: Any, form: Choice, state: dict[str, Any]) -> Any:
     """Allowed scores (batch, vocabulary) → token ids (batch,).
 
     A drawn token takes one number, that of the text and of the column in `state["uniforms"]`.
@@ -117,7 +119,7 @@ def nucleus(probas, top_p):
     return ops.where(probas >= low, probas, 0)
 
 
-def uniform_numbers(seed: Optional[int], texts: Sequence[int], count: int) -> np.ndarray:
+def uniform_numbers(seed: int | None, texts: Sequence[int], count: int) -> np.ndarray:
     """Numbers from 0 to 1, (texts, count): those of a text are the same whatever stands beside it."""
     if seed is None:
         seed = np.random.randint(2**31)

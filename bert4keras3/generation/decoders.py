@@ -4,7 +4,7 @@ from bert4keras3.backend import keras, require_keras_3
 from bert4keras3.layers import CausalMask, MultiHeadAttention, PositionEmbedding, UniLMMask
 
 
-class Decoder(object):
+class Decoder:
     """The part of a Transformer that writes text.
 
     transformer: as `build_transformer_model(…, return_keras_model=False)` gives it. Raises ValueError where it is
@@ -21,7 +21,7 @@ class Decoder(object):
         if not hasattr(transformer, "apply_main_layers"):
             raise ValueError(
                 "generation: expected a Transformer, as build_transformer_model(…, return_keras_model=False) gives it, "
-                "got %s" % type(transformer).__name__
+                f"got {type(transformer).__name__}"
             )
         self.transformer = transformer
         self.model = transformer.model
@@ -42,8 +42,8 @@ class Decoder(object):
         writer, name = self.writer, type(self.transformer).__name__
         if not isinstance(self.mask_layer(), (CausalMask, UniLMMask)):
             raise ValueError(
-                "%s: it reads in both directions and so writes no text. Build it with application='lm' or 'unilm', or "
-                "choose a decoder: gpt, gpt2, gpt2_ml, t5." % name
+                f"{name}: it reads in both directions and so writes no text. Build it with application='lm' or "
+                "'unilm', or choose a decoder: gpt, gpt2, gpt2_ml, t5."
             )
         if writer.outputs[-1].shape[-1] != writer.vocab_size or self.last_activation() not in (
             keras.activations.softmax,
@@ -62,12 +62,12 @@ class Decoder(object):
             ("additional_input_layers", len(writer.inputs) != 1 + self.has_segments + self.reads_context),
         ):
             if given:
-                raise ValueError("%s: built with %s, which generation cannot cache" % (name, option))
+                raise ValueError(f"{name}: built with {option}, which generation cannot cache")
         for layer in writer.layers.values():
             if isinstance(layer, MultiHeadAttention) and type(layer).call is not MultiHeadAttention.call:
                 raise ValueError(
-                    "%s (%s): generation cannot cache an attention layer with a call of its own; override "
-                    "pay_attention_to" % (layer.name, type(layer).__name__)
+                    f"{layer.name} ({type(layer).__name__}): generation cannot cache an attention layer with a call "
+                    "of its own; override pay_attention_to"
                 )
 
     def mask_layer(self):

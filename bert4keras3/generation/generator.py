@@ -132,7 +132,7 @@ class Generator:
             ("stream_every", stream_every),
         ):
             if value < 1:
-                raise ValueError("generate: %s expected 1 or more, got %r" % (name, value))
+                raise ValueError(f"generate: {name} expected 1 or more, got {value!r}")
         if beams > 1 and (sample or stream):
             raise ValueError(
                 "generate: a beam search (beams=%d) neither samples nor streams; pass beams=1" % beams

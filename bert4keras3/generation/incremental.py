@@ -10,11 +10,11 @@ from bert4keras3.backend import (
     apply_rotary_position_embeddings,
     attention_normalize,
     dense,
-    dense_each,
+    dense_group,
     flatten,
     keras,
     ops,
-    with_turned_kernels,
+    with_transposed_kernels,
     write_column,
 )
 from bert4keras3.layers import (
@@ -31,7 +31,7 @@ from bert4keras3.layers import (
     SinusoidalPositionEmbedding,
     UniLMMask,
 )
-from bert4keras3.layers.positions import merge_positions, sinusoidal_embeddings, wide_floatx
+from bert4keras3.layers.positions import merge_positions, sinusoidal_embeddings, upcast_floatx
 
 # Layers that treat each token alone. A pooler's FirstToken does not, but no text depends on it.
 TOKEN_WISE = (
@@ -46,7 +46,7 @@ TOKEN_WISE = (
 )
 
 
-class IncrementalCall(object):
+class IncrementalCall:
     """One call: `self(tokens, segments)` → the outputs of each text's last token, (batch, vocabulary).
 
     state: of the texts, see `texts.py`. first: column of the first token, 0 for a call on the prompts, which makes
@@ -87,7 +87,7 @@ class IncrementalCall(object):
         decoder.inputs, decoder.attention_bias, decoder.position_bias = inputs, None, None
         decoder.call_layer = self.call_layer
         try:
-            with with_turned_kernels(weight_groups(decoder), self.state.get("kernels", ())):
+            with with_transposed_kernels(weight_groups(decoder), self.state.get("kernels", ())):
                 outputs = self.run_layers(decoder.simplify(inputs))
         finally:
             del decoder.call_layer
@@ -112,8 +112,8 @@ class IncrementalCall(object):
         if isinstance(layer, TOKEN_WISE) or getattr(layer, "token_wise", False):
             return layer(inputs, **arguments)
         raise ValueError(
-            "%s (%s): cannot be cached, as it may look at other tokens than the new ones. Set `token_wise = True` on "
-            "its class if it treats each token alone." % (layer.name, type(layer).__name__)
+            f"{layer.name} ({type(layer).__name__}): cannot be cached, as it may look at other tokens than "
+            "the new ones. Set `token_wise = True` on its class if it treats each token alone."
         )
 
     # Attention
@@ -121,7 +121,7 @@ class IncrementalCall(object):
     def attend(self, layer, inputs, **arguments):
         (query, source), biases = inputs[:2], list(inputs[3:])
         if source is query:
-            qw, kw, vw = dense_each([layer.q_dense, layer.k_dense, layer.v_dense], query)
+            qw, kw, vw = dense_group([layer.q_dense, layer.k_dense, layer.v_dense], query)
             qw, kw = layer.split_heads(qw, layer.key_size), layer.split_heads(kw, layer.key_size)
             vw = layer.split_heads(vw, layer.head_size)
             if arguments.get("p_bias") == "rotary":  # keys are kept rotated
@@ -184,7 +184,7 @@ class IncrementalCall(object):
         return merge_positions(inputs, layer.lookup(self.positions), layer.merge_mode)
 
     def add_sinusoid(self, layer, inputs):
-        embeddings = sinusoidal_embeddings(ops.cast(self.positions, wide_floatx()), layer.output_dim)
+        embeddings = sinusoidal_embeddings(ops.cast(self.positions, upcast_floatx()), layer.output_dim)
         return merge_positions(inputs, embeddings, layer.merge_mode)
 
     def relate_positions(self, layer, inputs):

@@ -101,18 +101,17 @@ def build_prompt_model(
         "topp": dict(zip(("top_p", "top_k"), k if isinstance(k, (list, tuple)) else (k,)), sample=True),
     }
     if search_mode not in ways:
-        raise ValueError(
-            "build_cache_model: search_mode expected one of %s, got %r" % (list(ways), search_mode)
-        )
+        raise ValueError(f"build_cache_model: search_mode expected one of {list(ways)}, got {search_mode!r}")
     generator = Generator(transformer, end_token)
     length = input_lengths[1 if generator.decoder.encoder is not None else 0]
     options = dict(transformer.generation_options, **options)
     options.pop("initial", None)  # to compile before the first prompt comes
     if options.get("max_penalty_range") is not None:
         raise ValueError(
-            "build_cache_model: a penalty that grows with the count of a token, max_penalty_range=%r, is not there. "
-            "Leave it out, and every token that the text holds has the same penalty."
-            % (options["max_penalty_range"],)
+            "build_cache_model: a penalty that grows with the count of a token, max_penalty_range={!r}, is not there. "
+            "Leave it out, and every token that the text holds has the same penalty.".format(
+                options["max_penalty_range"]
+            )
         )
     options = {OPTION_NAMES.get(name, name): value for name, value in options.items() if value is not None}
     return PromptModel(generator, length, index_bias, progress_print, **ways[search_mode], **options)

@@ -4,11 +4,11 @@ Each has a start on the prompts and a step; the generator compiles `start`, and 
 """
 
 from bert4keras3.backend import ops
-from bert4keras3.generation.choosing import IMPOSSIBLE, allowed_scores, choose_tokens
+from bert4keras3.generation.choosing import MASKED_SCORE, allowed_scores, choose_tokens
 from bert4keras3.generation.texts import ROWS, append, read_newest, read_prompts, rows_of_state
 
 
-class TokenByToken(object):
+class TokenByToken:
     """One text for each prompt."""
 
     def __init__(self, decoder, form):
@@ -47,7 +47,7 @@ class BeamSearch(TokenByToken):
     """
 
     def __init__(self, decoder, form, width):
-        super(BeamSearch, self).__init__(decoder, form)
+        super().__init__(decoder, form)
         self.width = width
 
     def start(self, state):
@@ -58,7 +58,9 @@ class BeamSearch(TokenByToken):
         places = ops.expand_dims(ops.arange(0, self.width, dtype="int32"), 0)
         state = dict(
             rows_of_state(state, rows, names),
-            totals=ops.where(places == 0, ops.zeros((prompts, 1)), IMPOSSIBLE),  # all are still the same text
+            totals=ops.where(
+                places == 0, ops.zeros((prompts, 1)), MASKED_SCORE
+            ),  # all are still the same text
             followed=ops.ones((prompts, self.width), "bool"),
         )
         return self.write(ops.take(outputs, rows, axis=0), state)
@@ -66,7 +68,7 @@ class BeamSearch(TokenByToken):
     def write(self, outputs, state):
         (prompts, width), vocabulary = state["totals"].shape, outputs.shape[-1]
         scores = ops.log_softmax(self.scores(outputs, state), axis=-1)
-        totals = ops.where(state["followed"], state["totals"], IMPOSSIBLE)
+        totals = ops.where(state["followed"], state["totals"], MASKED_SCORE)
         scores = ops.expand_dims(totals, -1) + ops.reshape(scores, (prompts, width, vocabulary))
         totals, best = ops.top_k(ops.reshape(scores, (prompts, width * vocabulary)), width)
         best = ops.cast(best, "int32")

@@ -14,7 +14,7 @@
     caches                       keys and values of each layer: (batch, heads, total, size) of attention to the text
                                  itself, (batch, total, size) of a GatedAttentionUnit
     cross                        those of attention to the source, (batch, source, heads, size)
-    kernels                      of `turned_kernels`, for the products of the new tokens
+    kernels                      of `transposed_kernels`, for the products of the new tokens
     ends, forbidden (vocabulary,)   first_end: column before which no text ends
     numbers, uniforms (batch, total)   of choosing.py
 
@@ -23,7 +23,7 @@ Sizes are rounded up, so that few are compiled: those of prompts and of `total` 
 
 import numpy as np
 
-from bert4keras3.backend import keras, ops, turned_kernels, wide_floatx, write_column
+from bert4keras3.backend import keras, ops, transposed_kernels, upcast_floatx, write_column
 from bert4keras3.generation.incremental import IncrementalCall, weight_groups
 from bert4keras3.layers.embeddings import padding_mask
 
@@ -73,11 +73,11 @@ def read_prompts(decoder, state):
     state = dict(state)
     if "source" in state:
         source = state.pop("source")
-        state["context"] = decoder.encoder(ops.cast(source, wide_floatx()))
+        state["context"] = decoder.encoder(ops.cast(source, upcast_floatx()))
         state["context_keep"] = padding_mask(source)
     call = IncrementalCall(decoder.writer, state)
     outputs = call(state["prompts"], state.get("prompt_segments"))
-    kernels = turned_kernels(weight_groups(decoder.writer))
+    kernels = transposed_kernels(weight_groups(decoder.writer))
     state = dict(state, caches=call.caches, cross=call.cross, kernels=kernels)
     del state["prompts"]
     state.pop("prompt_segments", None)

@@ -1,6 +1,8 @@
 """Multi-head attention. Einsum letters: b batch, j query, k key, h head, d size."""
 
-from typing import Any, Dict, Optional
+from __future__ import annotations
+
+from typing import Any
 
 from bert4keras3.backend import (
     Layer,
@@ -14,12 +16,12 @@ from bert4keras3.backend import (
     dtype_name,
     flatten,
     fused_attention,
-    fuses,
     keras,
     mask_value,
     ops,
     recompute_grad,
     sequence_masking,
+    use_fused_ops,
 )
 from bert4keras3.layers.dropout import Dropout
 from bert4keras3.layers.initialization import fresh
@@ -42,17 +44,17 @@ class MultiHeadAttention(Layer):
         self,
         heads: int,
         head_size: int,
-        out_dim: Optional[int] = None,
-        key_size: Optional[int] = None,
+        out_dim: int | None = None,
+        key_size: int | None = None,
         use_bias: bool = True,
         normalization: str = "softmax",
         attention_scale: bool = True,
-        attention_dropout: Optional[float] = None,
+        attention_dropout: float | None = None,
         return_attention_scores: bool = False,
         kernel_initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
-        super(MultiHeadAttention, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.heads = heads
         self.key_size = key_size or head_size
         self.head_size = head_size
@@ -94,9 +96,9 @@ class MultiHeadAttention(Layer):
         self,
         inputs: Tensors,
         mask: Tensors = None,
-        a_bias: Optional[bool] = None,
-        p_bias: Optional[str] = None,
-        training: Optional[bool] = None,
+        a_bias: bool | None = None,
+        p_bias: str | None = None,
+        training: bool | None = None,
         **kwargs: Any,
     ) -> Tensors:
         # the biases are named here: Keras 3 forgets all masks where keyword arguments hold nothing but None
@@ -146,10 +148,10 @@ class MultiHeadAttention(Layer):
             o = o + ops.einsum("bhjk,jkd->bjhd", weights, extra[0])
         return o, a
 
-    def may_fuse(self, qw: Tensor, p_bias: Optional[str], training: Optional[bool]) -> bool:
+    def may_fuse(self, qw: Tensor, p_bias: str | None, training: bool | None) -> bool:
         """Whether one operator can do it, with what it keeps and how it rounds."""
         return (
-            fuses()
+            use_fused_ops()
             and type(self) is MultiHeadAttention  # a subclass may want the scores
             and not self.return_attention_scores
             and self.normalization == "softmax"
@@ -159,7 +161,7 @@ class MultiHeadAttention(Layer):
         )
 
     def fused_bias(
-        self, qw: Tensor, extra: Tensors, mask: Tensors, a_bias: Optional[bool], p_bias: Optional[str]
+        self, qw: Tensor, extra: Tensors, mask: Tensors, a_bias: bool | None, p_bias: str | None
     ) -> Tensor:
         """All that is added to the scores or masks them, broadcastable to (batch, head, query, key); None for nothing.
 
@@ -185,8 +187,8 @@ class MultiHeadAttention(Layer):
             return [o_shape, (query[0], self.heads, query[1], key[1])]
         return o_shape
 
-    def get_config(self) -> Dict[str, Any]:
-        config = super(MultiHeadAttention, self).get_config()
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
         config.update(
             heads=self.heads,
             head_size=self.head_size,

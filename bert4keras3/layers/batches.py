@@ -1,7 +1,9 @@
 """Batches in parts, for data parallelism by hand."""
 
+from __future__ import annotations
+
 from fractions import Fraction
-from typing import Any, Dict, Sequence, Union
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -34,8 +36,8 @@ class BatchSplit(Layer):
     One tensor → a list of its parts; a list of tensors → the parts of the first, those of the second …
     """
 
-    def __init__(self, parts: Union[int, Sequence[float]], **kwargs: Any) -> None:
-        super(BatchSplit, self).__init__(**kwargs)
+    def __init__(self, parts: int | Sequence[float], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.parts = parts
 
     @property
@@ -61,8 +63,8 @@ class BatchSplit(Layer):
         shapes = input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
         return [(None,) + tuple(shape[1:]) for shape in shapes for _ in range(self.count)]
 
-    def get_config(self) -> Dict[str, Any]:
-        config = super(BatchSplit, self).get_config()
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
         config.update(parts=self.parts)
         return config
 

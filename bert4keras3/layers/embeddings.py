@@ -1,6 +1,8 @@
 """Token embeddings, also used the other way round as the output projection."""
 
-from typing import Any, Optional
+from __future__ import annotations
+
+from typing import Any
 
 from bert4keras3.backend import Layer, Tensor, Tensors, keras, operation, ops, project
 
@@ -32,19 +34,19 @@ class Embedding(Layer, keras.layers.Embedding):
             return project(self, inputs, table)
         return ops.take(table, ops.cast(inputs, "int32"), axis=0)
 
-    def quantize(self, mode: Optional[str] = None, type_check: bool = True, config: Any = None) -> None:
+    def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
         """Keras refuses subclasses, as they may have a call of their own; ours is below."""
-        return super(Embedding, self).quantize(mode, type_check=False, config=config)
+        return super().quantize(mode, type_check=False, config=config)
 
     def quantized_call(self, inputs: Tensors, mode: str = "embedding") -> Tensor:
         """The call after `model.quantize` of Keras 3, which divides each row of the table by a scale of its own."""
         if mode == "embedding":
-            return super(Embedding, self).quantized_call(ops.cast(inputs, "int32"))
+            return super().quantized_call(ops.cast(inputs, "int32"))
         if self.quantization_mode != "int8":
             raise ValueError(
-                "%s: expected int8 of a table that is also the projection to the vocabulary, got %s. Leave it out: "
-                "model.quantize(…, filters=lambda layer: layer.name != %r)"
-                % (self.name, self.quantization_mode, self.name)
+                f"{self.name}: expected int8 of a table that is also the projection to the vocabulary, got "
+                f"{self.quantization_mode}. Leave it out: "
+                f"model.quantize(…, filters=lambda layer: layer.name != {self.name!r})"
             )
         return project(self, inputs, self._embeddings.value, self.embeddings_scale.value)
 

@@ -1,6 +1,8 @@
 """The position-wise part of a Transformer block."""
 
-from typing import Any, Callable, Dict, Union
+from __future__ import annotations
+
+from typing import Any, Callable
 
 from bert4keras3.backend import Layer, Tensors, dense, get_activation, keras, recompute_grad
 from bert4keras3.layers.initialization import inner_dense
@@ -16,12 +18,12 @@ class FeedForward(Layer):
     def __init__(
         self,
         units: int,
-        activation: Union[None, str, Callable] = "relu",
+        activation: None | str | Callable = "relu",
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
-        super(FeedForward, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.units = units
         activations = activation if isinstance(activation, (list, tuple)) else [activation]
         self.activation = [get_activation(one) for one in activations]
@@ -46,8 +48,8 @@ class FeedForward(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
 
-    def get_config(self) -> Dict[str, Any]:
-        config = super(FeedForward, self).get_config()
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
         config.update(
             units=self.units,
             activation=[keras.activations.serialize(activation) for activation in self.activation],

@@ -1,6 +1,8 @@
 """Gated attention units. Einsum letters: j query, k key, d size."""
 
-from typing import Any, Callable, Dict, Optional, Union
+from __future__ import annotations
+
+from typing import Any, Callable
 
 from bert4keras3.backend import (
     Layer,
@@ -33,16 +35,16 @@ class GatedAttentionUnit(Layer):
         self,
         units: int,
         key_size: int,
-        activation: Union[None, str, Callable] = "swish",
+        activation: None | str | Callable = "swish",
         use_bias: bool = True,
         normalization: str = "squared_relu",
         self_attention: bool = True,
         attention_scale: bool = True,
-        attention_dropout: Optional[float] = None,
+        attention_dropout: float | None = None,
         kernel_initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
-        super(GatedAttentionUnit, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.units = units
         self.key_size = key_size
         self.activation = get_activation(activation)
@@ -77,9 +79,9 @@ class GatedAttentionUnit(Layer):
         self,
         inputs: Tensors,
         mask: Tensors = None,
-        a_bias: Optional[bool] = None,
-        p_bias: Optional[str] = None,
-        training: Optional[bool] = None,
+        a_bias: bool | None = None,
+        p_bias: str | None = None,
+        training: bool | None = None,
     ) -> Tensors:
         inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         if isinstance(mask, (list, tuple)):
@@ -110,8 +112,8 @@ class GatedAttentionUnit(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0] if isinstance(input_shape[0], (list, tuple)) else input_shape)
 
-    def get_config(self) -> Dict[str, Any]:
-        config = super(GatedAttentionUnit, self).get_config()
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
         config.update(
             units=self.units,
             key_size=self.key_size,

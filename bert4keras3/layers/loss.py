@@ -1,8 +1,10 @@
 """Losses that are more than a function of one target and one output."""
 
-from typing import Any, Dict, List, Union
+from __future__ import annotations
 
-from bert4keras3.backend import Layer, Tensor, Tensors, ops, widen
+from typing import Any
+
+from bert4keras3.backend import Layer, Tensor, Tensors, ops, upcast
 
 
 class Loss(Layer):
@@ -16,18 +18,18 @@ class Loss(Layer):
     takes_ids = True
     traced = True
 
-    def __init__(self, output_axis: Union[None, int, List[int]] = None, **kwargs: Any) -> None:
-        super(Loss, self).__init__(**kwargs)
+    def __init__(self, output_axis: None | int | list[int] = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.output_axis = output_axis
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
-        wide = [widen(x) for x in inputs] if isinstance(inputs, (list, tuple)) else widen(inputs)
+        wide = [upcast(x) for x in inputs] if isinstance(inputs, (list, tuple)) else upcast(inputs)
         self.add_loss(ops.mean(self.compute_loss(wide, mask)), inputs=inputs)
         return self.choose(inputs)
 
     def compute_loss(self, inputs: Tensors, mask: Tensors = None) -> Tensor:
         """To be written by a subclass: the loss, of any shape, whose mean is added to the model's."""
-        raise NotImplementedError("%s: write compute_loss(self, inputs, mask=None)" % type(self).__name__)
+        raise NotImplementedError(f"{type(self).__name__}: write compute_loss(self, inputs, mask=None)")
 
     def choose(self, items: Any) -> Any:
         """Those of the inputs, their shapes or masks, that are outputs."""
@@ -43,7 +45,7 @@ class Loss(Layer):
     def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return None if mask is None else self.choose(mask)
 
-    def get_config(self) -> Dict[str, Any]:
-        config = super(Loss, self).get_config()
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
         config.update(output_axis=self.output_axis)
         return config

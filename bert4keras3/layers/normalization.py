@@ -1,6 +1,8 @@
 """Affine and layer normalization, plain or steered by a condition vector."""
 
-from typing import Any, Callable, Dict, Optional, Union
+from __future__ import annotations
+
+from typing import Any, Callable
 
 from bert4keras3.backend import (
     K,
@@ -9,13 +11,13 @@ from bert4keras3.backend import (
     Tensors,
     build_child,
     dtype_name,
-    fused_layer_normalization,
-    fuses,
+    fused_layer_norm,
     get_activation,
     keras,
     ops,
     recompute_grad,
-    widen,
+    upcast,
+    use_fused_ops,
 )
 from bert4keras3.layers.initialization import fresh
 
@@ -32,15 +34,15 @@ class ScaleOffset(Layer):
 
     def __init__(
         self,
-        scale: Union[bool, Tensor] = True,
-        offset: Union[bool, Tensor] = True,
+        scale: bool | Tensor = True,
+        offset: bool | Tensor = True,
         conditional: bool = False,
-        hidden_units: Optional[int] = None,
-        hidden_activation: Union[None, str, Callable] = "linear",
+        hidden_units: int | None = None,
+        hidden_activation: None | str | Callable = "linear",
         hidden_initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
-        super(ScaleOffset, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.scale = scale
         self.offset = offset
         self.conditional = conditional
@@ -75,7 +77,7 @@ class ScaleOffset(Layer):
         self.built = True
 
     @staticmethod
-    def has(part: Union[bool, Tensor]) -> bool:
+    def has(part: bool | Tensor) -> bool:
         """Whether there is a scale, or an offset: a weight or a constant."""
         return part is not None and part is not False
 
@@ -115,8 +117,8 @@ class ScaleOffset(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0] if self.conditional else input_shape)
 
-    def get_config(self) -> Dict[str, Any]:
-        config = super(ScaleOffset, self).get_config()
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
         config.update(
             scale=self.scale,
             offset=self.offset,
@@ -139,10 +141,10 @@ class LayerNormalization(ScaleOffset):
         self,
         zero_mean: bool = True,
         unit_variance: bool = True,
-        epsilon: Optional[float] = None,
+        epsilon: float | None = None,
         **kwargs: Any,
     ) -> None:
-        super(LayerNormalization, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.zero_mean = zero_mean
         self.unit_variance = unit_variance
         self.epsilon = epsilon or K.epsilon()
@@ -159,9 +161,9 @@ class LayerNormalization(ScaleOffset):
         condition = None
         if self.conditional:
             inputs, condition = inputs
-        x = widen(inputs)
-        if fuses() and self.is_plain and type(self) is LayerNormalization:
-            x = fused_layer_normalization(x, self.gamma, self.beta, self.epsilon)
+        x = upcast(inputs)
+        if use_fused_ops() and self.is_plain and type(self) is LayerNormalization:
+            x = fused_layer_norm(x, self.gamma, self.beta, self.epsilon)
             return ops.cast(x, dtype_name(inputs))
         if self.zero_mean:
             x = x - ops.mean(x, axis=-1, keepdims=True)
@@ -169,7 +171,7 @@ class LayerNormalization(ScaleOffset):
             x = x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + self.epsilon)
         return ops.cast(self.scale_and_offset(x, condition), dtype_name(inputs))
 
-    def get_config(self) -> Dict[str, Any]:
-        config = super(LayerNormalization, self).get_config()
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
         config.update(zero_mean=self.zero_mean, unit_variance=self.unit_variance, epsilon=self.epsilon)
         return config

@@ -1,6 +1,8 @@
 """Scores of all spans of a sequence, for nested entities. Einsum letters: j start, k end, h head, d size."""
 
-from typing import Any, Dict
+from __future__ import annotations
+
+from typing import Any
 
 from bert4keras3.backend import (
     Layer,
@@ -12,7 +14,7 @@ from bert4keras3.backend import (
     recompute_grad,
     sequence_masking,
     sinusoidal_embeddings,
-    wide_floatx,
+    upcast_floatx,
 )
 from bert4keras3.layers.initialization import inner_dense
 
@@ -35,7 +37,7 @@ class GlobalPointer(Layer):
         kernel_initializer: Any = "lecun_normal",
         **kwargs: Any,
     ) -> None:
-        super(GlobalPointer, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.heads = heads
         self.head_size = head_size
         self.RoPE = RoPE
@@ -58,7 +60,7 @@ class GlobalPointer(Layer):
         """Queries and keys (batch, length, …, head_size), rotated by their positions where RoPE is set."""
         if not self.RoPE:
             return q, k
-        positions = ops.cast(ops.arange(0, ops.shape(q)[1], dtype="int32"), wide_floatx())
+        positions = ops.cast(ops.arange(0, ops.shape(q)[1], dtype="int32"), upcast_floatx())
         sinusoidal = ops.expand_dims(sinusoidal_embeddings(positions, self.head_size), 0)
         return apply_rotary_position_embeddings(ops.cast(sinusoidal, q.dtype), q, k)
 
@@ -76,8 +78,8 @@ class GlobalPointer(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.heads, input_shape[1], input_shape[1])
 
-    def get_config(self) -> Dict[str, Any]:
-        config = super(GlobalPointer, self).get_config()
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
         config.update(
             heads=self.heads,
             head_size=self.head_size,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bert4keras3.backend import Layer, Tensors, dtype_name, keras, ops, sequence_masking, widen
+from bert4keras3.backend import Layer, Tensors, dtype_name, keras, ops, sequence_masking, upcast
 
 
 class FirstToken(Layer):
@@ -33,7 +33,7 @@ class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         axis = 1 if self.data_format == "channels_last" else 2
-        x = widen(inputs)
+        x = upcast(inputs)
         if mask is None:
             mean = ops.mean(x, axis=axis)
         else:
@@ -49,7 +49,7 @@ class GlobalMaxPooling1D(keras.layers.GlobalMaxPooling1D):
     """Maximum over the tokens that are not masked."""
 
     def __init__(self, data_format: str = "channels_last", **kwargs: Any) -> None:
-        super(GlobalMaxPooling1D, self).__init__(data_format=data_format, **kwargs)
+        super().__init__(data_format=data_format, **kwargs)
         self.supports_masking = True
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:

@@ -1,6 +1,8 @@
 """Positions: embeddings for tokens, and biases for attention scores."""
 
-from typing import Any, Dict, Union
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from bert4keras3.backend import (
     keras,
     ops,
     sinusoidal_embeddings,
-    wide_floatx,
+    upcast_floatx,
 )
 
 
@@ -44,7 +46,7 @@ class TokenPositions(Layer):
     def __init__(
         self, output_dim: int, merge_mode: str = "add", custom_position_ids: bool = False, **kwargs: Any
     ) -> None:
-        super(TokenPositions, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.output_dim = output_dim
         # from an HDF5 file Keras 3 gives its function `add` for the string
         self.merge_mode = getattr(merge_mode, "__name__", merge_mode)
@@ -59,8 +61,8 @@ class TokenPositions(Layer):
             return shape[:2] + (self.output_dim,)
         return shape[:2] + (shape[2] + self.output_dim,)
 
-    def get_config(self) -> Dict[str, Any]:
-        config = super(TokenPositions, self).get_config()
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
         config.update(
             output_dim=self.output_dim,
             merge_mode=self.merge_mode,
@@ -73,7 +75,7 @@ class PositionTable(Layer):
     """Base of layers that look positions up in weights: `embeddings`, (input_dim, output_dim)."""
 
     def __init__(self, input_dim: int, embeddings_initializer: Any, **kwargs: Any) -> None:
-        super(PositionTable, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.input_dim = input_dim
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
 
@@ -85,8 +87,8 @@ class PositionTable(Layer):
         )
         self.built = True
 
-    def get_config(self) -> Dict[str, Any]:
-        config = super(PositionTable, self).get_config()
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
         config.update(
             input_dim=self.input_dim,
             output_dim=self.output_dim,
@@ -107,12 +109,12 @@ class PositionEmbedding(PositionTable, TokenPositions):
         input_dim: int,
         output_dim: int,
         merge_mode: str = "add",
-        hierarchical: Union[None, bool, float] = None,
+        hierarchical: None | bool | float = None,
         embeddings_initializer: Any = "zeros",
         custom_position_ids: bool = False,
         **kwargs: Any,
     ) -> None:
-        super(PositionEmbedding, self).__init__(
+        super().__init__(
             input_dim,
             embeddings_initializer,
             output_dim=output_dim,
@@ -154,7 +156,7 @@ class PositionEmbedding(PositionTable, TokenPositions):
         return at_most(length, self.max_position, message % (self.name, self.max_position, rows))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        shape = super(PositionEmbedding, self).compute_output_shape(input_shape)
+        shape = super().compute_output_shape(input_shape)
         if not self.custom_position_ids and shape[1] is not None:
             self.checked_length(shape[1])
         return shape
@@ -169,8 +171,8 @@ class PositionEmbedding(PositionTable, TokenPositions):
         fine = ops.take(table, position_ids % self.input_dim, axis=0)
         return alpha * coarse + (1 - alpha) * fine
 
-    def get_config(self) -> Dict[str, Any]:
-        config = super(PositionEmbedding, self).get_config()
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
         config.update(hierarchical=self.hierarchical)
         return config
 
@@ -184,7 +186,7 @@ class SinusoidalPositionEmbedding(TokenPositions):
         else:
             x = inputs
             position_ids = ops.expand_dims(ops.arange(0, ops.shape(x)[1], dtype="int32"), 0)
-        position_ids = ops.cast(position_ids, wide_floatx())
+        position_ids = ops.cast(position_ids, upcast_floatx())
         return merge_positions(x, sinusoidal_embeddings(position_ids, self.output_dim), self.merge_mode)
 
 
@@ -197,7 +199,7 @@ class RelativePositionEmbedding(PositionTable):
     def __init__(
         self, input_dim: int, output_dim: int, embeddings_initializer: Any = "zeros", **kwargs: Any
     ) -> None:
-        super(RelativePositionEmbedding, self).__init__(input_dim, embeddings_initializer, **kwargs)
+        super().__init__(input_dim, embeddings_initializer, **kwargs)
         self.output_dim = output_dim
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
@@ -241,9 +243,7 @@ class RelativePositionEmbeddingT5(RelativePositionEmbedding):
         embeddings_initializer: Any = "zeros",
         **kwargs: Any,
     ) -> None:
-        super(RelativePositionEmbeddingT5, self).__init__(
-            input_dim, output_dim, embeddings_initializer=embeddings_initializer, **kwargs
-        )
+        super().__init__(input_dim, output_dim, embeddings_initializer=embeddings_initializer, **kwargs)
         self.max_distance = max_distance
         self.bidirectional = bidirectional
 
@@ -266,7 +266,7 @@ class RelativePositionEmbeddingT5(RelativePositionEmbedding):
         reached = ops.less_equal(ops.cast(limits, "int32"), ops.expand_dims(distances, -1))
         return ops.sum(ops.cast(reached, "int32"), axis=-1)
 
-    def get_config(self) -> Dict[str, Any]:
-        config = super(RelativePositionEmbeddingT5, self).get_config()
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
         config.update(max_distance=self.max_distance, bidirectional=self.bidirectional)
         return config

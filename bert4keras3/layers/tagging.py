@@ -1,8 +1,10 @@
 """Losses over tags of a sequence that learn which tag follows which."""
 
-from typing import Any, Dict, Optional
+from __future__ import annotations
 
-from bert4keras3.backend import Layer, Tensor, Tensors, batch_gather, keras, ops, sequence_masking, widen
+from typing import Any
+
+from bert4keras3.backend import Layer, Tensor, Tensors, batch_gather, keras, ops, sequence_masking, upcast
 
 
 class SequenceTagging(Layer):
@@ -14,7 +16,7 @@ class SequenceTagging(Layer):
     """
 
     def __init__(self, lr_multiplier: float = 1, **kwargs: Any) -> None:
-        super(SequenceTagging, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.lr_multiplier = lr_multiplier
 
     def add_scaled_weight(self, name, shape):
@@ -25,7 +27,7 @@ class SequenceTagging(Layer):
 
     def scale(self, weight: Any) -> Tensor:
         """A weight times lr_multiplier, in float32 at least."""
-        weight = widen(weight)  # losses are computed in float32
+        weight = upcast(weight)  # losses are computed in float32
         return weight if self.lr_multiplier == 1 else weight * self.lr_multiplier
 
     def call(self, inputs, mask=None):
@@ -58,8 +60,8 @@ class SequenceTagging(Layer):
         """`sparse_accuracy` for y_true (batch, length, tags), one-hot."""
         return self.sparse_accuracy(ops.argmax(y_true, axis=2), y_pred)
 
-    def get_config(self) -> Dict[str, Any]:
-        config = super(SequenceTagging, self).get_config()
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
         config.update(lr_multiplier=self.lr_multiplier)
         return config
 
@@ -106,7 +108,7 @@ class ConditionalRandomField(SequenceTagging):
 
     def dense_loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """−log P(true path) of each sequence: (batch,). y_true: (batch, length, tags), one-hot."""
-        y_pred = widen(y_pred)
+        y_pred = upcast(y_pred)
         mask = ops.expand_dims(self.find_mask(y_pred), 2)  # (batch, length, 1)
         y_true = ops.where(mask, ops.cast(y_true, y_pred.dtype), 0.0)
         y_pred = ops.where(mask, y_pred, 0.0)
@@ -128,8 +130,8 @@ class MaximumEntropyMarkovModel(SequenceTagging):
     matrices of this rank, `l_trans` and `r_trans`, instead of `trans`.
     """
 
-    def __init__(self, lr_multiplier: float = 1, hidden_dim: Optional[int] = None, **kwargs: Any) -> None:
-        super(MaximumEntropyMarkovModel, self).__init__(lr_multiplier, **kwargs)
+    def __init__(self, lr_multiplier: float = 1, hidden_dim: int | None = None, **kwargs: Any) -> None:
+        super().__init__(lr_multiplier, **kwargs)
         self.hidden_dim = hidden_dim
 
     def build(self, input_shape: Any) -> None:
@@ -167,7 +169,7 @@ class MaximumEntropyMarkovModel(SequenceTagging):
 
     def predict_tags(self, y_true: Tensor, y_pred: Tensor, go_backwards: bool) -> Tensor:
         """Tags, scores given the true tag before, and the mask, all in the order of reading."""
-        y_pred = widen(y_pred)
+        y_pred = upcast(y_pred)
         mask = self.find_mask(y_pred)
         y_true = self.to_tags(y_true, y_pred)
         if go_backwards:
@@ -206,7 +208,7 @@ class MaximumEntropyMarkovModel(SequenceTagging):
         """Share of tokens whose tag is right given the true one before, mean of both directions."""
         return (self.basic_accuracy(y_true, y_pred, False) + self.basic_accuracy(y_true, y_pred, True)) / 2
 
-    def get_config(self) -> Dict[str, Any]:
-        config = super(MaximumEntropyMarkovModel, self).get_config()
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
         config.update(hidden_dim=self.hidden_dim)
         return config

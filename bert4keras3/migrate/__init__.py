@@ -3,15 +3,17 @@
 Imports no Keras. Needs libcst, which keeps comments and layout.
 """
 
+from __future__ import annotations
+
 import ast
-from typing import Any, List, Tuple
+from typing import Any
 
 from bert4keras3.migrate.tables import ADVICE, Advice
 
 __all__ = ["ADVICE", "Advice", "migrate_source"]
 
 
-def migrate_source(source: str, filename: str = "<script>") -> Tuple[str, List[Any]]:
+def migrate_source(source: str, filename: str = "<script>") -> tuple[str, list[Any]]:
     """Rewrite the text of a script.
 
     Args:
@@ -38,20 +40,20 @@ def migrate_source(source: str, filename: str = "<script>") -> Tuple[str, List[A
     except libcst.ParserSyntaxError as error:
         raise SyntaxError(what_is_wrong(source, filename, error)) from None
     if module.code != source:
-        raise SyntaxError("%s: libcst does not give this text back as it is: remove form feeds" % filename)
+        raise SyntaxError(f"{filename}: libcst does not give this text back as it is: remove form feeds")
     module, findings = rewrite(module)
     return module.code, findings
 
 
 def what_is_wrong(source, filename, error):
     """One sentence on source that is not Python 3."""
-    line, message = error.raw_line, "expected Python 3: %s" % error.message.replace("\n", " ")
+    line, message = error.raw_line, "expected Python 3: {}".format(error.message.replace("\n", " "))
     try:
         ast.parse(source, filename)
     except SyntaxError as found:  # Python's own parser knows print statements and names their line
-        line, message = found.lineno or line, "expected Python 3: %s" % found.msg
+        line, message = found.lineno or line, f"expected Python 3: {found.msg}"
     except ValueError as found:
-        message = "expected Python 3: %s" % found
+        message = f"expected Python 3: {found}"
     return "%s:%d: %s. Convert scripts of Python 2 first, for example with 2to3 -w" % (
         filename,
         line,

@@ -1,5 +1,7 @@
 """python -m bert4keras3.migrate SCRIPT…: shows what has to change in scripts for bert4keras, or changes it."""
 
+from __future__ import annotations
+
 import argparse
 import difflib
 import io
@@ -8,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import tokenize
-from typing import List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from bert4keras3.migrate import migrate_source
 
@@ -28,7 +30,7 @@ class Script(NamedTuple):
     findings: list
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         "python -m bert4keras3.migrate",
@@ -49,11 +51,11 @@ def main(arguments: Optional[List[str]] = None) -> int:
             print(error, file=sys.stderr)
             return 2
         except (OSError, SyntaxError) as error:
-            errors.append(str(error) if str(error).startswith(path) else "%s: %s" % (path, error))
+            errors.append(str(error) if str(error).startswith(path) else f"{path}: {error}")
     for script in scripts:
         if options.write and not errors and script.new != script.old:
             write(script)
-            print("rewrote %s" % script.path)
+            print(f"rewrote {script.path}")
         elif not options.write:
             sys.stdout.write(diff(script))
         report(script, options.write and not errors)
@@ -73,7 +75,7 @@ def read(path: str) -> Script:
     return Script(path, encoding, old, new, findings)
 
 
-def decode(content: bytes, path: str) -> Tuple[str, str]:
+def decode(content: bytes, path: str) -> tuple[str, str]:
     """Text and encoding of a file; raises SyntaxError, with the line, for bytes that are no text."""
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
@@ -84,7 +86,7 @@ def decode(content: bytes, path: str) -> Tuple[str, str]:
         if "unknown encoding" not in message and not is_text(line):
             message = "expected UTF-8, or the encoding that the first line declares: # -*- coding: gbk -*-"
             raise SyntaxError("%s:%d: %s" % (path, number, message))
-    raise SyntaxError("%s:1: %s" % (path, message))
+    raise SyntaxError(f"{path}:1: {message}")
 
 
 def is_text(line: bytes) -> bool:
@@ -132,7 +134,9 @@ def report(script: Script, is_written: bool) -> None:
         places.setdefault((finding.message, finding.kind, finding.is_note), []).append(finding.line)
     for (message, kind, is_note), lines in places.items():
         others = sorted(set(lines[1:]) - {lines[0]})
-        also = " (also line%s %s)" % ("s" * (len(others) > 1), ", ".join(map(str, others))) if others else ""
+        also = (
+            " (also line{} {})".format("s" * (len(others) > 1), ", ".join(map(str, others))) if others else ""
+        )
         label = "note" if is_note else kind
         print("%s:%d: %s: %s%s" % (script.path, lines[0], label, message, also), file=sys.stderr)
 

@@ -1,6 +1,8 @@
 """Changes of a script, collected while it is read and made in one go; comments and layout stay."""
 
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from __future__ import annotations
+
+from typing import Any, Callable, Sequence
 
 import libcst as cst
 
@@ -9,8 +11,8 @@ class Edits(cst.CSTTransformer):
     """Node → functions of the node as it is by then; statement → the statements that take its place."""
 
     def __init__(self):
-        self.changes: Dict[cst.CSTNode, List[Callable]] = {}
-        self.statements: Dict[cst.CSTNode, List[Any]] = {}
+        self.changes: dict[cst.CSTNode, list[Callable]] = {}
+        self.statements: dict[cst.CSTNode, list[Any]] = {}
 
     def change(self, node: cst.CSTNode, function: Callable) -> None:
         """Put `function(node)` in the node's place, after other changes of it and of its parts."""
@@ -47,7 +49,7 @@ class Edits(cst.CSTTransformer):
         return updated_node.with_changes(body=self.small_statements(original_node, updated_node))
 
     def small_statements(self, original, updated):
-        made: List[Any] = []
+        made: list[Any] = []
         for node, changed in zip(original.body, updated.body):
             new = [changed if one is node else one for one in self.statements.get(node, [node])]
             new[-1] = new[-1].with_changes(semicolon=changed.semicolon)
@@ -69,7 +71,7 @@ def with_name(node: Any, name: str) -> Any:
     return name_node(name).with_changes(lpar=node.lpar, rpar=node.rpar)
 
 
-def import_from(module: str, names: Sequence[Tuple[str, str]]) -> cst.ImportFrom:
+def import_from(module: str, names: Sequence[tuple[str, str]]) -> cst.ImportFrom:
     """`from module import name as bound, …`"""
     aliases = [
         cst.ImportAlias(cst.Name(name), cst.AsName(cst.Name(bound)) if bound != name else None)

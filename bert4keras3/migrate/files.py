@@ -1,14 +1,16 @@
 """Names of files of weights and models, as Keras 3 wants them."""
 
+from __future__ import annotations
+
 import os
 import re
 import warnings
-from typing import Any, Tuple
+from typing import Any
 
 import libcst as cst
 
 
-def weights_ending(name: str) -> Tuple[str, str]:
+def weights_ending(name: str) -> tuple[str, str]:
     """(old ending, new ending) that make the name of a file of weights one that Keras 3 takes."""
     for old, new in ((".weights.h5", ".weights.h5"), (".weights", ".weights.h5")):
         if name.endswith(old):
@@ -19,7 +21,7 @@ def weights_ending(name: str) -> Tuple[str, str]:
     return "", ".weights.h5"
 
 
-def model_ending(name: str) -> Tuple[str, str]:
+def model_ending(name: str) -> tuple[str, str]:
     """(old ending, new ending) for a file of a whole model."""
     for ending in (".keras", ".h5"):
         if name.endswith(ending):

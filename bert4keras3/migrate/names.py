@@ -1,7 +1,9 @@
 """What the names of a script stand for, found from its imports and assignments with the scopes of libcst."""
 
+from __future__ import annotations
+
 import re
-from typing import Any, List, Optional, Set
+from typing import Any
 
 import libcst as cst
 from libcst.metadata import (
@@ -65,7 +67,7 @@ def moved(name: str) -> str:
     return name
 
 
-def dotted(node: Optional[cst.CSTNode]) -> str:
+def dotted(node: cst.CSTNode | None) -> str:
     """The text of a chain of names: "keras.layers"."""
     if isinstance(node, cst.Attribute):
         return dotted(node.value) + "." + node.attr.value
@@ -88,7 +90,7 @@ class Names:
         self.parents = known[ParentNodeProvider]
         self.positions = known[PositionProvider]
         self.scopes = known[ScopeProvider]
-        self.followed: List[Any] = []  # assignments that are being resolved, against circles
+        self.followed: list[Any] = []  # assignments that are being resolved, against circles
         self.stars = self.star_imports()
 
     def line(self, node: cst.CSTNode) -> int:
@@ -99,12 +101,12 @@ class Names:
         self.module.visit(finder)
         return finder.modules
 
-    def assignments(self, node: cst.Name) -> Set[Any]:
+    def assignments(self, node: cst.Name) -> set[Any]:
         """What may have given this name its value, from its scope on outwards."""
         scope = self.scopes.get(node)
         return set(scope[node.value]) if scope is not None else set()
 
-    def raw(self, node: Any) -> Optional[str]:
+    def raw(self, node: Any) -> str | None:
         """Full name by the imports of the script, such as "tensorflow.keras.layers.Dense", None for other values."""
         if isinstance(node, cst.Attribute):
             base = self.raw(node.value)
@@ -148,7 +150,7 @@ class Names:
             return target.value
         return None
 
-    def canonical(self, node: Any) -> Optional[str]:
+    def canonical(self, node: Any) -> str | None:
         """The canonical name after `moved`, None for what no import explains."""
         raw = self.raw(node)
         return None if raw is None else moved(canonical(raw))

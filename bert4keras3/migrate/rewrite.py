@@ -1,8 +1,10 @@
 """One pass over a script: what can be written so that keras 2.3.1 and Keras 3 take it is changed, the rest is found."""
 
+from __future__ import annotations
+
 import re
 from fnmatch import fnmatchcase
-from typing import Any, Dict, List, NamedTuple, Set, Tuple
+from typing import Any, NamedTuple
 
 import libcst as cst
 
@@ -41,7 +43,7 @@ class Finding(NamedTuple):
     is_note: bool = False
 
 
-def rewrite(module: cst.Module) -> Tuple[cst.Module, List[Finding]]:
+def rewrite(module: cst.Module) -> tuple[cst.Module, list[Finding]]:
     """The module as Keras 3 takes it, and what is left, by line."""
     names = Names(module)
     rewriter = Rewriter(names)
@@ -55,13 +57,13 @@ class Rewriter(cst.CSTVisitor):
         super().__init__()
         self.names = names
         self.edits = Edits()
-        self.findings: List[Finding] = []
-        self.rewritten_roots: Set[Any] = set()
-        self.tensorflow_imports: List[Tuple[Any, Any]] = []
-        self.added_imports: Dict[Any, List[str]] = {}
-        self.weights: Dict[str, List[Any]] = {}  # name of a file that is saved → literals that name it
-        self.models: Dict[str, List[Any]] = {}
-        self.literals: List[Any] = []
+        self.findings: list[Finding] = []
+        self.rewritten_roots: set[Any] = set()
+        self.tensorflow_imports: list[tuple[Any, Any]] = []
+        self.added_imports: dict[Any, list[str]] = {}
+        self.weights: dict[str, list[Any]] = {}  # name of a file that is saved → literals that name it
+        self.models: dict[str, list[Any]] = {}
+        self.literals: list[Any] = []
         self.losses = losses_of(names.module)
 
     def find(self, node, kind, message):
@@ -183,8 +185,8 @@ class Rewriter(cst.CSTVisitor):
         return False
 
     def visit_Import(self, node):
-        kept: List[Any] = []
-        statements: List[Any] = []
+        kept: list[Any] = []
+        statements: list[Any] = []
         for alias in node.names:
             name = dotted(alias.name)
             new = moved(canonical(name))
@@ -260,7 +262,7 @@ class Rewriter(cst.CSTVisitor):
 
     def is_assigned_in_class(self, node):
         owner = self.names.module.code_for_node(self.names.class_around(node))
-        return bool(re.search(r"\bself\.%s\b[^=\n]*=[^=]" % node.attr.value, owner))
+        return bool(re.search(rf"\bself\.{node.attr.value}\b[^=\n]*=[^=]", owner))
 
     def visit_Name(self, node):
         if self.names.raw(node) is not None:
@@ -364,7 +366,7 @@ class Rewriter(cst.CSTVisitor):
         value = [one.value for one in node.args if one.keyword and one.keyword.value == keyword][0]
         if keyword == "decay" and is_zero(value) or keyword == "period" and is_one(value):
             return
-        self.advise(value, "%s(%s)" % (name, keyword))
+        self.advise(value, f"{name}({keyword})")
 
     def call_of_name(self, node, name, keywords):
         if name in ("importlib.import_module", "builtins.__import__") and node.args:

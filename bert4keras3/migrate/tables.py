@@ -3,10 +3,12 @@
 Names are canonical: `keras` stands for keras, tf.keras and bert4keras.backend.keras, and `keras.backend` for each `K`.
 """
 
-from typing import Dict, NamedTuple, Set, Tuple
+from __future__ import annotations
+
+from typing import NamedTuple
 
 # Private or old module → the public module, which both keras 2.3.1 and Keras 3 have.
-MODULES: Dict[str, str] = {
+MODULES: dict[str, str] = {
     "keras.callbacks.callbacks": "keras.callbacks",
     "keras.layers.advanced_activations": "keras.layers",
     "keras.layers.convolutional": "keras.layers",
@@ -32,7 +34,7 @@ MODULES: Dict[str, str] = {
 }
 
 # Where the names of keras.engine, of whichever of its modules, are public.
-ENGINE: Dict[str, str] = {
+ENGINE: dict[str, str] = {
     "Input": "keras.layers",
     "InputLayer": "keras.layers",
     "InputSpec": "keras.layers",
@@ -43,7 +45,7 @@ ENGINE: Dict[str, str] = {
 }
 
 # Old name → the name that both keras 2.3.1 and Keras 3 have.
-NAMES: Dict[str, str] = {
+NAMES: dict[str, str] = {
     "keras.constraints.maxnorm": "keras.constraints.max_norm",
     "keras.constraints.nonneg": "keras.constraints.non_neg",
     "keras.constraints.unitnorm": "keras.constraints.unit_norm",
@@ -73,7 +75,7 @@ for _module in ("keras.losses", "keras.metrics"):
         NAMES[_module + "." + _short] = NAMES[_module + "." + _short.upper()] = _module + "." + _name
 
 # Modules that Keras 3 has; keras.applications and keras.datasets have modules of their own.
-PUBLIC_MODULES: Set[str] = {
+PUBLIC_MODULES: set[str] = {
     "keras." + name
     for name in (
         "activations applications backend callbacks config constraints datasets distribution dtype_policies export "
@@ -84,7 +86,7 @@ PUBLIC_MODULES: Set[str] = {
 }
 
 # What Keras 3 still has in keras.backend; all else is in bert4keras3.backend.K.
-KERAS3_BACKEND: Set[str] = {
+KERAS3_BACKEND: set[str] = {
     "backend",
     "clear_session",
     "epsilon",
@@ -102,7 +104,7 @@ KERAS3_BACKEND: Set[str] = {
 }
 
 # Old method → (new method, arguments of the old one after the first).
-GENERATOR_METHODS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
+GENERATOR_METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "fit_generator": (
         "fit",
         (
@@ -132,7 +134,7 @@ GENERATOR_METHODS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
 }
 
 # Arguments of fit, evaluate and predict that Keras 3 does not take, with the values that change nothing.
-QUEUE_ARGUMENTS: Dict[str, Tuple[str, ...]] = {
+QUEUE_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "max_queue_size": ("10",),
     "use_multiprocessing": ("False",),
     "workers": ("0", "1"),
@@ -151,7 +153,7 @@ class Advice(NamedTuple):
     """
 
     kind: str
-    recognised: Tuple[str, ...]
+    recognised: tuple[str, ...]
     instead: str
     is_note: bool = False
 

@@ -1,11 +1,13 @@
 """All models by name, and `build_transformer_model`, the one call that most users need."""
 
+from __future__ import annotations
+
 import inspect
 import json
-from typing import Any, Optional
+from typing import Any
 
 from bert4keras3 import layers
-from bert4keras3.backend import Model, get_available_gpus, initial_values_last
+from bert4keras3.backend import Model, deferred_initialization, get_available_gpus
 from bert4keras3.backend.absent import absent
 from bert4keras3.layers import *  # noqa: F403
 from bert4keras3.models.albert import ALBERT, ALBERT_Unshared
@@ -110,7 +112,7 @@ def extend_with_unified_language_model(BaseModel: type) -> type:
 def masked_language_model(mask, model):
     class LanguageModel(mask, model):
         def __init__(self, *arguments, **options):
-            super(LanguageModel, self).__init__(*arguments, **options)
+            super().__init__(*arguments, **options)
             self.with_mlm = self.with_mlm or True
 
     return LanguageModel
@@ -124,7 +126,7 @@ APPLICATIONS = {
 
 
 def build_transformer_model(
-    config_path: Optional[str] = None,
+    config_path: str | None = None,
     checkpoint_path: Any = None,
     model: Any = "bert",
     application: str = "encoder",
@@ -143,7 +145,9 @@ def build_transformer_model(
     configs, version = read_file(config_path), ""
     if isinstance(model, str):
         if model.lower() not in MODELS:
-            raise ValueError("model: expected a class or one of %s, got %r" % (", ".join(MODELS), model))
+            raise ValueError(
+                "model: expected a class or one of {}, got {!r}".format(", ".join(MODELS), model)
+            )
         version = model.lower().split("_")[0]
         model = MODELS[model.lower()]
     if inspect.isclass(model):
@@ -152,17 +156,18 @@ def build_transformer_model(
     if version.endswith("t5.1.1"):
         configs["version"] = version
     if application.lower() not in APPLICATIONS:
-        raise ValueError("application: expected one of %s, got %r" % (", ".join(APPLICATIONS), application))
+        raise ValueError(
+            "application: expected one of {}, got {!r}".format(", ".join(APPLICATIONS), application)
+        )
     if application.lower() not in getattr(model, "applications", APPLICATIONS):
         raise ValueError(
-            "application: %s can be used as %s only, got %r"
-            % (model.__name__, model.applications[0], application)
+            f"application: {model.__name__} can be used as {model.applications[0]} only, got {application!r}"
         )
     transformer = APPLICATIONS[application.lower()](model)(**configs)
     if checkpoint_path is None:
         transformer.build(**configs)
     else:
-        with initial_values_last():
+        with deferred_initialization():
             transformer.build(**configs)
             transformer.load_weights_from_checkpoint(checkpoint_path)
     return transformer.model if return_keras_model else transformer
@@ -176,7 +181,7 @@ def read_file(config_path):
         try:
             return dict(json.load(file))
         except (TypeError, ValueError) as error:
-            raise ValueError("%s: expected a JSON configuration: %s" % (config_path, error))
+            raise ValueError(f"{config_path}: expected a JSON configuration: {error}")
 
 
 def known_arguments():
@@ -193,7 +198,8 @@ def complete_configs(config_path, configs, overrides):
     missing = [key for key in REQUIRED if key not in configs]
     if missing:
         raise ValueError(
-            "%s: the configuration lacks %s. Add it to the file or pass it to build_transformer_model."
-            % (config_path or "build_transformer_model", ", ".join(missing))
+            "{}: the configuration lacks {}. Add it to the file or pass it to build_transformer_model.".format(
+                config_path or "build_transformer_model", ", ".join(missing)
+            )
         )
     return configs

@@ -21,11 +21,11 @@ class ALBERT(BERT):
     weight_table = dict(BERT.weight_table, **{"Transformer-" + part: names for part, names in BLOCK.items()})
 
     def __init__(self, *args: Any, num_hidden_groups: int = 1, **kwargs: Any) -> None:
-        super(ALBERT, self).__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)
         if num_hidden_groups != 1:
             raise ValueError(
-                "num_hidden_groups: expected 1, got %r. This ALBERT has several groups of layers, and only "
-                "checkpoints with one group shared by all layers are supported." % num_hidden_groups
+                f"num_hidden_groups: expected 1, got {num_hidden_groups!r}. This ALBERT has several groups of layers, "
+                "and only checkpoints with one group shared by all layers are supported."
             )
 
 

@@ -1,6 +1,8 @@
 """BERT: https://arxiv.org/abs/1810.04805"""
 
-from typing import Any, Callable, Optional, Tuple, Union
+from __future__ import annotations
+
+from typing import Any, Callable
 
 from bert4keras3.backend import Tensor, Tensors, get_activation
 from bert4keras3.layers import (
@@ -43,7 +45,7 @@ class BERT(Transformer):
         "MLM-Norm": "cls/predictions/transform/LayerNorm/{beta,gamma}",
         "MLM-Bias": "cls/predictions/output_bias",
     }
-    vocabulary_variables: Tuple[str, ...] = ("bert/embeddings/word_embeddings", "cls/predictions/output_bias")
+    vocabulary_variables: tuple[str, ...] = ("bert/embeddings/word_embeddings", "cls/predictions/output_bias")
 
     def __init__(
         self,
@@ -52,12 +54,12 @@ class BERT(Transformer):
         with_pool: Any = False,
         with_nsp: bool = False,
         with_mlm: Any = False,
-        hierarchical_position: Union[None, bool, float] = None,
+        hierarchical_position: None | bool | float = None,
         custom_position_ids: bool = False,
         shared_segment_embeddings: bool = False,
         **kwargs: Any,
     ) -> None:
-        super(BERT, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.max_position = max_position
         self.segment_vocab_size = segment_vocab_size
         self.with_pool = with_pool or with_nsp
@@ -129,7 +131,7 @@ class BERT(Transformer):
         x: Tensor,
         units: int,
         name: str,
-        activation: Union[None, str, Callable] = None,
+        activation: None | str | Callable = None,
         **arguments: Any,
     ) -> Tensor:
         """A Dense: (…, size) → (…, units)."""
@@ -137,7 +139,7 @@ class BERT(Transformer):
             x,
             layer=Dense,
             units=units,
-            activation=get_activation(activation, "activation of layer %s" % name),
+            activation=get_activation(activation, f"activation of layer {name}"),
             kernel_initializer=self.initializer,
             name=name,
             **arguments,
@@ -170,14 +172,14 @@ class BERT(Transformer):
         return self.apply_activation(x, activation, "MLM-Activation")
 
     def load_variable(self, checkpoint: Any, name: str) -> Any:
-        variable = super(BERT, self).load_variable(checkpoint, name)
+        variable = super().load_variable(checkpoint, name)
         if name in self.vocabulary_variables:
             return self.load_embeddings(variable)
         if name == "cls/seq_relationship/output_weights":  # stored (2, hidden_size)
             return variable.T
         return variable
 
-    def create_variable(self, name: str, value: Tensor, dtype: Optional[str] = None) -> Any:
+    def create_variable(self, name: str, value: Tensor, dtype: str | None = None) -> Any:
         if name == "cls/seq_relationship/output_weights":
             value = value.T
-        return super(BERT, self).create_variable(name, value, dtype)
+        return super().create_variable(name, value, dtype)

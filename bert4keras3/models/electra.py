@@ -1,6 +1,8 @@
 """ELECTRA: https://arxiv.org/abs/2003.10555"""
 
-from typing import Any, Union
+from __future__ import annotations
+
+from typing import Any
 
 from bert4keras3.backend import Tensors
 from bert4keras3.models.bert import BERT
@@ -27,10 +29,8 @@ class ELECTRA(BERT):
     vocabulary_variables = ("electra/embeddings/word_embeddings",)
 
     @delete_arguments("with_pool", "with_mlm")
-    def __init__(
-        self, max_position: int, with_discriminator: Union[bool, str] = False, **kwargs: Any
-    ) -> None:
-        super(ELECTRA, self).__init__(max_position, **kwargs)
+    def __init__(self, max_position: int, with_discriminator: bool | str = False, **kwargs: Any) -> None:
+        super().__init__(max_position, **kwargs)
         self.with_discriminator = with_discriminator
 
     def apply_final_layers(self, inputs: Tensors) -> Tensors:

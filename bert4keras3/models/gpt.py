@@ -1,6 +1,8 @@
 """GPT, GPT-2 and their Chinese relatives: language models with tied embeddings."""
 
-from typing import Any, Callable, Union
+from __future__ import annotations
+
+from typing import Any, Callable
 
 from bert4keras3.backend import Tensors
 from bert4keras3.layers import Embedding
@@ -24,8 +26,8 @@ class GPT(LM_Mask, BERT):
     vocabulary_variables = ("gpt/embeddings/word_embeddings",)
 
     @delete_arguments("with_pool", "with_mlm")
-    def __init__(self, final_activation: Union[None, str, Callable] = "softmax", **kwargs: Any) -> None:
-        super(GPT, self).__init__(**kwargs)
+    def __init__(self, final_activation: None | str | Callable = "softmax", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.final_activation = final_activation
 
     def apply_embeddings(self, inputs: Tensors) -> Tensors:
@@ -56,7 +58,7 @@ class GPT2(GPT):
     )
 
     def __init__(self, **kwargs: Any) -> None:
-        super(GPT2, self).__init__(**dict(kwargs, segment_vocab_size=0, custom_position_ids=False))
+        super().__init__(**dict(kwargs, segment_vocab_size=0, custom_position_ids=False))
 
     def apply_embeddings(self, inputs: Tensors) -> Tensors:
         x, _ = self.apply_token_and_segment(inputs)
@@ -65,7 +67,7 @@ class GPT2(GPT):
     def apply_final_layers(self, inputs: Tensors) -> Tensors:
         x = self.apply_norm(inputs, "Output-Norm", **self.norm_arguments)
         x = self.apply_dropout(x, "Output-Dropout")
-        return super(GPT2, self).apply_final_layers(x)
+        return super().apply_final_layers(x)
 
 
 class GPT2_ML(GPT):
@@ -88,7 +90,7 @@ class GPT2_ML(GPT):
     vocabulary_variables = ("newslm/embeddings/word_embed",)
 
     def __init__(self, **kwargs: Any) -> None:
-        super(GPT2_ML, self).__init__(**dict(kwargs, segment_vocab_size=0, custom_position_ids=False))
+        super().__init__(**dict(kwargs, segment_vocab_size=0, custom_position_ids=False))
 
     def apply_embeddings(self, inputs: Tensors) -> Tensors:
         x, _ = self.apply_token_and_segment(inputs)

@@ -3,10 +3,12 @@
 Keys of a configuration file pass in silence, as releases have many that no model needs.
 """
 
+from __future__ import annotations
+
 import difflib
 import inspect
 import logging
-from typing import Any, Iterable, Iterator, Set
+from typing import Any, Iterable, Iterator
 
 from bert4keras3.generation.prompt_model import OPTION_NAMES
 from bert4keras3.transformers import Transformer
@@ -42,7 +44,7 @@ def check_keywords(model: type, keywords: Iterable[str], known: Iterable[str]) -
         ValueError: if a known name is so near that a keyword is misspelt.
     """
     parameters = set(known) | set(OPTION_NAMES)
-    mentioned: Set[str] = set()
+    mentioned: set[str] = set()
     for function in functions_of(model, set()):
         parameters.update(parameters_of(function))
         mentioned.update(strings_of(function.__code__.co_consts))
@@ -55,13 +57,13 @@ def check_keywords(model: type, keywords: Iterable[str], known: Iterable[str]) -
         near = difflib.get_close_matches(name, sorted(parameters), n=1, cutoff=0.8)
         if near:
             raise ValueError(
-                "build_transformer_model: %s takes no %r. Is it %r? A class of yours takes it as an argument of its "
-                "__init__ or build" % (model.__name__, name, near[0])
+                f"build_transformer_model: {model.__name__} takes no {name!r}. Is it {near[0]!r}? A class of yours "
+                "takes it as an argument of its __init__ or build"
             )
         logger.warning("build_transformer_model: %s takes no %r, which is ignored.", model.__name__, name)
 
 
-def functions_of(model: type, seen: Set[type]) -> Iterator[Any]:
+def functions_of(model: type, seen: set[type]) -> Iterator[Any]:
     """`__init__` and `build` of a class and its bases, of the models that they make, and what is under decorators."""
     for base in model.__mro__:
         if base in seen:

@@ -18,7 +18,7 @@ class LastTokenModel(Model):
         first = x[0] if isinstance(x, (list, tuple)) and x else x
         if not kwargs and isinstance(first, np.ndarray) and len(first) <= (batch_size or 32):
             return self.predict_on_batch(x)
-        return super(LastTokenModel, self).predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+        return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
 
 
 def last_token_model(model: Any) -> LastTokenModel:

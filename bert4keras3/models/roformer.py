@@ -1,6 +1,8 @@
 """RoFormer, https://arxiv.org/abs/2104.09864 , and RoFormerV2, https://kexue.fm/archives/8998"""
 
-from typing import Any, Callable, Union
+from __future__ import annotations
+
+from typing import Any, Callable
 
 from bert4keras3.backend import K, Tensor, Tensors, keras, serializable
 from bert4keras3.layers import Embedding, SinusoidalPositionEmbedding
@@ -51,7 +53,7 @@ def kernels_only(table):
     expanded = {
         layer: [name for name in expand_braces(names) if is_kernel(name)] for layer, names in table.items()
     }
-    return {layer: "{%s}" % ",".join(names) for layer, names in expanded.items() if names}
+    return {layer: "{{{}}}".format(",".join(names)) for layer, names in expanded.items() if names}
 
 
 def is_kernel(name):
@@ -82,11 +84,11 @@ class RoFormerV2(RoFormer):
         x: Tensor,
         units: int,
         name: str,
-        activation: Union[None, str, Callable] = None,
+        activation: None | str | Callable = None,
         **arguments: Any,
     ) -> Tensor:
         """A Dense without bias."""
-        return super(RoFormerV2, self).apply_dense(x, units, name, activation, use_bias=False, **arguments)
+        return super().apply_dense(x, units, name, activation, use_bias=False, **arguments)
 
     def apply_final_layers(self, inputs: Tensors) -> Tensors:
         x = inputs

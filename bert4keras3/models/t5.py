@@ -1,6 +1,8 @@
 """T5, T5.1.1 and mT5: https://arxiv.org/abs/1910.10683"""
 
-from typing import Any, Optional
+from __future__ import annotations
+
+from typing import Any
 
 from bert4keras3.backend import Model, Tensor, Tensors
 from bert4keras3.layers import (
@@ -32,9 +34,9 @@ class T5_Base(Transformer):
     applications = ("encoder",)
 
     def __init__(self, version: str = "t5.1.0", **kwargs: Any) -> None:
-        super(T5_Base, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         if version not in FEED_FORWARD:
-            raise ValueError("version: expected one of %s, got %r" % (", ".join(FEED_FORWARD), version))
+            raise ValueError("version: expected one of {}, got {!r}".format(", ".join(FEED_FORWARD), version))
         self.version = version
 
     @property
@@ -50,13 +52,13 @@ class T5_Base(Transformer):
             title = side.title() + "-"
             first = side + "/block_000/layer_000/SelfAttention/relative_attention_bias"
             table[title + "Embedding-Relative-Position"] = first
-            table[title + "Output-Norm"] = "%s/%s/scale" % (side, final_norm)
+            table[title + "Output-Norm"] = f"{side}/{final_norm}/scale"
             for number, part in enumerate(parts):
                 layer = "%s/block_%%03d/layer_%03d/" % (side, number)
                 names = {
                     "MultiHeadSelfAttention": "SelfAttention/{q,k,v,o}",
                     "MultiHeadCrossAttention": "EncDecAttention/{q,k,v,o}",
-                    "FeedForward": "DenseReluDense/%s/kernel" % FEED_FORWARD[self.version],
+                    "FeedForward": f"DenseReluDense/{FEED_FORWARD[self.version]}/kernel",
                 }
                 table[title + "Transformer-%d-" + part] = layer + names[part]
                 table[title + "Transformer-%d-" + part + "-Norm"] = layer + norm + "/scale"
@@ -94,7 +96,7 @@ class T5_Base(Transformer):
         )  # (query, key, head)
 
     def load_variable(self, checkpoint: Any, name: str) -> Any:
-        variable = super(T5_Base, self).load_variable(checkpoint, name)
+        variable = super().load_variable(checkpoint, name)
         if name == "shared/embedding":
             return self.load_embeddings(variable)
         if name == "decoder/logits/kernel":
@@ -103,10 +105,10 @@ class T5_Base(Transformer):
             return variable.T
         return variable
 
-    def create_variable(self, name: str, value: Tensor, dtype: Optional[str] = None) -> Any:
+    def create_variable(self, name: str, value: Tensor, dtype: str | None = None) -> Any:
         if "relative_attention_bias" in name:
             value = value.T
-        return super(T5_Base, self).create_variable(name, value, dtype)
+        return super().create_variable(name, value, dtype)
 
 
 class T5_Encoder(T5_Base):
@@ -141,7 +143,7 @@ class T5_Decoder(LM_Mask, T5_Base):
     layer_prefix = "Decoder-Transformer-%d-"
 
     def __init__(self, with_lm: Any = True, cross_position_bias: bool = True, **kwargs: Any) -> None:
-        super(T5_Decoder, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.with_lm = with_lm
         self.cross_position_bias = cross_position_bias
 
@@ -198,7 +200,7 @@ class T5_Decoder(LM_Mask, T5_Base):
     def compute_attention_bias(self, inputs: Any = None) -> Tensor:
         """The causal mask has the length of the second input."""
         every_input, self.inputs = self.inputs, [self.inputs[1]]
-        bias = super(T5_Decoder, self).compute_attention_bias(inputs)
+        bias = super().compute_attention_bias(inputs)
         self.inputs = every_input
         return bias
 
@@ -216,9 +218,9 @@ class T5(T5_Base):
     """Both: `.encoder`, `.decoder` and, end to end, `.model` are Keras models of the same layers."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super(T5, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         name = kwargs.pop("name", None)
-        names = ["%s_%s" % (name, part) if name else part for part in ("Encoder", "Decoder")]
+        names = [f"{name}_{part}" if name else part for part in ("Encoder", "Decoder")]
         kwargs["layers"] = self.layers
         self._encoder = T5_Encoder(name=names[0], **kwargs)
         self._decoder = T5_Decoder(name=names[1], **kwargs)

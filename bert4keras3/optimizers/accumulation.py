@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bert4keras3 import ops
-from bert4keras3.backend import keras, many
+from bert4keras3.backend import foreach, keras
 from bert4keras3.optimizers.extending import Extension, export_to_custom_objects, extended
 from bert4keras3.optimizers.steps import Change, matching
 from bert4keras3.snippets import string_matching
@@ -37,27 +37,27 @@ class GradientAccumulation(Extension):
         self._sums = self.add_optimizer_variables(variables, "sum_of_gradients")
 
     def step_gradients(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
-        return many.divide(many.values(self.of(self._sums, variables)), self.grad_accum_steps)
+        return foreach.divide(foreach.values(self.of(self._sums, variables)), self.grad_accum_steps)
 
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
         is_due = ops.equal(self.iterations % self.grad_accum_steps, 0)
-        if many.known(is_due) is False:
+        if foreach.known(is_due) is False:
             for _ in range(super().changes_per_step):
                 yield Change()
         else:
             yield from self.due_changes(is_due, gradients, variables, learning_rate)
         keep = 1.0 - ops.cast(is_due, keras.config.floatx())
-        many.accumulate(self.of(self._sums, variables), keep, gradients)
+        foreach.accumulate(self.of(self._sums, variables), keep, gradients)
 
     def due_changes(
         self, is_due: Any, gradients: list[Any], variables: list[Any], learning_rate: Any
     ) -> Iterator[Change]:
         """Changes that are nothing, and slots inside that stay, where no step is due."""
-        old, factor = many.copies(self._inside), ops.cast(is_due, keras.config.floatx())
+        old, factor = foreach.copies(self._inside), ops.cast(is_due, keras.config.floatx())
         mean = self.step_gradients(gradients, variables)
         for change in super().changes(mean, variables, learning_rate):
             yield change.scale(factor)
-        many.restore_unless(is_due, self._inside, old)
+        foreach.restore_unless(is_due, self._inside, old)
 
     def get_config(self) -> dict[str, Any]:
         return dict(super().get_config(), grad_accum_steps=self.grad_accum_steps)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bert4keras3 import ops
-from bert4keras3.backend import keras, many, root_mean_square, serializable
+from bert4keras3.backend import foreach, keras, root_mean_square, serializable
 from bert4keras3.optimizers.steps import Change, Steps, matching
 from bert4keras3.snippets import string_matching
 
@@ -107,11 +107,11 @@ class AdaFactor(Steps, keras.optimizers.Optimizer):
         updates = [self.update(*pair, beta2) for pair in zip(gradients, variables)]
         if self.beta1 > 0:
             momentums = self.of(self._momentums, variables)
-            many.average(momentums, self.beta1, updates)
-            updates = many.copies(momentums)
+            foreach.average(momentums, self.beta1, updates)
+            updates = foreach.copies(momentums)
         scales = [
             ops.maximum(root_mean_square(variable), self.epsilon2) if scaled else 1.0
-            for variable, scaled in zip(many.values(variables), self.of(self._is_scaled, variables))
+            for variable, scaled in zip(foreach.values(variables), self.of(self._is_scaled, variables))
         ]
         yield Change(updates, [-learning_rate * scale for scale in scales])
 
@@ -121,11 +121,11 @@ class AdaFactor(Steps, keras.optimizers.Optimizer):
         squares = ops.square(gradient) + self.epsilon1
         axes = self.factored_axes(variable.shape)
         if axes is None:
-            many.average(slots, beta2, [squares])
-            (v,) = many.values(slots)
+            foreach.average(slots, beta2, [squares])
+            (v,) = foreach.values(slots)
         else:
-            many.average(slots, beta2, [ops.mean(squares, axis=axis, keepdims=True) for axis in axes])
-            rows, columns = many.values(slots)
+            foreach.average(slots, beta2, [ops.mean(squares, axis=axis, keepdims=True) for axis in axes])
+            rows, columns = foreach.values(slots)
             v = rows * columns / ops.mean(rows, axis=axes[1], keepdims=True)
         update = gradient / ops.sqrt(v + self.epsilon1)
         if self.clipping_threshold is not None:

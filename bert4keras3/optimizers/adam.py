@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bert4keras3 import ops
-from bert4keras3.backend import keras, many, serializable
+from bert4keras3.backend import foreach, keras, serializable
 from bert4keras3.optimizers.steps import Change, Steps
 
 
@@ -38,14 +38,14 @@ class Adam(Steps, keras.optimizers.Adam):
 
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
         momentums, velocities = self.of(self._momentums, variables), self.of(self._velocities, variables)
-        many.average(momentums, self.beta_1, gradients)
-        many.average(velocities, self.beta_2, many.squares(gradients))
+        foreach.average(momentums, self.beta_1, gradients)
+        foreach.average(velocities, self.beta_2, foreach.squares(gradients))
         rate, epsilon = learning_rate, self.epsilon
         if self.bias_correction:  # of v by √(1 − β2^t) on both sides of the fraction
             root = ops.sqrt(1 - ops.power(self.beta_2, self.step_count()))
             rate = rate * root / (1 - ops.power(self.beta_1, self.step_count()))
             epsilon = epsilon * root
-        yield Change(many.adam_directions(momentums, velocities, epsilon), -rate)
+        yield Change(foreach.adam_directions(momentums, velocities, epsilon), -rate)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bert4keras3 import ops
-from bert4keras3.backend import get_values, keras, many, set_values
+from bert4keras3.backend import foreach, get_values, keras, set_values
 from bert4keras3.optimizers.extending import Extension, export_to_custom_objects, extended
 from bert4keras3.optimizers.steps import Change
 
@@ -50,12 +50,12 @@ class Lookahead(Extension):
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
         yield from super().changes(gradients, variables, learning_rate)
         is_due = ops.equal(self.iterations % self.steps_per_slow_update, 0)
-        if many.known(is_due) is False:
+        if foreach.known(is_due) is False:
             yield Change()
             return
         factor, slow_weights = ops.cast(is_due, keras.config.floatx()), self.of(self._slow_weights, variables)
-        many.average(slow_weights, 1.0 - factor * self.slow_step_size, many.values(variables))
-        yield Change(many.subtract(many.values(slow_weights), many.values(variables)), factor)
+        foreach.average(slow_weights, 1.0 - factor * self.slow_step_size, foreach.values(variables))
+        yield Change(foreach.subtract(foreach.values(slow_weights), foreach.values(variables)), factor)
 
     def get_config(self) -> dict[str, Any]:
         return dict(
@@ -85,7 +85,7 @@ class ExponentialMovingAverage(Extension):
 
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
         yield from super().changes(gradients, variables, learning_rate)
-        many.average(self._ema_weights, self.ema_momentum, many.values(self._trainable_variables))
+        foreach.average(self._ema_weights, self.ema_momentum, foreach.values(self._trainable_variables))
 
     def apply_ema_weights(self, bias_correction: bool = True) -> None:
         """Keep the weights of the model and put their average in their place, for evaluation.
@@ -95,7 +95,7 @@ class ExponentialMovingAverage(Extension):
         averages = get_values(self._ema_weights) if self.built else []
         (iterations,) = get_values([self.iterations])
         if not averages or not iterations:
-            raise ValueError("%s: no average yet: train for a step first" % self.name)
+            raise ValueError(f"{self.name}: no average yet: train for a step first")
         if bias_correction:
             momentum = float(np.asarray(self.ema_momentum, keras.config.floatx()))  # as in the average
             averages = [average / (1 - momentum ** int(iterations)) for average in averages]
@@ -105,7 +105,7 @@ class ExponentialMovingAverage(Extension):
     def reset_old_weights(self) -> None:
         """Put the weights back that apply_ema_weights has kept. Raises ValueError if it has not been called."""
         if not hasattr(self, "_old_weights"):
-            raise ValueError("%s: no old weights: call apply_ema_weights first" % self.name)
+            raise ValueError(f"{self.name}: no old weights: call apply_ema_weights first")
         set_values(list(zip(self._trainable_variables, self._old_weights)))
 
     def get_config(self) -> dict[str, Any]:

@@ -42,10 +42,10 @@ def composed(composition: list[Any], custom_objects: dict[str, Any] | None = Non
     first, *steps = composition
     made = keras.saving.get_registered_object(first, custom_objects) or getattr(keras.optimizers, first, None)
     if made is None:
-        raise ValueError("%s: no optimizer of this name; import the module that defines it" % first)
+        raise ValueError(f"{first}: no optimizer of this name; import the module that defines it")
     for extension, name in steps:
         if extension not in EXTENSIONS:
-            raise ValueError("%s: no extension of this name; import the module that defines it" % extension)
+            raise ValueError(f"{extension}: no extension of this name; import the module that defines it")
         made = EXTENSIONS[extension](made, name)
     return made
 
@@ -67,8 +67,8 @@ def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callab
     def extend(BaseOptimizer: type, name: str | None) -> type:
         if not (isinstance(BaseOptimizer, type) and issubclass(BaseOptimizer, keras.optimizers.Optimizer)):
             raise TypeError(
-                "%s: expected a class of optimizers of Keras 3, such as bert4keras3.optimizers.Adam, got %r"
-                % (extension, BaseOptimizer)
+                f"{extension}: expected a class of optimizers of Keras 3, such as bert4keras3.optimizers.Adam, "
+                f"got {BaseOptimizer!r}"
             )
         NewOptimizer = base_extend_with(parallel_class(BaseOptimizer))
         if name is None:
@@ -91,5 +91,5 @@ def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callab
 def extended(extension: type[Extension], BaseOptimizer: type) -> type:
     """A subclass of both. Raises TypeError if BaseOptimizer has the extension."""
     if issubclass(BaseOptimizer, extension):
-        raise TypeError("%s has %s already" % (BaseOptimizer.__name__, extension.__name__))
+        raise TypeError(f"{BaseOptimizer.__name__} has {extension.__name__} already")
     return type(extension.__name__, (extension, BaseOptimizer), {"__doc__": extension.__doc__})

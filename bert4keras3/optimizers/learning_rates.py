@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bert4keras3 import ops
-from bert4keras3.backend import keras, many, piecewise_linear
+from bert4keras3.backend import foreach, keras, piecewise_linear
 from bert4keras3.optimizers.extending import Extension, export_to_custom_objects, extended
 from bert4keras3.optimizers.steps import Change, matching
 from bert4keras3.snippets import string_matching
@@ -120,8 +120,8 @@ class LayerAdaptation(Extension):
         rate = ops.maximum(learning_rate, keras.config.epsilon())
         for change in super().changes(gradients, variables, learning_rate):
             if adapted:
-                norms = ops.stack(many.norms(many.values(adapted)))
-                change_norms = ops.stack(many.norms(change.part(places).totals(adapted)))
+                norms = ops.stack(foreach.norms(foreach.values(adapted)))
+                change_norms = ops.stack(foreach.norms(change.part(places).totals(adapted)))
                 factors: list[Any] = [None] * len(variables)
                 for i, factor in zip(places, ops.unstack(ratio(norms, change_norms / rate))):
                     factors[i] = factor

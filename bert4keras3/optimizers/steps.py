@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from bert4keras3 import ops
-from bert4keras3.backend import keras, many
+from bert4keras3.backend import foreach, keras
 
 
 class Change:
@@ -51,7 +51,7 @@ class Change:
 
     def totals(self, variables: list[Any]) -> list[Any]:
         """All of it as a tensor a variable."""
-        size, xs = len(variables), many.values(variables)
+        size, xs = len(variables), foreach.values(variables)
         totals = self.directions or [ops.zeros_like(x) for x in xs]
         totals = [ops.multiply(rate, one) for rate, one in zip(listed(self.rates, size), totals)]
         for i, shrink in enumerate(self.shrinks or []):
@@ -60,7 +60,7 @@ class Change:
         return totals
 
     def apply(self, variables: list[Any]) -> None:
-        many.move(variables, self.directions, self.rates, self.shrinks)
+        foreach.move(variables, self.directions, self.rates, self.shrinks)
 
 
 def product(values: Any, factors: Any) -> Any:
@@ -103,16 +103,16 @@ class Steps(Mixed):
 
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
         """Here: what Keras's optimizer does, which has then been done, so take it back first."""
-        old = many.copies(variables)
+        old = foreach.copies(variables)
         super()._backend_update_step(gradients, variables, learning_rate)
-        directions = many.subtract(many.values(variables), old)
-        many.restore(variables, old)
+        directions = foreach.subtract(foreach.values(variables), old)
+        foreach.restore(variables, old)
         yield Change(directions)
 
-    @many.without_gradients
+    @foreach.without_gradients
     def _backend_update_step(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> None:
         """Where Keras hands over all gradients, clipped, and the learning rate."""
-        gradients = many.dense(gradients, variables)
+        gradients = foreach.dense(gradients, variables)
         rate = self.step_rate(ops.convert_to_tensor(learning_rate))
         for change in self.changes(gradients, variables, rate):
             change.apply(variables)

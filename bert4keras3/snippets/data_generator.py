@@ -70,7 +70,7 @@ class DataGenerator:
         on tf.keras and Keras 3, which take lists for other things. Keras 3 on TensorFlow wants lengths that
         vary to differ between the first two batches. Raises ValueError for an epoch without a batch.
         """
-        from bert4keras3.backend import batch_structure
+        from bert4keras3.backend import multi_input_type
 
         while True:
             empty = True
@@ -80,7 +80,7 @@ class DataGenerator:
                 if len(parts) == 1:
                     parts += (None,)
                 yield tuple(
-                    batch_structure(part) if isinstance(part, (list, tuple)) else part for part in parts
+                    multi_input_type(part) if isinstance(part, (list, tuple)) else part for part in parts
                 )
             if empty:
                 raise ValueError(f"{type(self).__name__}: expected at least one batch of data, got none")

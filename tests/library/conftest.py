@@ -29,4 +29,4 @@ def pytest_runtest_call(item):
 
     infers = framework in ("openvino", "numpy")
     if infers and outcome.excinfo and issubclass(outcome.excinfo[0], NotImplementedError):
-        outcome.force_exception(pytest.xfail.Exception("Keras on %s: %s" % (framework, outcome.excinfo[1])))
+        outcome.force_exception(pytest.xfail.Exception(f"Keras on {framework}: {outcome.excinfo[1]}"))

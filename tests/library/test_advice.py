@@ -65,7 +65,7 @@ def test_a_checkpoint_opened_as_any_other_model_names_its_own(release, caplog):
     caplog.set_level(logging.WARNING, logger="bert4keras3")
     others = sorted(set(MODELS) - set(FILES[release]))
     said = {model: opening(model, checkpoint, caplog) for model in others}
-    assert not {model: text for model, text in said.items() if "model=%r" % FILES[release][0] not in text}
+    assert not {model: text for model, text in said.items() if f"model={FILES[release][0]!r}" not in text}
 
 
 @pytest.mark.usefixtures("fresh_session")
@@ -137,7 +137,7 @@ def test_a_checkpoint_of_which_nothing_fits_is_an_error(checkpoint):
     transformer = build("bert", ignore_invalid_weights=True)
     before = transformer.model.get_weights()
     advice = {"another system": "model='electra'"}.get(checkpoint, "Check the path and the model class")
-    with pytest.raises(CheckpointError, match="none of the 37 variables of the model.*%s" % advice):
+    with pytest.raises(CheckpointError, match=f"none of the 37 variables of the model.*{advice}"):
         transformer.load_weights_from_checkpoint(NOTHING[checkpoint])
     for old, new in zip(before, transformer.model.get_weights()):
         np.testing.assert_array_equal(old, new)

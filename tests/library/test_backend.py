@@ -199,7 +199,7 @@ class MultilabelLoss(Layer):
     """Scores (batch, classes) → the loss of fixed labels, with its corner cases."""
 
     def __init__(self, function, y_true, **kwargs):
-        super(MultilabelLoss, self).__init__()
+        super().__init__()
         self.function, self.y_true, self.arguments = function, y_true, kwargs
 
     def call(self, inputs, mask=None):

@@ -24,7 +24,7 @@ def test_padding_to_a_bucket_changes_no_output(name, fresh_session):
         if expected.ndim == 3:
             known[0, 4:] = False  # padding anyway
         error = np.abs(output - expected)[known].max()
-        assert error < 2e-6 * max(1, np.abs(expected).max()), "%s: largest difference %.1e" % (name, error)
+        assert error < 2e-6 * max(1, np.abs(expected).max()), f"{name}: largest difference {error:.1e}"
 
 
 def test_no_bucket_is_longer_than_the_table_of_positions():

@@ -61,7 +61,7 @@ def test_a_compiled_call_gives_what_operators_give(name):
     inputs = inputs if len(inputs) > 1 else inputs[0]
     for compiled, expected in zip(numbers(model(inputs)), numbers(eager(model, inputs))):
         error = np.abs(compiled - expected).max()
-        assert error < 1e-6 * max(1, np.abs(expected).max()), "largest difference %.1e" % error
+        assert error < 1e-6 * max(1, np.abs(expected).max()), f"largest difference {error:.1e}"
     assert compilations(model) == 1
 
 

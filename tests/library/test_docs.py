@@ -50,5 +50,5 @@ def test_python_of_the_page_runs(page, released_folder, fresh_session):
     if "README" in page:
         prediction = names["model"].predict([names["token_ids"], names["segment_ids"]])
         expected = (1, 6, 32)  # (1, 6, 768) with the released sizes
-        assert prediction.shape == expected, "%s: %s, expected %s" % (page, prediction.shape, expected)
+        assert prediction.shape == expected, f"{page}: {prediction.shape}, expected {expected}"
         assert np.isfinite(prediction).all()

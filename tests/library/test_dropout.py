@@ -20,7 +20,7 @@ def dropped(layer, training=True):
 def test_a_share_is_dropped_and_the_rest_grows_so_that_the_mean_stays(rate):
     x = dropped(Dropout(rate, seed=1))
     share, noise = (x == 0).mean(), np.sqrt(rate * (1 - rate) / x.size)
-    assert abs(share - rate) < 4 * noise, "%.4f of the numbers are 0, expected %.4f" % (share, rate)
+    assert abs(share - rate) < 4 * noise, f"{share:.4f} of the numbers are 0, expected {rate:.4f}"
     np.testing.assert_allclose(x[x != 0], 1 / (1 - rate), rtol=1e-3)
 
 

@@ -46,7 +46,7 @@ def test_example_works_where_the_table_says(name):
     result = run(name)
     reason = NOT_WORKING.get(name, {}).get(PLACE)
     output = result.stdout.decode("utf-8", "replace")[-3000:]
-    assert (result.returncode == 0) == (reason is None), "%s on %s: %s\n%s" % (name, PLACE, reason, output)
+    assert (result.returncode == 0) == (reason is None), f"{name} on {PLACE}: {reason}\n{output}"
 
 
 def test_table_names_examples_and_places():

@@ -124,7 +124,7 @@ def test_cached_outputs_are_those_of_the_whole_model(name, form):
         got.append(cached.predict(inputs)[0])
     assert cached.start.compilations == 1 and cached.step.compilations == 1
     error = np.sqrt(np.mean((np.array(got) - expected) ** 2) / np.mean(expected**2))
-    assert error < ROUNDING, "%s: cached outputs are off by %.1e, bound %.0e" % (name, error, ROUNDING)
+    assert error < ROUNDING, f"{name}: cached outputs are off by {error:.1e}, bound {ROUNDING:.0e}"
 
 
 @pytest.mark.parametrize("beams", [1, pytest.param(3, marks=pytest.mark.slow)])
@@ -138,7 +138,7 @@ def test_texts_of_a_batch_are_those_of_single_prompts(name, beams):
     together = one.generate(PROMPTS, max_tokens=6, beams=beams)
     for prompt, new in zip(PROMPTS, together):
         alone = one.generate([prompt], max_tokens=6, beams=beams)[0]
-        assert new.tolist() == alone.tolist(), "%s, prompt %r in a batch" % (name, prompt)
+        assert new.tolist() == alone.tolist(), f"{name}, prompt {prompt!r} in a batch"
 
 
 @pytest.mark.slow
@@ -168,7 +168,7 @@ def test_decoder_writes_the_same_with_a_cached_model(name):
         texts[model] = [decoder.beam_search(inputs, topk=topk).tolist() for topk in (1, 3)]
         texts[model] += [text.tolist() for text in decoder.random_sample(inputs, 3, topk=20, topp=0.9)]
     assert texts[cached] == next(iter(texts.values()))
-    assert calls == [1, 1, 1], "a search reads its prompt once; rows that it read anew: %r" % calls
+    assert calls == [1, 1, 1], f"a search reads its prompt once; rows that it read anew: {calls!r}"
 
 
 # Choices
@@ -248,7 +248,7 @@ def test_repetition_penalty_moves_scores_of_tokens_in_the_window():
         form = Choice(repetition_penalty=2.0, repetition_window=window).form()
         tensors = {k: v if isinstance(v, dict) else ops.convert_to_tensor(v) for k, v in state.items()}
         got = ops.convert_to_numpy(allowed_scores(ops.convert_to_tensor(scores), form, tensors))
-        np.testing.assert_allclose(got, [expected], err_msg="window %r" % window)
+        np.testing.assert_allclose(got, [expected], err_msg=f"window {window!r}")
 
 
 # Streaming, compiling, weights

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_models import SIZES
 
-from bert4keras3.backend import FLAVOUR, initial_values_last, keras
+from bert4keras3.backend import FLAVOUR, deferred_initialization, keras
 from bert4keras3.models import build_transformer_model
 
 
@@ -26,7 +26,7 @@ def test_a_weight_that_the_checkpoint_lacks_keeps_its_initial_value():
     del weights[lacking]
     model = build_transformer_model(checkpoint_path=weights, ignore_invalid_weights=True, **SIZES)
     kernel = model.get_layer("Transformer-0-FeedForward").get_weights()[0]
-    assert 0.01 < kernel.std() < 0.03, "expected a spread of 0.02, got %.3f" % kernel.std()
+    assert 0.01 < kernel.std() < 0.03, f"expected a spread of 0.02, got {kernel.std():.3f}"
 
 
 @pytest.mark.skipif(FLAVOUR != "keras3", reason="Keras 2 draws them when the session starts")
@@ -45,7 +45,7 @@ def test_no_value_is_drawn_that_the_checkpoint_overwrites(monkeypatch):
 @pytest.mark.skipif(FLAVOUR != "keras3", reason="Keras 2 draws them when the session starts")
 def test_weights_that_someone_set_stay():
     dense = keras.layers.Dense(4)
-    with initial_values_last():
+    with deferred_initialization():
         table = build_transformer_model(**SIZES).get_layer("Embedding-Token")
         table.set_weights([np.zeros((600, 8), "float32")])
         dense.build((None, 3))

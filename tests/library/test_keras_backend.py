@@ -179,7 +179,7 @@ def as_tensor(argument):
 )
 def test_function_matches_numpy(name, arguments, keywords, expected):
     if FLAVOUR != "keras3" and not hasattr(K, name):
-        pytest.skip("tf.keras has no K.%s" % name)
+        pytest.skip(f"tf.keras has no K.{name}")
     if name not in ("constant", "variable"):
         arguments = [as_tensor(one) for one in arguments]
     result = getattr(K, name)(*arguments, **keywords)
@@ -315,7 +315,7 @@ class InPhase(keras.layers.Layer):
 
     def build(self, input_shape):
         self.scale = self.add_weight(name="scale", shape=(1,), initializer="ones")
-        super(InPhase, self).build(input_shape)
+        super().build(input_shape)
 
     def call(self, inputs):
         return K.in_train_phase(inputs * 2 * self.scale, lambda: inputs * 0.5 * self.scale)

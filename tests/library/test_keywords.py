@@ -51,7 +51,7 @@ def log(caplog):
     ],
 )
 def test_a_misspelt_keyword_is_an_error_with_the_near_name(model, keyword, near):
-    with pytest.raises(ValueError, match=r"takes no '%s'. Is it '%s'\?" % (keyword, near)):
+    with pytest.raises(ValueError, match=rf"takes no '{keyword}'. Is it '{near}'\?"):
         build(model=model, **{keyword: None})
 
 
@@ -68,7 +68,7 @@ def test_a_misspelt_size_is_named_before_it_is_missed():
 def test_a_keyword_that_no_name_is_near_is_logged(model, keyword, log):
     build(model=model, **{keyword: 1})
     assert log() == [
-        "build_transformer_model: %s takes no %r, which is ignored." % (MODELS[model].__name__, keyword)
+        f"build_transformer_model: {MODELS[model].__name__} takes no {keyword!r}, which is ignored."
     ]
 
 
@@ -125,18 +125,18 @@ class ReadsKeywords(BERT):
 
     def __init__(self, models=1, **kwargs):
         self.read = [kwargs.pop("with_lm", None), [kwargs.get(name) for name in ("vocab_sizes",)]]
-        super(ReadsKeywords, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.models = models
 
     def build(self, layer_norm_conds=None, **kwargs):
         self.read.append(layer_norm_conds)
-        super(ReadsKeywords, self).build(**kwargs)
+        super().build(**kwargs)
 
 
 class InsertsArguments(BERT):
     @insert_arguments(with_lm=3)
     def __init__(self, **kwargs):
-        super(InsertsArguments, self).__init__(**kwargs)
+        super().__init__(**kwargs)
 
 
 class Child(InsertsArguments):
@@ -145,7 +145,7 @@ class Child(InsertsArguments):
 
 class HasAPart(BERT):
     def __init__(self, cross_position=True, **kwargs):
-        super(HasAPart, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.part = T5_Decoder(**kwargs)
 
 

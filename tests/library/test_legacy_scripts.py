@@ -399,7 +399,7 @@ def test_the_switch_leaves_keras_as_it_is():
         [sys.executable, "-c", PLAIN],
         env=dict(os.environ, BERT4KERAS3_LEGACY_SCRIPTS="0"),
         stderr=subprocess.PIPE,
-        universal_newlines=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
 
@@ -411,4 +411,4 @@ def test_every_extended_method_is_listed_in_the_documentation():
     with open(path, encoding="utf-8") as file:
         text = file.read()
     public = {name for name in EXTENDED if "_" != name.split(".")[1][0] and not name.startswith("backend.")}
-    assert {name for name in public if "`%s`" % name not in text} == set()
+    assert {name for name in public if f"`{name}`" not in text} == set()

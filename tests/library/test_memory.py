@@ -28,7 +28,7 @@ def mib_held_after_free(**variables):
         [sys.executable, "-c", FREE_MUCH],
         env={**kept, **variables},
         stdout=subprocess.PIPE,
-        universal_newlines=True,
+        text=True,
         check=True,
     )
     return int(done.stdout.split("held ")[1])

@@ -100,7 +100,7 @@ def test_a_missing_key_is_named(tmp_path, key):
     del config[key]
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="config.json.*lacks %s" % key):
+    with pytest.raises(ValueError, match=f"config.json.*lacks {key}"):
         build_transformer_model(str(path))
 
 
@@ -358,7 +358,7 @@ class TwoHeads(BERT):
     """A user's model, as published code writes it: its own block, heads and names."""
 
     def apply_main_layers(self, inputs, index):
-        x = super(TwoHeads, self).apply_main_layers(inputs, index)
+        x = super().apply_main_layers(inputs, index)
         return self.apply(
             inputs=x,
             layer=Dense,
@@ -368,7 +368,7 @@ class TwoHeads(BERT):
         )
 
     def variable_mapping(self):
-        mapping = super(TwoHeads, self).variable_mapping()
+        mapping = super().variable_mapping()
         mapping.update({"Adapter-0": ["bert/pooler/dense/kernel", "bert/pooler/dense/bias"]})
         return mapping
 

@@ -47,7 +47,7 @@ def test_it_computes_in_float32():
     model = build("nezha")
     model.predict(feed(model, 6), verbose=0)
     precision = model.ov_compiled_model.get_property("INFERENCE_PRECISION_HINT")
-    assert "32" in str(precision) or "float'>" in str(precision), "computes in %s" % precision
+    assert "32" in str(precision) or "float'>" in str(precision), f"computes in {precision}"
 
 
 @pytest.mark.parametrize("make", [Generator, CachedModel])

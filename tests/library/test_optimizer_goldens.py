@@ -15,7 +15,7 @@ NAMES = [name for name, case in CASES.items() if case["version"] in VERSIONS]
 on_keras_3 = pytest.mark.skipif(
     FLAVOUR != "keras3", reason="fit of Keras 3; published scripts fit on Keras 2"
 )
-PATHS = {version: GOLDENS / ("optimizers-%s.npz" % version) for version in VERSIONS}
+PATHS = {version: GOLDENS / (f"optimizers-{version}.npz") for version in VERSIONS}
 STORIES = {version: read_json(path.with_suffix(".json")) for version, path in PATHS.items()}
 ARRAYS = {version: read_arrays(path) for version, path in PATHS.items()}
 # Each extension alone, and pairs in which the order matters; the others are slow.
@@ -130,7 +130,7 @@ def record_of(name):
 
 def assert_equals_the_reference(name, record):
     ratio, worst = worst_ratio(golden_of(name), record)
-    assert ratio <= BOUND, "%s, %s: error ratio %.3g, expected at most %g" % (name, worst, ratio, BOUND)
+    assert ratio <= BOUND, f"{name}, {worst}: error ratio {ratio:.3g}, expected at most {BOUND:g}"
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ def test_a_saved_composition_loads_where_it_was_never_composed(tmp_path):
         "print(type(optimizer).__name__, optimizer.grad_accum_steps, optimizer.lr_schedule, optimizer.composition)"
     )
     output = subprocess.check_output([sys.executable, "-c", code, path]).decode()
-    assert output.split("\n")[-2] == "AdamOfAll 2 {2: 1, 20: 0.01} %s" % (AdamOfAll.composition,)
+    assert output.split("\n")[-2] == f"AdamOfAll 2 {{2: 1, 20: 0.01}} {AdamOfAll.composition}"
 
 
 def test_a_composed_class_is_found_by_its_name():

@@ -21,7 +21,7 @@ def test_version_is_later_than_the_abandoned_port():
 
 
 def modules_after(statement):
-    code = "%s; import sys; print(' '.join(sys.modules))" % statement
+    code = f"{statement}; import sys; print(' '.join(sys.modules))"
     return subprocess.check_output([sys.executable, "-c", code]).decode().split()
 
 

@@ -107,7 +107,7 @@ def test_bfloat16_is_as_close_as_its_roundings_allow(name):
     for output in {one.split("/", 1)[1] for one in outputs}:
         assert all(np.isfinite(one).all() for one in outputs.values())
         units = error_ratio(golden, story, outputs, output) / error_ratio(golden, story, baseline, output)
-        assert rank(units) <= BOUND, "%s: %.3g units, expected at most %g" % (output, units, BOUND)
+        assert rank(units) <= BOUND, f"{output}: {units:.3g} units, expected at most {BOUND:g}"
 
 
 def loss_of(outputs, tokens):
@@ -309,7 +309,7 @@ def test_int8_weights_are_the_rounded_ones(name, int8_outputs):
     """A twentieth of the roundings' own effect is left for weights that lie between two numbers in float32."""
     plain, rounded_weights, quantized, _ = int8_outputs(name)
     error, effect = rms(quantized, rounded_weights), rms(plain, rounded_weights)
-    assert error < effect / 20, "error %.1e, effect of the rounding %.1e" % (error, effect)
+    assert error < effect / 20, f"error {error:.1e}, effect of the rounding {effect:.1e}"
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
@@ -319,4 +319,4 @@ def test_int8_products_are_as_close_as_their_roundings_allow(name, int8_outputs)
     """Inputs are rounded as well as weights, with one scale for a token's whole vector: see the bound of bfloat16."""
     plain, _, weight_only, quantized = int8_outputs(name)
     units = rms(quantized, plain) / rms(weight_only, plain)
-    assert units <= BOUND, "%.3g units, expected at most %g" % (units, BOUND)
+    assert units <= BOUND, f"{units:.3g} units, expected at most {BOUND:g}"

@@ -94,8 +94,8 @@ def test_int8(xla, turns, shape, units, rounds_inputs):
     ]
     expected = [ops.convert_to_numpy(layer(inputs)) for layer in layers]
     groups = [layers, layers[:1]]
-    with xla.with_turned_kernels(groups, xla.turned_kernels(groups) if turns else []):
-        together = xla.dense_each(layers, inputs)
+    with xla.with_transposed_kernels(groups, xla.transposed_kernels(groups) if turns else []):
+        together = xla.dense_group(layers, inputs)
         alone = xla.dense(layers[0], inputs)
     assert (together is None) == (not turns or np.prod(shape) * (1 if rounds_inputs else 3) > 16)
     for outputs, wanted in zip([alone] + (together or []), [expected[0]] + expected):
@@ -118,7 +118,7 @@ def test_int8_scores_of_a_vocabulary(xla, turns, shape, vocabulary, rounds_input
     layer = quantized(Embedding(vocabulary, 6), np.zeros((1, 1), "int32"), rounds_inputs)
     rows = random(*shape, 6)
     groups = [[layer]]
-    with xla.with_turned_kernels(groups, xla.turned_kernels(groups) if turns else []):
+    with xla.with_transposed_kernels(groups, xla.transposed_kernels(groups) if turns else []):
         scores = xla.project(layer, ops.convert_to_tensor(rows), layer._embeddings, layer.embeddings_scale)
     if rounds_inputs:
         rows = int8_rounded(rows)

@@ -25,7 +25,7 @@ def documented():
             if kind.endswith("module"):
                 module = name
             elif FLAVOUR == "keras3" or module not in KERAS_3_ONLY:
-                yield name if name.startswith("bert4keras3.") else "%s.%s" % (module, name)
+                yield name if name.startswith("bert4keras3.") else f"{module}.{name}"
 
 
 def functions_of(name, item):
@@ -39,7 +39,7 @@ def functions_of(name, item):
         if key == "__init__" or not key.startswith("_") and key not in PROTOCOL
     }
     return {
-        "%s.%s" % (name, key): value
+        f"{name}.{key}": value
         for key, value in own.items()
         if inspect.isfunction(value) and value.__module__.startswith("bert4keras3")
     }
@@ -50,9 +50,9 @@ def lacking(name, function):
     signature = inspect.signature(function)
     for one in list(signature.parameters.values()):
         if one.annotation is one.empty and one.name not in ("self", "cls"):
-            yield "%s: a type for %s" % (name, one.name)
+            yield f"{name}: a type for {one.name}"
     if signature.return_annotation is signature.empty:
-        yield "%s: the type of what it returns" % name
+        yield f"{name}: the type of what it returns"
 
 
 @pytest.mark.parametrize("name", sorted(documented()))

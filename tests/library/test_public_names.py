@@ -180,7 +180,7 @@ def same_default(ours, golden):
 
 @pytest.mark.parametrize("module, name", ROWS)
 def test_name_is_what_bert4keras_has(module, name):
-    lacking, expected = found_lacking(module, name), expected_lacks("%s.%s" % (module, name))
+    lacking, expected = found_lacking(module, name), expected_lacks(f"{module}.{name}")
     assert {one for one in lacking if not any(fnmatch(one, pattern) for pattern in expected)} == set()
     assert {pattern for pattern in expected if not any(fnmatch(one, pattern) for one in lacking)} == set()
 
@@ -188,7 +188,7 @@ def test_name_is_what_bert4keras_has(module, name):
 @pytest.mark.parametrize("module", sorted({module for module, _ in ROWS}))
 def test_star_import_gives_every_name_that_is_there(module):
     given = {}
-    exec("from bert4keras3.%s import *" % module, given)
+    exec(f"from bert4keras3.{module} import *", given)
     there = {name for name in NAMES[module] if "the name" not in found_lacking(module, name)}
     # snippets import no framework, so they cannot know whether there is a `tf`
     assert there - set(given) == ({"tf"} if module == "snippets" and IS_TENSORFLOW else set())
@@ -208,8 +208,8 @@ def test_star_import_gives_every_name_that_is_there(module):
     ],
 )
 def test_import_of_an_absent_name_says_what_to_write(module, name):
-    with pytest.raises(ImportError, match=r"%s does not exist here\. .*[Ww]rite " % name):
-        exec("from bert4keras3.%s import %s" % (module, name))
+    with pytest.raises(ImportError, match=rf"{name} does not exist here\. .*[Ww]rite "):
+        exec(f"from bert4keras3.{module} import {name}")
 
 
 def test_import_of_an_unknown_name_is_the_usual_error():

@@ -31,7 +31,7 @@ def path_of(name):
 
 
 def assert_outputs_of_the_reference(model, name, kind):
-    expected = read_arrays(SAVED / ("%s.%s.npz" % (name, kind)))
+    expected = read_arrays(SAVED / (f"{name}.{kind}.npz"))
     found = outputs_of(model)
     assert len(found) == len(expected)
     for i, array in enumerate(found):
@@ -150,7 +150,7 @@ def test_what_tf_keras_saves_loads(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name, kind", WHOLE_FILES)
 def test_a_whole_model_loads_and_computes_the_same(name, kind):
-    path = SAVED / ("%s.%s.h5" % (name, kind))
+    path = SAVED / (f"{name}.{kind}.h5")
     assert is_legacy_model(path)
     assert_outputs_of_the_reference(load_legacy_model(path, compile=False), name, kind)
 

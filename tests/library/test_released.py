@@ -118,7 +118,7 @@ def stand_in(tmp_path):
     library = open_library("bert4keras3")
     output = published.predict(library, case, {}, [3, 6, 7, 8, 9, 4])
     channels = [0, 1, 2, -3, -2, -1]
-    expected = np.array([["%.8g" % number for number in row] for row in output[:, channels]], "float64")
+    expected = np.array([[f"{number:.8g}" for number in row] for row in output[:, channels]], "float64")
     row = {"text": "语言模型", "arguments": {}, "kind": "hidden_states", "channels": channels}
     return library, case, dict(row, expected=expected.tolist())
 

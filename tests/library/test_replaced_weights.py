@@ -28,7 +28,7 @@ class PartlyTrained(layers.Embedding):
     def call(self, inputs, mode="embedding"):
         embeddings = self.embeddings
         self.embeddings = partly_trained(embeddings)
-        outputs = super(PartlyTrained, self).call(inputs, mode)
+        outputs = super().call(inputs, mode)
         self.embeddings = embeddings
         return outputs
 
@@ -37,14 +37,14 @@ class PartlyTrainedBERT(BERT):
     def apply(self, inputs=None, layer=None, arguments=None, **kwargs):
         if layer is layers.Embedding and kwargs.get("name") == "Embedding-Token":
             layer = PartlyTrained
-        return super(PartlyTrainedBERT, self).apply(inputs, layer, arguments, **kwargs)
+        return super().apply(inputs, layer, arguments, **kwargs)
 
 
 class PartlyTrainedPositions(layers.PositionEmbedding):
     def call(self, inputs):
         embeddings = self.embeddings
         self.embeddings = partly_trained(embeddings)
-        outputs = super(PartlyTrainedPositions, self).call(inputs)
+        outputs = super().call(inputs)
         self.embeddings = embeddings
         return outputs
 
@@ -54,14 +54,14 @@ class Doubled(layers.Embedding):
 
     def call(self, inputs, mode="embedding"):
         self.embeddings = self.embeddings * 2.0
-        return super(Doubled, self).call(inputs, mode)
+        return super().call(inputs, mode)
 
 
 class DoubledNorm(layers.LayerNormalization):
     def call(self, inputs):
         gamma, beta = self.gamma, self.beta
         self.gamma, self.beta = gamma * 2.0, beta * 2.0
-        outputs = super(DoubledNorm, self).call(inputs)
+        outputs = super().call(inputs)
         self.gamma, self.beta = gamma, beta
         return outputs
 
@@ -70,7 +70,7 @@ class DoubledDense(layers.Dense):
     def call(self, inputs):
         kernel = self.kernel
         self.kernel = kernel * 2.0
-        outputs = super(DoubledDense, self).call(inputs)
+        outputs = super().call(inputs)
         self.kernel = kernel
         return outputs
 
@@ -79,7 +79,7 @@ class DoubledConv1D(layers.Conv1D):
     def call(self, inputs):
         kernel = self.kernel
         self.kernel = kernel * 2.0
-        outputs = super(DoubledConv1D, self).call(inputs)
+        outputs = super().call(inputs)
         self.kernel = kernel
         return outputs
 
@@ -209,7 +209,7 @@ class Failing(layers.Embedding):
         self.embeddings = embeddings * 3.0
         if self.fails:
             raise RuntimeError("in between")
-        outputs = super(Failing, self).call(inputs, mode)
+        outputs = super().call(inputs, mode)
         self.embeddings = embeddings
         return outputs
 

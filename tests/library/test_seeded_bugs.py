@@ -234,7 +234,7 @@ def test_run_is_green_without_a_bug(case):
 def test_bug_turns_the_run_red_and_its_layer_is_named(monkeypatch, case, bug, layer):
     bug(monkeypatch)
     cell = verdict(case)
-    assert cell.red is not None, "error ratio %.3g passes" % cell.error_ratio
+    assert cell.red is not None, f"error ratio {cell.error_ratio:.3g} passes"
     assert cell.first_wrong_layer.split("#")[0] == layer  # behind the #, which call of a shared layer it is
 
 

@@ -26,8 +26,8 @@ def plain(model, monkeypatch, tokens=TOKENS):
         patch.setattr(keras3_calls, "may_record", lambda model: False)
         patch.setattr(keras3_torch, "has_onednn", False)
         patch.setattr(keras3_torch, "has_fbgemm", False)
-        patch.setattr(attention, "fuses", lambda: False)
-        patch.setattr(normalization, "fuses", lambda: False)
+        patch.setattr(attention, "use_fused_ops", lambda: False)
+        patch.setattr(normalization, "use_fused_ops", lambda: False)
         return predict(model, tokens)
 
 
@@ -65,7 +65,7 @@ def test_one_operator_gives_what_several_give(name, length, monkeypatch):
     model = build(name, with_nsp=False) if name == "bert" else build(name)
     tokens = TOKENS[:1, :length]
     error = np.abs(predict(model, tokens) - plain(model, monkeypatch, tokens)).max()
-    assert error < 1e-6, "largest difference %.1e" % error
+    assert error < 1e-6, f"largest difference {error:.1e}"
 
 
 def test_packed_weights_give_the_same(packed, monkeypatch):
@@ -86,7 +86,7 @@ def test_weights_that_change_after_packing_are_noticed(packed, monkeypatch):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5, 100])
-@pytest.mark.parametrize("way", ["plain", "by_onednn", "in_parts"])
+@pytest.mark.parametrize("way", ["plain", "by_onednn", "split_k_matmul"])
 def test_one_row_is_the_same_by_all_ways(way, threads, monkeypatch):
     import torch
 
@@ -98,7 +98,7 @@ def test_one_row_is_the_same_by_all_ways(way, threads, monkeypatch):
     layer.build((None, 64))
     weight, bias = layer.kernel.value.t(), layer.bias.value
     with torch.no_grad():
-        assert getattr(keras3_torch, way) in keras3_torch.ways_to_multiply(inputs, weight)
+        assert getattr(keras3_torch, way) in keras3_torch.kernel_candidates(inputs, weight)
         outputs = getattr(keras3_torch, way)(inputs, weight, bias)
         expected = inputs.double() @ layer.kernel.value.double() + bias.double()
     assert outputs.shape == (1, 1, 7) and outputs.dtype == torch.float32
@@ -111,12 +111,12 @@ def test_a_table_is_not_taken_for_a_kernel_of_its_size(monkeypatch):
     from bert4keras3.backend.accelerate import torch as keras3_torch
 
     monkeypatch.setattr(keras3_torch, "quickest", {})
-    monkeypatch.setattr(keras3_torch, "seconds", lambda way, *others: way is not keras3_torch.in_parts)
+    monkeypatch.setattr(keras3_torch, "seconds", lambda way, *others: way is not keras3_torch.split_k_matmul)
     inputs, kernel = torch.rand(1, 64), torch.rand(64, 7)
     with torch.no_grad():
         by_kernel = keras3_torch.linear(None, inputs, kernel.t())
         by_table = keras3_torch.linear(None, inputs, kernel.t().contiguous())
-    assert keras3_torch.in_parts in keras3_torch.quickest.values()
+    assert keras3_torch.split_k_matmul in keras3_torch.quickest.values()
     np.testing.assert_allclose(by_table.numpy(), by_kernel.numpy(), rtol=1e-5)
 
 
@@ -163,7 +163,7 @@ def test_half_precision_is_rounded_once(dtype, way, rows, packed, monkeypatch):
 
     kind = getattr(torch, dtype)
     if not packed.multiplied[kind]:
-        pytest.skip("this processor has no instructions for %s: there is one way" % dtype)
+        pytest.skip(f"this processor has no instructions for {dtype}: there is one way")
     monkeypatch.setattr(packed, "quickest", Always(getattr(packed, way)))
     layer = keras.layers.Dense(7, bias_initializer="ones", dtype=dtype)
     inputs = torch.from_numpy(np.random.RandomState(0).normal(size=(rows, 64)).astype("float32")).to(kind)
@@ -191,7 +191,7 @@ def test_half_precision_is_as_exact_with_one_operator_as_with_several(name, monk
     errors = [
         np.sqrt(np.square(one - expected).mean()) for one in (predict(model), plain(model, monkeypatch))
     ]
-    assert errors[0] < 1.2 * errors[1], "rms errors %.1e and %.1e" % tuple(errors)
+    assert errors[0] < 1.2 * errors[1], "rms errors {:.1e} and {:.1e}".format(*tuple(errors))
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
@@ -206,9 +206,8 @@ def test_int8_weights_that_change_are_noticed(tmp_path, monkeypatch):
     after, expected = predict(models[0]), plain(models[0], monkeypatch)
     change = np.abs(before - expected).max()
     error = np.abs(after - expected).max()
-    assert error < change / 10, "largest difference %.1e to what Keras computes, a change of %.1e" % (
-        error,
-        change,
+    assert error < change / 10, (
+        f"largest difference {error:.1e} to what Keras computes, a change of {change:.1e}"
     )
 
 

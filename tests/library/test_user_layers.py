@@ -26,12 +26,12 @@ def head_class(base, place, has_shape):
 
     class Head(base):
         def __init__(self, **kwargs):
-            super(Head, self).__init__(**kwargs)
+            super().__init__(**kwargs)
             if place == "init":
                 self.dense = layers.Dense(3)
 
         def build(self, input_shape):
-            super(Head, self).build(input_shape)
+            super().build(input_shape)
             if place == "build":
                 self.dense = layers.Dense(3)
             if place == "list":
@@ -129,7 +129,7 @@ class Ordered(layers.Layer):
     """Weights of its own and of layers inside, trained and not, made in turns."""
 
     def build(self, input_shape):
-        super(Ordered, self).build(input_shape)
+        super().build(input_shape)
         self.first = layers.Dense(3)
         self.kernel = self.add_weight(name="kernel", shape=(7,), initializer="zeros")
         self.norm = layers.BatchNormalization()
@@ -145,7 +145,7 @@ class Ordered(layers.Layer):
 
 class Nested(layers.Layer):
     def __init__(self, **kwargs):
-        super(Nested, self).__init__(**kwargs)
+        super().__init__(**kwargs)
         self.ordered = Ordered()
         self.rnn = layers.Bidirectional(layers.LSTM(2, return_sequences=True))
         self.dense = layers.TimeDistributed(layers.Dense(11))
@@ -185,7 +185,7 @@ class DoubledOnly:
     """What scripts write at the least: no `compute_mask`, no `compute_output_shape`."""
 
     def build(self, input_shape):
-        super(DoubledOnly, self).build(input_shape)
+        super().build(input_shape)
         self.scale = self.add_weight(name="scale", shape=(input_shape[-1],), initializer="ones")
 
     def call(self, inputs):
@@ -198,7 +198,7 @@ class DoubledWithMask(DoubledOnly):
         return inputs * 2.0 * self.scale
 
     def compute_mask(self, inputs, mask=None):
-        return super(DoubledWithMask, self).compute_mask(inputs, mask=mask)
+        return super().compute_mask(inputs, mask=mask)
 
     def compute_output_shape(self, input_shape):
         return list(input_shape)

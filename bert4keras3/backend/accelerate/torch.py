@@ -72,14 +72,14 @@ def linear(layer, inputs, weight, bias=None):
     """inputs @ weightᵀ + bias, the weight being that of the layer."""
     if not inputs.is_cpu or weight.dtype != inputs.dtype:
         return plain(inputs, weight, bias)
-    ways = ways_to_multiply(inputs, weight)
-    way = ways[0] if len(ways) == 1 else quickest_of(ways, inputs, weight, bias)
+    ways = kernel_candidates(inputs, weight)
+    way = ways[0] if len(ways) == 1 else select_kernel(ways, inputs, weight, bias)
     if way is on_packed:
         weight = derived(functools.partial(kept, layer, packed_weight))
     return way(inputs, weight, bias)
 
 
-def ways_to_multiply(inputs, weight):
+def kernel_candidates(inputs, weight):
     """Functions of inputs, weight and bias, the quickest of which is to be taken."""
     is_half = inputs.dtype in multiplied
     if is_half and not multiplied[inputs.dtype]:
@@ -90,7 +90,7 @@ def ways_to_multiply(inputs, weight):
     is_row = rows_of(inputs) == 1
     ways = [plain, in_float32 if is_half else by_onednn]
     if is_row and not is_half and weight.t().is_contiguous():
-        ways.append(in_parts)
+        ways.append(split_k_matmul)
     if packed_linear and (is_half or not is_row):
         ways.append(on_packed)
     return ways
@@ -109,7 +109,7 @@ def by_onednn(inputs, weight, bias):
     return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
 
 
-def in_parts(inputs, weight, bias):
+def split_k_matmul(inputs, weight, bias):
     """The product of one row as a sum of products, one for each core; the weight's transpose is contiguous."""
     size = inputs.shape[-1]
     parts = next(parts for parts in range(torch.get_num_threads(), 0, -1) if size % parts == 0)
@@ -123,7 +123,7 @@ def on_packed(inputs, weight, bias):
     return by_onednn(inputs, weight, bias)
 
 
-def quickest_of(ways, inputs, weight, bias):
+def select_kernel(ways, inputs, weight, bias):
     """The way that was quickest when a product of about this size was first met."""
     rows = min(rows_of(inputs), MOST_ROWS)
     size = inputs.dtype, (rows - 1).bit_length(), weight.shape, weight.stride()
@@ -208,12 +208,12 @@ def assignable(array):
         return torch.from_numpy(array)
 
 
-def fuses():
+def use_fused_ops():
     """Whether the two below are to be used: not where a gradient is recorded, as theirs is less exact."""
     return not torch.is_grad_enabled()
 
 
-def fused_layer_normalization(x, gamma, beta, epsilon):
+def fused_layer_norm(x, gamma, beta, epsilon):
     gamma, beta = gamma.value.to(x.dtype), beta.value.to(x.dtype)
     return functional.layer_norm(x, (x.shape[-1],), gamma, beta, epsilon)
 

@@ -4,7 +4,7 @@ import torch
 from torch import fx
 
 
-def merge_equal(graph, constants):
+def eliminate_common_subexpressions(graph, constants):
     """Let one operation stand for all that are equal, but for those on memory that something writes to.
 
     Outputs stay apart too: who gets them may write to one.

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from bert4keras3.backend.accelerate.compile import NotRecordable, shape, shapes
-from bert4keras3.backend.accelerate.torch_cse import merge_equal
+from bert4keras3.backend.accelerate.torch_cse import eliminate_common_subexpressions
 
 tree = keras.tree
 COMPUTED = (torch.Tensor, torch.ScriptObject)  # the last: weights in a library's own layout
@@ -103,7 +103,7 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if torch.Tag.data_dependent_output in func.tags:
             raise NotRecordable(
-                "%s: a value of a tensor decides what is computed; it cannot be recorded" % func
+                f"{func}: a value of a tensor decides what is computed; it cannot be recorded"
             )
         outputs = func(*args, **(kwargs or {}))
         if args and outputs is args[0] and not func._schema.is_mutable:
@@ -141,7 +141,7 @@ class Recorder(TorchDispatchMode):
         """The function of the inputs that gives these outputs."""
         self.graph.output([self.node_of(x) for x in outputs])
         self.graph.eliminate_dead_code()
-        merge_equal(self.graph, self.constants)
+        eliminate_common_subexpressions(self.graph, self.constants)
         return fx.GraphModule(self.constants, self.graph)
 
 

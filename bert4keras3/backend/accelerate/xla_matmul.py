@@ -43,7 +43,7 @@ def dense(layer, inputs):
     return layer(inputs)
 
 
-def dense_each(layers, inputs):
+def dense_group(layers, inputs):
     """[layer(inputs)] of Dense layers whose kernels were turned together; None of others."""
     kernel = turned_kernel(layers, inputs)
     if kernel is None:
@@ -100,14 +100,14 @@ def rounded(inputs):
     return inputs + ops.stop_gradient(ops.cast(whole, inputs.dtype) / steps - inputs)
 
 
-def turned_kernels(groups):
-    """The int8 weights of groups of layers, each of the same inputs, as `with_turned_kernels` takes them."""
+def transposed_kernels(groups):
+    """The int8 weights of groups of layers, each of the same inputs, as `with_transposed_kernels` takes them."""
     groups = groups_to_turn(groups) if is_on_cpu() else []
     return [padded(ops.concatenate([weight_of(layer) for layer in group])) for group in groups]
 
 
 @contextlib.contextmanager
-def with_turned_kernels(groups, kernels):
+def with_transposed_kernels(groups, kernels):
     """Where few rows of int8 are multiplied the quick way, which has no gradients."""
     found = {tuple(map(id, group)): kernel for group, kernel in zip(groups_to_turn(groups), kernels)}
     token = turned.set(found if is_on_cpu() else None)

@@ -1,9 +1,11 @@
 """Keras of generation 2 on TensorFlow: keras 2.3.1 (to TensorFlow 2.2), or tf.keras (1.15 to 2.15)."""
 
+from __future__ import annotations
+
 import functools
 import sys
 from contextlib import contextmanager
-from typing import Any, List, Optional
+from typing import Any
 
 import tensorflow as tf
 
@@ -26,10 +28,10 @@ ops = ops_tf
 get_custom_objects = keras.utils.get_custom_objects
 get_values = keras.backend.batch_get_value
 set_values = keras.backend.batch_set_value
-batch_structure = tuple if FLAVOUR == "tf_keras" else list
+multi_input_type = tuple if FLAVOUR == "tf_keras" else list
 
 
-many = parallel_class = None  # for the optimizers of Keras 3
+foreach = parallel_class = None  # for the optimizers of Keras 3
 optimizers_module = "bert4keras3.backend.keras2.optimizers"
 
 
@@ -38,7 +40,7 @@ def require_keras_3(name, instead, compiles=False):
     found = (
         "tf.keras of TensorFlow " + tf.__version__ if FLAVOUR == "tf_keras" else "Keras " + keras.__version__
     )
-    raise ImportError("%s is for Keras 3 alone, and this is %s. %s" % (name, found, instead))
+    raise ImportError(f"{name} is for Keras 3 alone, and this is {found}. {instead}")
 
 
 def integer_shape(shape):
@@ -60,7 +62,7 @@ def with_integer_shape(method):
     return wrapped
 
 
-class WithOutputs(object):
+class WithOutputs:
     """Every layer of Keras 2 has `get_output_at`."""
 
 
@@ -73,25 +75,25 @@ class Layer(keras.layers.Layer):  # type: ignore[name-defined]
     takes_ids = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super(Layer, self).__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)
         self.supports_masking = True
         if self.takes_ids:
             self._autocast = False
 
     def __init_subclass__(cls, **kwargs):
-        super(Layer, cls).__init_subclass__(**kwargs)
+        super().__init_subclass__(**kwargs)
         for name in ("build", "compute_output_shape"):
             if name in cls.__dict__:
                 setattr(cls, name, with_integer_shape(cls.__dict__[name]))
 
     def add_loss(self, losses: Tensors, inputs: Tensors = None) -> None:
         """Add to the model's loss; inputs: what it is computed from."""
-        super(Layer, self).add_loss(losses, inputs=inputs)
+        super().add_loss(losses, inputs=inputs)
 
-    def add_metric(self, value: Tensor, name: Optional[str] = None, aggregation: str = "mean") -> None:
+    def add_metric(self, value: Tensor, name: str | None = None, aggregation: str = "mean") -> None:
         """Show the mean of a tensor over the batches of an epoch."""
         aggregated = {"aggregation": aggregation} if FLAVOUR == "tf_keras" else {}
-        super(Layer, self).add_metric(value, name=name, **aggregated)
+        super().add_metric(value, name=name, **aggregated)
 
 
 def serializable(item: Any) -> Any:
@@ -112,13 +114,13 @@ def build_child(layer, input_shape):
     return layer
 
 
-fused_attention = fused_layer_normalization = quick_dropout = None
-dense_each = turned_kernels = with_turned_kernels = None  # for generation, which is for Keras 3
+fused_attention = fused_layer_norm = fast_dropout = None
+dense_group = transposed_kernels = with_transposed_kernels = None  # for generation, which is for Keras 3
 exact_gelu = functools.partial(ops.gelu, approximate=False)
 
 
-def fuses():
-    """Whether layers call `fused_attention` and `fused_layer_normalization`."""
+def use_fused_ops():
+    """Whether layers call `fused_attention` and `fused_layer_norm`."""
     return False
 
 
@@ -147,12 +149,12 @@ def weight_shape(weight):
 
 
 @contextmanager
-def initial_values_last():
+def deferred_initialization():
     """Nothing to do: TensorFlow draws initial values quickly."""
     yield
 
 
-def get_available_gpus() -> List[str]:
+def get_available_gpus() -> list[str]:
     """Names of the GPUs, such as "/device:GPU:0"."""
     return [device.name for device in tf.config.experimental.list_logical_devices("GPU")]
 
@@ -160,7 +162,7 @@ def get_available_gpus() -> List[str]:
 device_scope = tf.device
 
 
-def spread_batches(model, devices):
+def distribute(model, devices):
     """None: here a layer has to spread the batches, see parallel.py."""
     return None
 

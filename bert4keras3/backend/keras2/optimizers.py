@@ -12,9 +12,11 @@ compares the weight before and after. `Extension` drives both. An extension is h
 Hooks run from the innermost extension outward, `step_gradient` from the outermost inward.
 """
 
+from __future__ import annotations
+
 from contextlib import contextmanager
 from copy import copy
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -56,7 +58,7 @@ class Hooks(Mixed):
     arguments: {keyword argument: its default}; slots: names of the variables that it keeps beside each weight.
     """
 
-    arguments: Dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     slots: Sequence[str] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -93,7 +95,7 @@ class Hooks(Mixed):
             new = hook(self, old, new) if weight is None else hook(self, weight, old, new)
         return new
 
-    def get_config(self) -> Dict[str, Any]:
+    def get_config(self) -> dict[str, Any]:
         return dict(super().get_config(), **{name: getattr(self, name) for name in self.all_arguments()})
 
 
@@ -234,7 +236,7 @@ class WeightDecay(Extension):
     exclude_from_weight_decay: regular expressions; a weight decays unless one is found in its name.
     """
 
-    arguments: Dict[str, Any] = {"weight_decay_rate": 0.01, "exclude_from_weight_decay": []}
+    arguments: dict[str, Any] = {"weight_decay_rate": 0.01, "exclude_from_weight_decay": []}
 
     def new_weight(self, weight, old, new):
         if string_matching(weight.name, self.exclude_from_weight_decay):
@@ -249,7 +251,7 @@ class LayerAdaptation(Extension):
     is found in its name.
     """
 
-    arguments: Dict[str, Any] = {"exclude_from_layer_adaptation": []}
+    arguments: dict[str, Any] = {"exclude_from_layer_adaptation": []}
 
     def new_weight(self, weight, old, new):
         if string_matching(weight.name, self.exclude_from_layer_adaptation):
@@ -268,8 +270,8 @@ class PiecewiseLinearRate(Extension):
     there on. On keras 2.3.1 what is inside is scaled as a whole, and what is outside does not see the schedule.
     """
 
-    arguments: Dict[str, Any] = {"lr_schedule": {0: 1}}
-    lr_schedule: Dict[int, float]
+    arguments: dict[str, Any] = {"lr_schedule": {0: 1}}
+    lr_schedule: dict[int, float]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -296,7 +298,7 @@ class GradientAccumulation(Extension):
     then the gradient of this batch goes into the sum. Each batch counts as a step. Only what is inside waits.
     """
 
-    arguments: Dict[str, Any] = {"grad_accum_steps": 2}
+    arguments: dict[str, Any] = {"grad_accum_steps": 2}
     slots = ("ag",)
 
     def is_due(self):
@@ -324,7 +326,7 @@ class Lookahead(Extension):
     with k = steps_per_slow_update and α = slow_step_size. The slow weights begin as zeros.
     """
 
-    arguments: Dict[str, Any] = {"steps_per_slow_update": 5, "slow_step_size": 0.5}
+    arguments: dict[str, Any] = {"steps_per_slow_update": 5, "slow_step_size": 0.5}
     slots = ("slow_var",)
 
     def is_slow_step(self):
@@ -345,7 +347,7 @@ class LazyOptimization(Extension):
     include_in_lazy_optimization: regular expressions; a weight is lazy if one is found in its name.
     """
 
-    arguments: Dict[str, Any] = {"include_in_lazy_optimization": []}
+    arguments: dict[str, Any] = {"include_in_lazy_optimization": []}
 
     def new_weight(self, weight, old, new):
         if not string_matching(weight.name, self.include_in_lazy_optimization):
@@ -361,7 +363,7 @@ class ExponentialMovingAverage(Extension):
     It begins as zeros; apply_ema_weights divides it by 1 − ema_momentum^steps.
     """
 
-    arguments: Dict[str, Any] = {"ema_momentum": 0.999}
+    arguments: dict[str, Any] = {"ema_momentum": 0.999}
     slots = ("ema",)
 
     def after_step(self, weight, gradient):
@@ -407,7 +409,7 @@ class ParameterWiseRate(Extension):
     is part of its name.
     """
 
-    arguments: Dict[str, Any] = {"paramwise_lr_schedule": {}}
+    arguments: dict[str, Any] = {"paramwise_lr_schedule": {}}
 
     def new_weight(self, weight, old, new):
         factor = np.prod([rate for name, rate in self.paramwise_lr_schedule.items() if name in weight.name])
@@ -540,7 +542,7 @@ class CorrectedAdam(OwnOptimizer):
             m, v = m / (1 - K.pow(beta_1, t)), v / (1 - K.pow(beta_2, t))
         return news, weight - rate * m / (K.sqrt(v) + self.epsilon)
 
-    def get_config(self) -> Dict[str, Any]:
+    def get_config(self) -> dict[str, Any]:
         hyper = {name: self.hyper_config(name) for name in ("learning_rate", "beta_1", "beta_2")}
         return dict(super().get_config(), **hyper, epsilon=self.epsilon, bias_correction=self.bias_correction)
 
@@ -573,7 +575,7 @@ class Lion(OwnOptimizer):
         new = weight - rate * K.sign(beta_1 * m + (1 - beta_1) * gradient)
         return {"m": beta_2 * m + (1 - beta_2) * gradient}, new
 
-    def get_config(self) -> Dict[str, Any]:
+    def get_config(self) -> dict[str, Any]:
         hyper = {name: self.hyper_config(name) for name in ("learning_rate", "beta_1", "beta_2")}
         return dict(super().get_config(), **hyper)
 
@@ -587,7 +589,7 @@ class RelativeRate(Schedule):
     def __call__(self, step: Any) -> Any:
         return self.scale * K.minimum(1 / K.sqrt(K.cast(step, K.floatx()) + 1), 0.01)
 
-    def get_config(self) -> Dict[str, Any]:
+    def get_config(self) -> dict[str, Any]:
         return {"scale": self.scale}
 
 
@@ -637,7 +639,7 @@ class AdaFactor(OwnOptimizer):
 
     def _slot_shapes(self, weight):
         shape, axes = K.int_shape(weight), self._factored_axes(weight)
-        shapes: Dict[str, Tuple[int, ...]] = {"v": shape}
+        shapes: dict[str, tuple[int, ...]] = {"v": shape}
         if axes is not None:
             shapes = {
                 name: tuple(1 if i == axis else size for i, size in enumerate(shape))
@@ -671,7 +673,7 @@ class AdaFactor(OwnOptimizer):
             update = update * K.maximum(root_mean_square(weight), self.epsilon2)
         return news, weight - rate * update
 
-    def get_config(self) -> Dict[str, Any]:
+    def get_config(self) -> dict[str, Any]:
         return dict(
             super().get_config(),
             learning_rate=None if self.has_relative_rate else self.hyper_config("learning_rate"),
@@ -693,7 +695,7 @@ def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callab
     """
     extension = base_extend_with.__name__
 
-    def new_extend_with(BaseOptimizer: type, name: Optional[str] = None) -> type:
+    def new_extend_with(BaseOptimizer: type, name: str | None = None) -> type:
         if not (isinstance(BaseOptimizer, type) and issubclass(BaseOptimizer, Optimizer)):
             where = "keras.optimizers.legacy" if hasattr(keras.optimizers, "legacy") else "keras.optimizers"
             raise TypeError(
@@ -772,7 +774,7 @@ def only_on_tf_keras(base_extend_with):
     if is_tf_keras:
         return base_extend_with
 
-    def extend_with(BaseOptimizer: type, name: Optional[str] = None) -> type:
+    def extend_with(BaseOptimizer: type, name: str | None = None) -> type:
         """On tf.keras alone; on keras 2.3.1 an error."""
         extension = base_extend_with.__name__
         raise TypeError(

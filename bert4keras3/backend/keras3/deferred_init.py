@@ -13,7 +13,7 @@ RANDOM = (
     keras.initializers.VarianceScaling,
 )
 
-# [(weight, its initializer), ...] of the innermost `initial_values_last` that this thread has open
+# [(weight, its initializer), ...] of the innermost `deferred_initialization` that this thread has open
 waiting: ContextVar = ContextVar("waiting", default=None)
 
 
@@ -27,7 +27,7 @@ class Unset(keras.initializers.Initializer):
 
 
 @contextmanager
-def initial_values_last():
+def deferred_initialization():
     """Random initial values are drawn at the end, for the weights to which nothing has been assigned by then."""
     token = waiting.set([])
     try:
@@ -55,7 +55,7 @@ def make_weight(make, initializer):
 
 
 @contextmanager
-def kernel_last(layer):
+def deferred_kernel(layer):
     """Around the build of one of Keras's own layers: the same for its kernel."""
     initializer = getattr(layer, "kernel_initializer", None)
     if not may_wait(initializer) or getattr(layer, "quantization_mode", None):

@@ -34,7 +34,7 @@ def value_gradients(function, variables):
 def require_gradients():
     """Raises NotImplementedError on OpenVINO and NumPy."""
     if framework not in ("jax", "torch", "tensorflow"):
-        raise NotImplementedError("Keras has no gradients on %s: take JAX, PyTorch or TensorFlow" % framework)
+        raise NotImplementedError(f"Keras has no gradients on {framework}: take JAX, PyTorch or TensorFlow")
 
 
 def change_training(model, weight, on_jax, elsewhere):

@@ -1,18 +1,20 @@
 """Keras 3 on TensorFlow, JAX or PyTorch."""
 
+from __future__ import annotations
+
 import functools
 from importlib import import_module
-from typing import Any, List, Optional
+from typing import Any
 
 import keras
 import numpy as np
 
-from bert4keras3.backend.accelerate.xla_matmul import dense_each as dense_together
-from bert4keras3.backend.accelerate.xla_matmul import turned_kernels, with_turned_kernels  # noqa: F401
+from bert4keras3.backend.accelerate.xla_matmul import dense_group as dense_together
+from bert4keras3.backend.accelerate.xla_matmul import transposed_kernels, with_transposed_kernels  # noqa: F401
 from bert4keras3.backend.flavour import Tensor, Tensors
-from bert4keras3.backend.keras3 import foreach as many  # noqa: F401
+from bert4keras3.backend.keras3 import foreach  # noqa: F401
 from bert4keras3.backend.keras3 import legacy_k as K  # noqa: F401
-from bert4keras3.backend.keras3.deferred_init import initial_values_last, kernel_last, make_weight  # noqa: F401
+from bert4keras3.backend.keras3.deferred_init import deferred_initialization, deferred_kernel, make_weight  # noqa: F401
 from bert4keras3.backend.keras3.foreach import parallel_class  # noqa: F401
 from bert4keras3.backend.keras3.legacy_scripts.layers import LayerOfKeras2
 from bert4keras3.backend.keras3.legacy_scripts.metrics import add_metric
@@ -26,11 +28,11 @@ for _part in (
     + ["keras3.legacy_scripts.inputs", "keras3.legacy_scripts.names"]
 ):
     import_module("bert4keras3.backend." + _part)
-batch_structure = tuple
+multi_input_type = tuple
 optimizers_module = None  # bert4keras3.optimizers has its own
 
 
-class WithOutputs(object):
+class WithOutputs:
     """Mixin of layers: the outputs of their calls by number, as every layer of Keras 2 has them."""
 
     def get_output_at(self, node_index):
@@ -71,7 +73,7 @@ class Layer(WithOutputs, LayerOfKeras2):
         """Add to the model's loss; inputs: what it is computed from, which matters on Keras 2."""
         super().add_loss(loss)
 
-    def add_metric(self, value: Tensor, name: Optional[str] = None, aggregation: str = "mean") -> None:
+    def add_metric(self, value: Tensor, name: str | None = None, aggregation: str = "mean") -> None:
         """Show the mean of a tensor over the batches of an epoch."""
         add_metric(self, value, name)
 
@@ -128,7 +130,7 @@ def operation(function):
 
 def build_child(layer, input_shape):
     """Make the weights of a layer inside a layer now, so that their order is the order of these calls."""
-    with kernel_last(layer):
+    with deferred_kernel(layer):
         layer.build(tuple(input_shape))
     return layer
 
@@ -140,7 +142,7 @@ def require_keras_3(name, instead, compiles=False):
     """
     if compiles and framework not in ("jax", "tensorflow", "torch"):
         raise NotImplementedError(
-            "%s: expected KERAS_BACKEND=jax, tensorflow or torch, got %s. %s" % (name, framework, instead)
+            f"{name}: expected KERAS_BACKEND=jax, tensorflow or torch, got {framework}. {instead}"
         )
 
 
@@ -150,28 +152,28 @@ def own_memory(array):
 
 
 checkpointed: Any = keras.remat
-quick_dropout: Any = None
+fast_dropout: Any = None
 exact_gelu: Any = functools.partial(keras.ops.gelu, approximate=False)
 assignable: Any = own_memory
 fused_attention: Any = None  # compilers fuse by themselves
-fused_layer_normalization: Any = None
+fused_layer_norm: Any = None
 if framework == "torch":
     from bert4keras3.backend.accelerate import torch as torch_path
 
     dense = torch_path.dense
     project = torch_path.project
-    fuses = torch_path.fuses
+    use_fused_ops = torch_path.use_fused_ops
     assignable = torch_path.assignable
     fused_attention = torch_path.fused_attention
-    fused_layer_normalization = torch_path.fused_layer_normalization
+    fused_layer_norm = torch_path.fused_layer_norm
 else:
     from bert4keras3.backend.accelerate import xla_matmul
 
     dense = xla_matmul.dense
     project = xla_matmul.project
 
-    def fuses():
-        """Whether layers call `fused_attention` and `fused_layer_normalization`."""
+    def use_fused_ops():
+        """Whether layers call `fused_attention` and `fused_layer_norm`."""
         return False
 
     if framework == "jax":
@@ -180,7 +182,7 @@ else:
         exact_gelu = jax_path.gelu
         dense = jax_path.dense
         project = jax_path.project
-        quick_dropout = jax_path.dropout
+        fast_dropout = jax_path.dropout
         checkpointed = jax_path.checkpointed
     elif framework == "tensorflow":
         from bert4keras3.backend.accelerate import tensorflow as tensorflow_path
@@ -188,7 +190,7 @@ else:
         dense = tensorflow_path.dense
 
 
-def dense_each(layers, inputs):
+def dense_group(layers, inputs):
     """[dense(layer, inputs) for layer in layers], in one product where that is quicker."""
     outputs = dense_together(layers, inputs)
     return [dense(layer, inputs) for layer in layers] if outputs is None else outputs
@@ -212,7 +214,7 @@ def weight_shape(weight):
     return tuple(weight.shape)
 
 
-def get_values(weights: Any) -> List[Any]:
+def get_values(weights: Any) -> list[Any]:
     """Values of the weights as NumPy arrays, in the same order."""
     return [keras.ops.convert_to_numpy(weight) for weight in weights]
 
@@ -223,7 +225,7 @@ def set_values(pairs: Any) -> None:
         weight.assign(assignable(value))
 
 
-def get_available_gpus() -> List[str]:
+def get_available_gpus() -> list[str]:
     """Names of the GPUs, such as "gpu:0"."""
     if framework == "torch":
         import torch
@@ -240,7 +242,7 @@ def get_available_gpus() -> List[str]:
 device_scope = keras.device
 
 
-def spread_batches(model, devices):
+def distribute(model, devices):
     """The model, with its weights on all devices and each batch spread over them; None where a layer has to do it.
 
     On JAX this is keras.distribution, for the whole process. PyTorch needs a process for each device.

@@ -84,7 +84,7 @@ def gradient_by_second_run(variable):
     inputs = keras.tree.flatten(args)
     places = [place for place, one in enumerate(inputs) if one is variable]
     if not places:
-        raise NotImplementedError("%s %s knows gradients by its inputs alone." % (ADVICE, layer.name))
+        raise NotImplementedError(f"{ADVICE} {layer.name} knows gradients by its inputs alone.")
     node = next(node for node in nodes_of(model) if node.operation is layer)
     known = dict(zip(map(id, model.inputs), originals))
 

@@ -6,8 +6,10 @@ numbers that only depend on it stay NumPy, since JAX wants shapes that are no te
 stands in MISSING with the modern way.
 """
 
+from __future__ import annotations
+
 import builtins
-from typing import Any, Callable, List, Optional, Sequence, Union
+from typing import Any, Callable, Sequence
 
 import keras
 import numpy as np
@@ -52,7 +54,7 @@ MISSING = {
 
 
 def __getattr__(name: str) -> Any:
-    instead = "K.%s does not exist on Keras 3: %s" % (name, MISSING.get(name, "look for it in keras.ops"))
+    instead = "K.{} does not exist on Keras 3: {}".format(name, MISSING.get(name, "look for it in keras.ops"))
     raise AttributeError(instead)
 
 
@@ -91,7 +93,7 @@ def normalize_data_format(value: Any) -> str:
     """ "channels_last" or "channels_first", Keras's setting where None; raises ValueError for another."""
     value = (value or image_data_format()).lower()
     if value not in ("channels_first", "channels_last"):
-        raise ValueError("data_format: expected channels_first or channels_last, got %r" % value)
+        raise ValueError(f"data_format: expected channels_first or channels_last, got {value!r}")
     return value
 
 
@@ -142,7 +144,7 @@ def shape(x: Tensor) -> Any:
     return np.array(sizes, "int32" if known else object)  # JAX has symbols for sizes while a model is built
 
 
-def int_shape(x: Tensor) -> Optional[tuple]:
+def int_shape(x: Tensor) -> tuple | None:
     """Sizes of all axes as int or None, or None for what has no shape."""
     return tuple(x.shape) if hasattr(x, "shape") else None
 
@@ -152,7 +154,7 @@ def ndim(x: Tensor) -> int:
     return len(x.shape)
 
 
-def size(x: Tensor, name: Optional[str] = None) -> Tensor:
+def size(x: Tensor, name: str | None = None) -> Tensor:
     """Number of elements, a scalar tensor."""
     return ops.size(x)
 
@@ -166,7 +168,7 @@ def count_params(x: Tensor) -> int:
 
 
 def variable(
-    value: Any, dtype: Optional[str] = None, name: Optional[str] = None, constraint: Optional[Callable] = None
+    value: Any, dtype: str | None = None, name: str | None = None, constraint: Callable | None = None
 ) -> Tensor:
     """A variable with the shape of `value`, in K.floatx() where no type is given."""
     made = keras.Variable(ops.convert_to_numpy(value), dtype=dtype or floatx(), name=name)
@@ -174,9 +176,7 @@ def variable(
     return made
 
 
-def constant(
-    value: Any, dtype: Optional[str] = None, shape: Any = None, name: Optional[str] = None
-) -> Tensor:
+def constant(value: Any, dtype: str | None = None, shape: Any = None, name: str | None = None) -> Tensor:
     """A tensor of the value, repeated up to `shape`."""
     value = ops.convert_to_tensor(value, dtype=dtype or floatx())
     return value if shape is None else ops.broadcast_to(value, sizes_of(shape))
@@ -184,10 +184,10 @@ def constant(
 
 def placeholder(
     shape: Any = None,
-    ndim: Optional[int] = None,
-    dtype: Optional[str] = None,
+    ndim: int | None = None,
+    dtype: str | None = None,
     sparse: bool = False,
-    name: Optional[str] = None,
+    name: str | None = None,
 ) -> Tensor:
     """An input of a model: K.function([K.placeholder((None, 3))], …)."""
     return keras.Input(batch_shape=(None,) * ndim if ndim else shape, dtype=dtype, sparse=sparse, name=name)
@@ -197,9 +197,9 @@ def random_uniform_variable(
     shape: Any,
     low: float,
     high: float,
-    dtype: Optional[str] = None,
-    name: Optional[str] = None,
-    seed: Optional[int] = None,
+    dtype: str | None = None,
+    name: str | None = None,
+    seed: int | None = None,
 ) -> Tensor:
     """A variable of this shape, drawn evenly from low to high."""
     return variable(random_uniform(shape, low, high, seed=seed), dtype, name)
@@ -209,9 +209,9 @@ def random_normal_variable(
     shape: Any,
     mean: float,
     scale: float,
-    dtype: Optional[str] = None,
-    name: Optional[str] = None,
-    seed: Optional[int] = None,
+    dtype: str | None = None,
+    name: str | None = None,
+    seed: int | None = None,
 ) -> Tensor:
     """A variable of this shape, drawn from a normal distribution; scale: standard deviation."""
     return variable(random_normal(shape, mean, scale, seed=seed), dtype, name)
@@ -220,14 +220,14 @@ def random_normal_variable(
 def eval(x: Tensor) -> np.ndarray:
     """Its value as a NumPy array."""
     if isinstance(x, keras.KerasTensor):
-        raise ValueError("K.eval: expected a tensor with a value, got %s of a model: use K.function" % x)
+        raise ValueError(f"K.eval: expected a tensor with a value, got {x} of a model: use K.function")
     return ops.convert_to_numpy(x)
 
 
 get_value = eval
 
 
-def batch_get_value(tensors: Sequence[Tensor]) -> List[np.ndarray]:
+def batch_get_value(tensors: Sequence[Tensor]) -> list[np.ndarray]:
     """Values of several tensors as NumPy arrays."""
     return [eval(x) for x in tensors]
 
@@ -259,7 +259,7 @@ def update_sub(x: Tensor, decrement: Tensor) -> Tensor:
 
 
 def function(
-    inputs: Sequence[Tensor], outputs: Tensors, updates: Optional[list] = None, **kwargs: Any
+    inputs: Sequence[Tensor], outputs: Tensors, updates: list | None = None, **kwargs: Any
 ) -> Callable:
     """Arrays for the symbolic `inputs` → arrays for the `outputs`, which depend on them: a list, or one.
 
@@ -290,32 +290,32 @@ def stop_gradient(variables: Tensors) -> Tensors:
 # Making tensors
 
 
-def zeros(shape: Any, dtype: Optional[str] = None, name: Optional[str] = None) -> Tensor:
+def zeros(shape: Any, dtype: str | None = None, name: str | None = None) -> Tensor:
     """A tensor of zeros, in K.floatx() where no type is given."""
     return ops.zeros(sizes_of(shape), dtype=dtype or floatx())
 
 
-def ones(shape: Any, dtype: Optional[str] = None, name: Optional[str] = None) -> Tensor:
+def ones(shape: Any, dtype: str | None = None, name: str | None = None) -> Tensor:
     """A tensor of ones, in K.floatx() where no type is given."""
     return ops.ones(sizes_of(shape), dtype=dtype or floatx())
 
 
-def zeros_like(x: Tensor, dtype: Optional[str] = None, name: Optional[str] = None) -> Tensor:
+def zeros_like(x: Tensor, dtype: str | None = None, name: str | None = None) -> Tensor:
     """Zeros in the shape, and unless told otherwise in the type, of x."""
     return ops.zeros_like(x, dtype=dtype)
 
 
-def ones_like(x: Tensor, dtype: Optional[str] = None, name: Optional[str] = None) -> Tensor:
+def ones_like(x: Tensor, dtype: str | None = None, name: str | None = None) -> Tensor:
     """Ones in the shape, and unless told otherwise in the type, of x."""
     return ops.ones_like(x, dtype=dtype)
 
 
-def eye(size: int, dtype: Optional[str] = None, name: Optional[str] = None) -> Tensor:
+def eye(size: int, dtype: str | None = None, name: str | None = None) -> Tensor:
     """Identity matrix (size, size)."""
     return ops.eye(size, dtype=dtype or floatx())
 
 
-def identity(x: Tensor, name: Optional[str] = None) -> Tensor:
+def identity(x: Tensor, name: str | None = None) -> Tensor:
     """A copy."""
     return ops.copy(x)
 
@@ -334,8 +334,8 @@ def random_uniform(
     shape: Any,
     minval: float = 0.0,
     maxval: float = 1.0,
-    dtype: Optional[str] = None,
-    seed: Optional[int] = None,
+    dtype: str | None = None,
+    seed: int | None = None,
 ) -> Tensor:
     """Drawn evenly from minval to maxval; anew at each call where there is no seed."""
     return keras.random.uniform(sizes_of(shape), minval, maxval, dtype, seed=fresh_seed(seed))
@@ -345,8 +345,8 @@ def random_normal(
     shape: Any,
     mean: float = 0.0,
     stddev: float = 1.0,
-    dtype: Optional[str] = None,
-    seed: Optional[int] = None,
+    dtype: str | None = None,
+    seed: int | None = None,
 ) -> Tensor:
     """Drawn from a normal distribution; anew at each call where there is no seed."""
     return keras.random.normal(sizes_of(shape), mean, stddev, dtype, seed=fresh_seed(seed))
@@ -356,16 +356,14 @@ def truncated_normal(
     shape: Any,
     mean: float = 0.0,
     stddev: float = 1.0,
-    dtype: Optional[str] = None,
-    seed: Optional[int] = None,
+    dtype: str | None = None,
+    seed: int | None = None,
 ) -> Tensor:
     """As random_normal, but what is more than two standard deviations away is drawn again."""
     return keras.random.truncated_normal(sizes_of(shape), mean, stddev, dtype, seed=fresh_seed(seed))
 
 
-def random_binomial(
-    shape: Any, p: float = 0.0, dtype: Optional[str] = None, seed: Optional[int] = None
-) -> Tensor:
+def random_binomial(shape: Any, p: float = 0.0, dtype: str | None = None, seed: int | None = None) -> Tensor:
     """1 with probability p, else 0."""
     return ops.cast(random_uniform(shape, seed=seed) < p, dtype or floatx())
 
@@ -374,7 +372,7 @@ random_bernoulli = random_binomial
 
 
 def dropout(
-    x: Tensor, level: float, noise_shape: Optional[Sequence[int]] = None, seed: Optional[int] = None
+    x: Tensor, level: float, noise_shape: Sequence[int] | None = None, seed: int | None = None
 ) -> Tensor:
     """Each element 0 with probability `level`, the others divided by 1 − level. noise_shape: 1 where axes share."""
     return keras.random.dropout(x, level, noise_shape, seed=fresh_seed(seed))
@@ -447,7 +445,7 @@ def tile(x: Tensor, n: int) -> Tensor:
     return ops.tile(x, [1] * (len(x.shape) - len(repeats)) + repeats)
 
 
-def reverse(x: Tensor, axes: Union[None, int, Sequence[int]]) -> Tensor:
+def reverse(x: Tensor, axes: None | int | Sequence[int]) -> Tensor:
     """Back to front along one axis or several."""
     return ops.flip(x, axes)
 
@@ -468,9 +466,7 @@ def temporal_padding(x: Tensor, padding: Any = (1, 1)) -> Tensor:
     return ops.pad(x, [(0, 0), tuple(padding), (0, 0)])
 
 
-def spatial_2d_padding(
-    x: Tensor, padding: Any = ((1, 1), (1, 1)), data_format: Optional[str] = None
-) -> Tensor:
+def spatial_2d_padding(x: Tensor, padding: Any = ((1, 1), (1, 1)), data_format: str | None = None) -> Tensor:
     """Zeros around rows and columns of (batch, rows, columns, channels), or channels first."""
     rows, columns = [tuple(one) for one in padding]
     if normalize_data_format(data_format) == "channels_first":
@@ -481,53 +477,53 @@ def spatial_2d_padding(
 # Reductions
 
 
-def sum(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+def sum(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
     """Sum over one axis, several, or all where None."""
     return ops.sum(x, axis=axis, keepdims=keepdims)
 
 
-def mean(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+def mean(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
     """Mean over one axis, several, or all where None."""
     return ops.mean(x, axis=axis, keepdims=keepdims)
 
 
-def max(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+def max(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
     """Largest along one axis, several, or all where None."""
     return ops.max(x, axis=axis, keepdims=keepdims)
 
 
-def min(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+def min(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
     """Smallest along one axis, several, or all where None."""
     return ops.min(x, axis=axis, keepdims=keepdims)
 
 
-def prod(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+def prod(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
     """Product. Of known numbers, as sizes of shapes, a number."""
     product = np if are_numbers([x]) else ops
     return product.prod(x, axis=axis, keepdims=keepdims)
 
 
-def var(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+def var(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
     """Variance over one axis, several, or all where None; divided by n, not n − 1."""
     return ops.var(x, axis=axis, keepdims=keepdims)
 
 
-def std(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+def std(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
     """Standard deviation, square root of `var`."""
     return ops.std(x, axis=axis, keepdims=keepdims)
 
 
-def any(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+def any(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
     """Whether one is true, or not 0, along one axis, several, or all where None."""
     return ops.any(ops.cast(x, "bool"), axis=axis, keepdims=keepdims)
 
 
-def all(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+def all(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
     """Whether all are true, or not 0, along one axis, several, or all where None."""
     return ops.all(ops.cast(x, "bool"), axis=axis, keepdims=keepdims)
 
 
-def logsumexp(x: Tensor, axis: Union[None, int, Sequence[int]] = None, keepdims: bool = False) -> Tensor:
+def logsumexp(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
     """log Σ e^x over one axis, several, or all where None."""
     return ops.logsumexp(x, axis=axis, keepdims=keepdims)
 
@@ -586,14 +582,14 @@ def pow(x: Tensor, a: Any) -> Tensor:
     return ops.power(x, a)
 
 
-def clip(x: Tensor, min_value: Optional[float], max_value: Optional[float]) -> Tensor:
+def clip(x: Tensor, min_value: float | None, max_value: float | None) -> Tensor:
     """Kept between two numbers; None is no bound."""
     return ops.clip(
         x, -np.inf if min_value is None else min_value, np.inf if max_value is None else max_value
     )
 
 
-def relu(x: Tensor, alpha: float = 0.0, max_value: Optional[float] = None, threshold: float = 0.0) -> Tensor:
+def relu(x: Tensor, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
     """x above the threshold, up to max_value; alpha · (x − threshold) below it."""
     return keras.activations.relu(x, negative_slope=alpha, max_value=max_value, threshold=threshold)
 
@@ -613,7 +609,7 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     return ops.softmax(x, axis=axis)
 
 
-def l2_normalize(x: Tensor, axis: Union[None, int, Sequence[int]] = None) -> Tensor:
+def l2_normalize(x: Tensor, axis: None | int | Sequence[int] = None) -> Tensor:
     """Divided by its length along an axis, of which at least 1e-6 is taken."""
     return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=axis, keepdims=True), 1e-12))
 
@@ -623,7 +619,7 @@ def dot(x: Tensor, y: Tensor) -> Tensor:
     return ops.tensordot(x, y, axes=[[ndim(x) - 1], [builtins.max(ndim(y) - 2, 0)]])
 
 
-def batch_dot(x: Tensor, y: Tensor, axes: Union[None, int, Sequence[int]] = None) -> Tensor:
+def batch_dot(x: Tensor, y: Tensor, axes: None | int | Sequence[int] = None) -> Tensor:
     """Sum over one axis of each, sample by sample: the other axes of x, then those of y.
 
     axes: a number for both or a pair; the last of x and the last but one of y (the last of two) where None. Of two
@@ -636,7 +632,7 @@ def batch_dot(x: Tensor, y: Tensor, axes: Union[None, int, Sequence[int]] = None
     y_letters = ["a"] + list("stuvwxyz"[: ndim(y) - 1])
     y_letters[y_axis] = x_letters[x_axis]
     kept = x_letters[:x_axis] + x_letters[x_axis + 1 :] + y_letters[1:y_axis] + y_letters[y_axis + 1 :]
-    result = ops.einsum("%s,%s->%s" % tuple(map("".join, (x_letters, y_letters, kept))), x, y)
+    result = ops.einsum("{},{}->{}".format(*tuple(map("".join, (x_letters, y_letters, kept)))), x, y)
     return ops.expand_dims(result, 1) if len(kept) == 1 else result
 
 
@@ -682,7 +678,7 @@ def conv1d(
     kernel: Tensor,
     strides: Any = 1,
     padding: Any = "valid",
-    data_format: Optional[str] = None,
+    data_format: str | None = None,
     dilation_rate: Any = 1,
 ) -> Tensor:
     """(batch, length, channels) and a kernel (width, channels, filters); padding: "same", "valid" or "causal"."""
@@ -699,7 +695,7 @@ def conv2d(
     kernel: Tensor,
     strides: Any = (1, 1),
     padding: Any = "valid",
-    data_format: Optional[str] = None,
+    data_format: str | None = None,
     dilation_rate: Any = (1, 1),
 ) -> Tensor:
     """(batch, rows, columns, channels) and a kernel (height, width, channels, filters)."""
@@ -711,7 +707,7 @@ def pool2d(
     pool_size: Any,
     strides: Any = (1, 1),
     padding: Any = "valid",
-    data_format: Optional[str] = None,
+    data_format: str | None = None,
     pool_mode: str = "max",
 ) -> Tensor:
     """(batch, rows, columns, channels), windows of `pool_size`; pool_mode: "max" or "avg"."""
@@ -719,7 +715,7 @@ def pool2d(
     return pool(x, pool_size, strides, padding, normalize_data_format(data_format))
 
 
-def bias_add(x: Tensor, bias: Tensor, data_format: Optional[str] = None) -> Tensor:
+def bias_add(x: Tensor, bias: Tensor, data_format: str | None = None) -> Tensor:
     """bias: (channels,), or that of all axes but the batch, channels last."""
     if normalize_data_format(data_format) == "channels_first":
         bias = ops.moveaxis(bias, -1, 0)
@@ -774,6 +770,6 @@ def switch(condition: Tensor, then_expression: Any, else_expression: Any) -> Any
     return ops.where(condition, then_expression, else_expression)
 
 
-def map_fn(fn: Callable, elems: Tensor, name: Optional[str] = None, dtype: Optional[str] = None) -> Tensor:
+def map_fn(fn: Callable, elems: Tensor, name: str | None = None, dtype: str | None = None) -> Tensor:
     """fn of each part elems[i] along the first axis, stacked."""
     return ops.map(fn, elems)

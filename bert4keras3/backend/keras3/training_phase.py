@@ -4,15 +4,17 @@ Keras 3 hands both to layers only: `training` as an argument of their call, rand
 that they own. Code for Keras 2 asks its backend.
 """
 
-from typing import Any, Dict, Optional
+from __future__ import annotations
+
+from typing import Any
 
 import keras
 import numpy as np
 
-GENERATORS: Dict[int, Any] = {}  # by seed
+GENERATORS: dict[int, Any] = {}  # by seed
 
 
-class PhaseReader(keras.layers.Layer):
+class TrainingPhaseProbe(keras.layers.Layer):
     """Keeps in `is_training` what Keras says of the call around it. Inputs are handed on."""
 
     def __init__(self):
@@ -39,12 +41,12 @@ class InTrainPhase(keras.layers.Layer):
 
 def is_training() -> bool:
     """Whether the layer or model that is called now is called with `training=True`; False outside of calls."""
-    reader = PhaseReader()
+    reader = TrainingPhaseProbe()
     reader(keras.ops.zeros(()))
     return reader.is_training
 
 
-def fresh_seed(seed: Optional[int] = None) -> Any:
+def fresh_seed(seed: int | None = None) -> Any:
     """A seed for functions of keras.random, another one each time that the call runs, compiled or not.
 
     seed: makes the row of them the same in each process. On JAX a compiled call has no state of its own, so the

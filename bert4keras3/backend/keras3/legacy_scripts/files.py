@@ -122,7 +122,7 @@ def renamed_later(filepath, ending, overwrite):
     """A name beside the file that Keras accepts; what is written there becomes the file."""
     path = os.fspath(filepath)
     if not overwrite and os.path.exists(path):
-        raise FileExistsError("%s exists: pass overwrite=True or another name" % path)
+        raise FileExistsError(f"{path} exists: pass overwrite=True or another name")
     with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(path))) as beside:
         name = os.path.join(beside, "model" + ending)
         yield name

@@ -7,13 +7,15 @@ them from the first two batches. `fit_generator` and its like are `fit` and its 
 `BERT4KERAS3_CHECK_IDS=0` leaves the ids unchecked.
 """
 
+from __future__ import annotations
+
 import inspect
 import itertools
 import threading
 import types
 import weakref
 from contextlib import nullcontext
-from typing import Any, List
+from typing import Any
 
 import keras
 import numpy as np
@@ -140,12 +142,12 @@ class Checks:
         arrays = keras.tree.flatten(x)
         for place, (name, size, layer) in self.tables.items():
             array = named.get(name) if named else arrays[place] if place < len(arrays) else None
-            self.check_range(array, size, "input %r" % name, "layer %r" % layer)
+            self.check_range(array, size, f"input {name!r}", f"layer {layer!r}")
         if y is not None and self.classes:
             labels = [y] if len(self.classes) == 1 else keras.tree.flatten(y)
             for array, (name, size) in zip(labels, self.classes):
                 self.check_range(
-                    array, size, "labels of output %r" % name, "loss sparse_categorical_crossentropy"
+                    array, size, f"labels of output {name!r}", "loss sparse_categorical_crossentropy"
                 )
 
     def check_range(self, array, size, what, user):
@@ -209,7 +211,7 @@ def table_size(layer, place):
     return None
 
 
-def classes_of(model) -> List[Any]:
+def classes_of(model) -> list[Any]:
     """(name, number of classes) of each output whose loss is sparse_categorical_crossentropy; [] if unknown."""
     loss = getattr(model, "loss", None)
     losses = keras.tree.flatten(loss) if isinstance(loss, (list, tuple)) else [loss]

@@ -4,10 +4,12 @@ Keras writes a method, `loss=crf.sparse_loss`, as its name alone and does not re
 method of the model's own layer. From HDF5, Keras does not read loss="mse", and makes an optimizer without weights.
 """
 
+from __future__ import annotations
+
 import functools
 import json
 import warnings
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Iterator
 
 import h5py
 import keras
@@ -23,7 +25,7 @@ SAVED = ("loss", "metrics", "weighted_metrics")
 @extends(keras.Model, "compile_from_config")
 def compile_from_config(original, self, config):
     """Compile as a file in Keras's own format says; losses and metrics may be methods of layers."""
-    methods: Dict[str, Any] = {}
+    methods: dict[str, Any] = {}
 
     def with_methods(item, output):
         if not isinstance(item, dict) or item.get("class_name") != "method":
@@ -31,8 +33,8 @@ def compile_from_config(original, self, config):
         method = method_of_layers(self, item["config"], output)
         if method is None:
             raise ValueError(
-                "the model was compiled with the method %r, which no layer of the model has, or more than one. %s"
-                % (item["config"], INSTEAD)
+                f"the model was compiled with the method {item['config']!r}, but one layer of the model has to "
+                f"have it. {INSTEAD}"
             )
         name = "%s of %s, %d" % (item["config"], method.__self__.name, id(self))
         methods[name] = method
@@ -46,15 +48,13 @@ def compile_from_config(original, self, config):
     try:
         return original(self, config)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            "the compiled model is not restored: %s. %s" % (first_sentence(error), INSTEAD)
-        ) from error
+        raise ValueError(f"the compiled model is not restored: {first_sentence(error)}. {INSTEAD}") from error
     finally:
         for name in methods:
             del known[name]
 
 
-def compile_from_h5(model: Any, path: Any, custom_objects: Optional[Dict[str, Any]] = None) -> None:
+def compile_from_h5(model: Any, path: Any, custom_objects: dict[str, Any] | None = None) -> None:
     """Compile a model as its HDF5 file says, and restore the state of its optimizer.
 
     Args:
@@ -84,7 +84,7 @@ def compile_from_h5(model: Any, path: Any, custom_objects: Optional[Dict[str, An
             )  # of TensorFlow 2.13 to 2.15
             arguments["optimizer"] = keras.optimizers.deserialize(optimizer)
     except (TypeError, ValueError) as error:
-        raise ValueError("'%s': %s. %s" % (path, first_sentence(error), INSTEAD)) from error
+        raise ValueError(f"'{path}': {first_sentence(error)}. {INSTEAD}") from error
     model.compile(loss_weights=config.get("loss_weights"), **arguments)
     model.optimizer.build(model.trainable_variables)
     restore_optimizer(model.optimizer, state, path)
@@ -105,7 +105,7 @@ def find(model, objects, part, name, output):
     except ValueError:
         method = method_of_layers(model, name, output)
         if method is None:
-            raise ValueError("the %s %r is not known" % (part, name)) from None
+            raise ValueError(f"the {part} {name!r} is not known") from None
         return method
 
 
@@ -136,12 +136,12 @@ def all_layers(model) -> Iterator[Any]:
         yield from all_layers(layer)
 
 
-def optimizer_state(file) -> Dict[str, np.ndarray]:
+def optimizer_state(file) -> dict[str, np.ndarray]:
     """Arrays of an optimizer in an HDF5 file, by the paths of the variables."""
     group = file.get("optimizer_weights")
     if group is None:
         return {}
-    names: List[Any] = []
+    names: list[Any] = []
     for key in sorted(group.attrs, key=lambda key: (len(key), key)):  # weight_names, or weight_names0, 1, …
         if key.startswith("weight_names"):
             names += list(group.attrs[key])
