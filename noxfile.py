@@ -48,12 +48,12 @@ def parity(session: nox.Session, name: str) -> None:
         recorded.append(name)
         session.notify("table", session.posargs)
         if "--weights" in session.posargs:
-            find_weights(session, name)
+            identify_user_files(session, name)
         arguments = ["--pairing", name, *session.posargs]
-        run_in_pairing(session, name, "parity.record", *arguments)
-        red = run_in_pairing(session, name, "parity.compare", *arguments, silent=True).split()
+        run_in_pairing(session, name, "parity.models.record", *arguments)
+        red = run_in_pairing(session, name, "parity.models.compare", *arguments, silent=True).split()
         if red:
-            run_layers_alone(session, name, red)
+            run_isolated_layers(session, name, red)
     except Exception as error:
         leave_absent(name, f"not run: {error}".splitlines()[0])
         raise
@@ -66,29 +66,31 @@ def leave_absent(name: str, reason: str) -> None:
     path.write_text(json.dumps({"schema": 1, "pairing": name, "cells": [], "absent": reason}))
 
 
-def find_weights(session: nox.Session, name: str) -> None:
+def identify_user_files(session: nox.Session, name: str) -> None:
     """Look what is in the user's folder, compute its goldens, and run what has been published about it."""
-    run_in_pairing(session, name, "parity.released", *session.posargs)
+    run_in_pairing(session, name, "parity.user_files.identify", *session.posargs)
     if find_interpreter(BY_NAME["reference"].python):
-        run_in_pairing(session, "reference", "parity.golden_reference", *session.posargs)
+        run_in_pairing(session, "reference", "parity.models.golden_reference", *session.posargs)
     else:
         python = BY_NAME["reference"].python
         session.warn(f"no Python {python} for the reference: only published numbers are compared")
-    run_in_pairing(session, name, "parity.published", "--pairing", name, *session.posargs)
+    run_in_pairing(session, name, "parity.user_files.published", "--pairing", name, *session.posargs)
 
 
-def run_layers_alone(session: nox.Session, name: str, cases: list[str]) -> None:
-    """Tell wrong layers from those that amplify, for the table: see parity/alone.py."""
+def run_isolated_layers(session: nox.Session, name: str, cases: list[str]) -> None:
+    """Distinguish wrong layers from layers that only amplify their input's error, for the table."""
     if not find_interpreter(BY_NAME["reference"].python):
         python = BY_NAME["reference"].python
-        return session.warn(f"no Python {python} for the reference: layers are not run alone")
-    whole, chosen = str(ROOT / "results" / "whole"), [word for case in cases for word in ("--case", case)]
+        return session.warn(f"no Python {python} for the reference: no layer runs in isolation")
+    activations = str(ROOT / "results" / "reference_activations")
+    chosen = [word for case in cases for word in ("--case", case)]
     if "--weights" in session.posargs:
         place = session.posargs.index("--weights")
         chosen += session.posargs[place : place + 2]
-    options = ("--floatx", "float64", "--folder", whole, *chosen)
-    run_in_pairing(session, "reference", "parity.golden_reference", *options)
-    run_in_pairing(session, name, "parity.alone", "--pairing", name, "--whole", whole, *chosen)
+    options = ("--floatx", "float64", "--folder", activations, *chosen)
+    run_in_pairing(session, "reference", "parity.models.golden_reference", *options)
+    arguments = ("--pairing", name, "--reference-activations", activations, *chosen)
+    run_in_pairing(session, name, "parity.models.isolated_layers", *arguments)
 
 
 def library_tests(session: nox.Session, name: str) -> None:
@@ -223,20 +225,23 @@ def golden(session: nox.Session) -> None:
     """Compute the goldens anew with the original library (minutes; the results are committed)."""
     for oracle in ORACLES:
         make_minilm(session, make_pairing_environment(session, oracle.name))
-        run_in_pairing(session, oracle.name, f"parity.golden_{oracle.name}", *session.posargs)
+        run_in_pairing(session, oracle.name, f"parity.models.golden_{oracle.name}", *session.posargs)
     if not session.posargs:
         python = make_pairing_environment(session, "reference")
         for module in (
-            "parity.golden_tokenizers",
-            "parity.golden_layers",
-            "parity.golden_hdf5",
-            "parity.golden_names",
-            "parity.golden_saved_models",
-            "parity.golden_generation",
-            "parity.golden_optimizers",
+            "parity.text.golden",
+            "parity.layers.golden",
+            "parity.models.golden_hdf5",
+            "parity.public_names",
+            "parity.models.golden_saved_models",
+            "parity.generation.golden",
+            "parity.optimizers.golden",
             "bench.golden",
         ):
             run_in_pairing(session, "reference", module)
-        for module in ("parity.golden_names", "parity.golden_saved_models"):  # the reference on tf.keras
+        for module in (
+            "parity.public_names",
+            "parity.models.golden_saved_models",
+        ):  # the reference on tf.keras
             run_module(session, python, module, variables={**BY_NAME["reference"].variables, "TF_KERAS": "1"})
-        run_in_pairing(session, "tfkeras-tf2.2", "parity.golden_optimizers")
+        run_in_pairing(session, "tfkeras-tf2.2", "parity.optimizers.golden")

@@ -6,7 +6,8 @@ import numpy as np
 
 from bench.golden import read_golden
 from bench.scenarios import Scenario
-from parity.compare import BOUND, Red, check_outputs, error_ratio
+from parity.compare import BOUND, Red
+from parity.models.compare import check_outputs, error_ratio
 
 
 def check_output(scenario: Scenario, output: np.ndarray) -> tuple[float | None, str | None]:

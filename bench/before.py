@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from parity.files import ROOT, sha256
+from parity.store import ROOT, sha256
 
 FOLDER = ROOT / ".cache" / "before"
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from bench.scenarios import BY_NAME, GENERATE, LOAD, PREDICT, SCENARIOS, TRAIN, TRAIN_STEPS, make_inputs
 from bench.weights import weights_folder
-from parity.files import read_arrays, read_json, sha256, write_arrays, write_json
-from parity.sampling import rms, sample_output, unpadded
+from parity.store import read_arrays, read_json, sha256, write_arrays, write_json
+from parity.subsample import rms, sample_output, unpadded
 
 GOLDENS = Path(__file__).parent / "goldens"
 PRECISIONS = ("float32", "float64")
@@ -27,13 +27,14 @@ def compute(scenario, floatx, path):
     from bert4keras.backend import K
 
     from bench.implementations import reference
-    from parity import record, seeded
-    from parity.golden_reference import ReferenceWeights
+    from parity.machine import provenance
+    from parity.models import random_weights
+    from parity.models.golden_reference import ReferenceWeights
 
     K.set_floatx(floatx)
     folder = weights_folder(scenario, "configuration")
     write_json(folder / "config.json", scenario.release.config)
-    weights = seeded.seeded_weights(scenario.release)
+    weights = random_weights.release_weights(scenario.release)
     model = reference.load(scenario, folder, ReferenceWeights(weights, floatx))
     inputs = make_inputs(scenario)
     feed = reference.feed(model, PREDICT, inputs)
@@ -45,7 +46,7 @@ def compute(scenario, floatx, path):
         arrays["losses"] = np.array([step(feed) for _ in range(TRAIN_STEPS)])
     arrays["output/0"] = reference.arrays(compute(feed))[0]
     write_arrays(path, {name: np.asarray(value) for name, value in arrays.items()})
-    record_info = dict(weights=seeded.digest(weights), provenance=record.provenance("bert4keras"))
+    record_info = dict(weights=random_weights.digest(weights), provenance=provenance("bert4keras"))
     write_json(path.with_suffix(".json"), record_info)
 
 

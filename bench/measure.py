@@ -23,7 +23,7 @@ from bench.roofline import Roofline
 from bench.rows import ABSENT, MEASURED, Row, append_rows
 from bench.runner import InterleavedRun
 from bench.scenarios import BY_NAME, SCENARIOS, Scenario
-from parity.files import ROOT, commit
+from parity.store import ROOT, commit
 
 RESULTS = ROOT / "results" / "bench"
 LOGS = ROOT / ".cache" / "bench" / "logs"

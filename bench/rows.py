@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, Iterable, NamedTuple
 
-from parity.files import append_lines, read_lines, write_whole
+from parity.store import append_lines, read_lines, write_whole
 
 SCHEMA = 2
 MEASURED, WRONG, FAILED, ABSENT = "measured", "wrong", "failed", "absent"

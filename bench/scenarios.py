@@ -7,8 +7,8 @@ from typing import Any, Dict, NamedTuple, Tuple
 
 import numpy as np
 
-from parity import releases
-from parity.releases import FULL_ALBERT, FULL_LM, T5, Release, sized
+from parity.models import releases
+from parity.models.releases import FULL_ALBERT, FULL_LM, T5, Release, sized
 
 CALL, PREDICT, COMPILED, GENERATE, TRAIN, LOAD = "call", "predict", "compiled", "generate", "train", "load"
 FORWARD = (CALL, PREDICT, COMPILED)

@@ -8,7 +8,7 @@ import platform
 import sys
 from typing import Any, List
 
-from parity.record import peak_memory, processor_name, reset_peak_memory
+from parity.machine import peak_memory, processor_name, reset_peak_memory
 
 __all__ = [
     "CompilationCounter",

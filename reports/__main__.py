@@ -16,9 +16,9 @@ from pathlib import Path
 from rich.console import Console
 
 from pairings import BY_NAME, PAIRINGS
-from parity.cases import add_case_arguments, chosen_cases
-from parity.compare import compare_case
-from parity.files import FOUND, RESULTS, read_json
+from parity.models.cases import add_case_arguments, chosen_cases
+from parity.models.compare import compare_case
+from parity.store import RESULTS, USER_FILES, read_json
 from reports import regress, terminal
 from reports.history import merge, remember
 from reports.results import Results, read_results, why_red, write_cells
@@ -59,7 +59,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def run_table(options: argparse.Namespace, console: Console) -> int:
     cases = chosen_cases(options)
-    results = FOUND if options.weights else options.results
+    results = USER_FILES if options.weights else options.results
     red = False
     for pairing in options.pairings:
         cells = [compare_case(case, pairing) for case in cases]
@@ -74,7 +74,7 @@ def run_table(options: argparse.Namespace, console: Console) -> int:
             console.print(f"{pairing}: no {what}: {reason}", highlight=False)
         console.print()
         if options.weights:
-            rows = read_json(FOUND / "published" / f"{pairing}.json")
+            rows = read_json(USER_FILES / "published" / f"{pairing}.json")
             console.print(terminal.published_table(pairing, rows))
             red = red or any(row.get("red") for row in rows)
     if len(options.pairings) > 1:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.files import append_lines, read_json, write_json, write_whole
+from parity.store import append_lines, read_json, write_json, write_whole
 from reports.results import SCHEMA, Results, why_red
 from reports.tables import measured
 

@@ -18,7 +18,7 @@ import vl_convert
 
 from pairings import PAIRINGS
 from parity.compare import BOUND
-from parity.files import ROOT, write_whole
+from parity.store import ROOT, write_whole
 from reports import charts
 from reports.numbers import milliseconds, number, significant
 from reports.results import RATIOS, Results, finite, repeat_command

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from parity.compare import Cell
-from parity.files import read_json, write_json
+from parity.store import read_json, write_json
 from reports import versus
 from reports.results import RATIOS, SCHEMA, Results, finite, read_results, repeat_command, why_red
 from reports.statistics import Change

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from bench.rows import Row, current_names, read_rows
 from pairings import BY_NAME, PAIRINGS, find_interpreter
 from parity.compare import BOUND, Cell
-from parity.files import RESULTS, read_json, read_lines, write_json
+from parity.store import RESULTS, read_json, read_lines, write_json
 
 SCHEMA = 1
 # The ratios of a cell, and what they are of.

@@ -11,8 +11,8 @@ import pandas as pd
 
 from bench.rows import MEASURED, Row
 from pairings import PAIRINGS
-from parity.cases import CASES
 from parity.compare import Cell
+from parity.models.cases import CASES
 from reports.results import RATIOS, Results, repeat_command, why_red
 from reports.statistics import quantile, ratio_of_medians
 

@@ -14,7 +14,7 @@ from bench.implementations import BEFORE, CONTROL, Implementation, implementatio
 from bench.rows import MEASURED, Row
 from bench.runner import Candidate, InterleavedRun
 from bench.scenarios import BY_NAME, Scenario
-from parity.files import ROOT
+from parity.store import ROOT
 from reports.statistics import Change, compare
 
 LOGS = ROOT / ".cache" / "versus"

@@ -20,8 +20,8 @@ import numpy as np
 from bench.rows import StudyRow, write_study
 from bench.trackers import versions
 from pairings import ORACLES, PAIRINGS
-from parity.files import ROOT
-from parity.record import processor_name
+from parity.machine import processor_name
+from parity.store import ROOT
 
 RESULTS = ROOT / "bench" / "results"
 

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from bench.studies import Study, interleave, read_rounds, timed
 from bert4keras3.checkpoints import open_checkpoint, save_checkpoint
-from parity.releases import Release
-from parity.variables import release_variables
+from parity.models.releases import Release
+from parity.models.variables import release_variables
 
 BERT_BASE = dict(
     vocab_size=21128,

@@ -23,7 +23,7 @@ import numpy as np
 from bench.studies import Study, interleave, ratio_of, timed
 from bert4keras3.backend import framework, ops
 from bert4keras3.models import build_transformer_model
-from parity.releases import BY_NAME
+from parity.models.releases import BY_NAME
 
 SHAPES = ((1, 128), (8, 128), (1, 512))
 CALLS = 5  # that the profiler sees

@@ -18,7 +18,7 @@ import numpy as np
 from bench.studies import Study, interleave, ratio_of
 from pairings import BY_NAME
 from pairings.environments import python_path
-from parity.files import ROOT
+from parity.store import ROOT
 
 EPOCH = re.compile(r"epoch \d+: test accuracy ([\d.]+), ([\d.]+) s")
 DEFAULT = ("reference", "keras2.3.1-tf1.15", "tfkeras-tf2.15", "tensorflow", "jax", "torch")

@@ -16,7 +16,7 @@ import numpy as np
 from bench.studies import Study, interleave, ratio_of, read_rounds, timed
 from bert4keras3.snippets import Memo
 from bert4keras3.tokenizers import Tokenizer, load_vocab
-from parity.files import GOLDENS, MINILM
+from parity.store import GOLDENS, MINILM
 
 REFERENCE = "bert4keras 0.11.5"
 CHINESE = "我在北京大学学习自然语言处理，今天天气很好。“苹果公司”（Apple Inc.）于1976年4月1日创立……"

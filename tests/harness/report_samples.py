@@ -6,8 +6,8 @@ import numpy as np
 
 from bench.rows import ABSENT, FAILED, MEASURED, WRONG, Row
 from pairings import PAIRINGS
-from parity.cases import CASES
 from parity.compare import Cell
+from parity.models.cases import CASES
 from reports.results import Results
 
 ABSENT_PAIRING = "tfkeras-tf2.2"

@@ -35,8 +35,8 @@ from bench.rows import (
 from bench.scenarios import BY_NAME, GENERATE, LOAD, SCENARIOS, TRAIN, make_inputs
 from bench.studies import interleave, ratio_of, timed
 from parity.compare import BOUND
-from parity.files import ROOT, append_lines
-from parity.sampling import OUTPUT_SAMPLE
+from parity.store import ROOT, append_lines
+from parity.subsample import OUTPUT_SAMPLE
 
 in_scenarios = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 ENCODER = BY_NAME["bert-base-1x128"]

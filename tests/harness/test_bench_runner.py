@@ -13,7 +13,7 @@ from bench import measure, process, runner
 from bench.implementations import Implementation
 from bench.rows import ABSENT, FAILED, MEASURED, WRONG, read_rows
 from bench.scenarios import BY_NAME
-from parity.files import ROOT
+from parity.store import ROOT
 
 WORKER = """
 import json, os, shutil, sys, time

@@ -5,9 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
-from parity.cases import CASES_BY_NAME
-from parity.compare import BOUND, compare_case
-from parity.files import GOLDENS, read_arrays, read_json, write_arrays, write_json
+from parity.compare import BOUND
+from parity.models.cases import CASES_BY_NAME
+from parity.models.compare import compare_case
+from parity.store import GOLDENS, read_arrays, read_json, write_arrays, write_json
 
 CASE = CASES_BY_NAME["bert"]
 OUTPUT = "11/output/0"
@@ -21,14 +22,14 @@ def files(tmp_path):
     goldens.mkdir()
     for suffix in (".npz", ".json"):
         shutil.copy(GOLDENS / (CASE.name + suffix), goldens)
-    story = read_json(goldens / (CASE.name + ".json"))
+    metadata = read_json(goldens / (CASE.name + ".json"))
     golden = read_arrays(goldens / (CASE.name + ".npz"))
     arrays = {name: value for name, value in golden.items() if "@" not in name}
-    for name, shape in story["shapes"].items():
+    for name, shape in metadata["shapes"].items():
         arrays[name] = whole_output(golden, name, shape)
-    facts = {"status": "recorded", "trained": True, "golden": story["sha256"], "load_seconds": 0.1}
+    info = {"status": "recorded", "trained": True, "golden": metadata["sha256"], "load_seconds": 0.1}
     write_arrays(records / "jax" / (CASE.name + ".npz"), arrays)
-    write_json(records / "jax" / (CASE.name + ".json"), facts)
+    write_json(records / "jax" / (CASE.name + ".json"), info)
     return goldens, records
 
 
@@ -106,26 +107,26 @@ def test_wrong_losses_are_red(files, damage):
     assert "losses while training" in verdict(files).red
 
 
-def run_alone(files, **changed):
+def run_isolated(files, **changed):
     """Write what the layers computed from the reference's input: the golden's numbers, but for the changed."""
     golden = read_arrays(files[0] / (CASE.name + ".npz"))
-    alone = {name: value for name, value in golden.items() if "/layer/" in name and "@" not in name}
-    alone.update((name, shifted(alone[name])) for name in changed.values())
-    write_arrays(files[1] / "jax" / (CASE.name + ".alone.npz"), alone)
+    isolated = {name: value for name, value in golden.items() if "/layer/" in name and "@" not in name}
+    isolated.update((name, shifted(isolated[name])) for name in changed.values())
+    write_arrays(files[1] / "jax" / (CASE.name + ".isolated.npz"), isolated)
 
 
-def test_a_layer_that_is_wrong_alone_is_the_culprit(files):
+def test_an_isolated_layer_that_is_wrong_is_the_root_cause(files):
     change(files, LAYER, shifted)
     change(files, OUTPUT, shifted)
-    run_alone(files, wrong=LAYER)
+    run_isolated(files, wrong=LAYER)
     assert "Transformer-0-FeedForward, which is wrong on the reference's input too" in verdict(files).red
 
 
-def test_a_layer_that_is_right_alone_only_amplifies(files):
+def test_an_isolated_layer_that_is_right_only_amplifies(files):
     change(files, LAYER, shifted)
     change(files, OUTPUT, shifted)
-    run_alone(files)
-    assert "Transformer-0-FeedForward, which only amplifies what comes in" in verdict(files).red
+    run_isolated(files)
+    assert "Transformer-0-FeedForward, which only amplifies its input's error" in verdict(files).red
 
 
 @pytest.mark.parametrize("lost", [OUTPUT, LAYER, "5/input/0", "training/losses"])
@@ -163,8 +164,8 @@ def test_a_damaged_golden_is_red(files):
 
 
 def test_a_record_for_another_golden_is_red(files):
-    facts = read_json(files[1] / "jax" / (CASE.name + ".json"))
-    write_json(files[1] / "jax" / (CASE.name + ".json"), dict(facts, golden="other"))
+    info = read_json(files[1] / "jax" / (CASE.name + ".json"))
+    write_json(files[1] / "jax" / (CASE.name + ".json"), dict(info, golden="other"))
     assert "another golden" in verdict(files).red
 
 

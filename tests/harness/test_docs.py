@@ -13,9 +13,9 @@ from markdown_it import MarkdownIt
 
 from docs.docstrings import to_rst
 from pairings import PAIRINGS, PUBLISHED
-from parity.cases import CASES_BY_NAME, add_case_arguments
-from parity.files import ROOT
-from parity.releases import RELEASES
+from parity.models.cases import CASES_BY_NAME, add_case_arguments
+from parity.models.releases import RELEASES
+from parity.store import ROOT
 
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 PAGES = [ENGLISH, CHINESE, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -1,12 +1,12 @@
-"""The committed goldens: there, whole, and with their story."""
+"""The committed goldens: there, whole, and with their metadata."""
 
 import pytest
 
-from parity.cases import CASES, CASES_BY_NAME
-from parity.files import CHECKPOINTS, GOLDENS, read_arrays, read_json, sha256
-from parity.golden import checkpoint_checksums
-from parity.releases import RELEASES
-from parity.variables import release_variables
+from parity.models.cases import CASES, CASES_BY_NAME
+from parity.models.golden import checkpoint_checksums
+from parity.models.releases import RELEASES
+from parity.models.variables import release_variables
+from parity.store import CHECKPOINTS, GOLDENS, read_arrays, read_json, sha256
 
 IDS = [case.name for case in CASES]
 
@@ -17,9 +17,9 @@ def test_names_of_cases_are_unique():
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_golden_is_whole(case):
-    story = read_json(GOLDENS / (case.name + ".json"))
-    assert sha256(GOLDENS / (case.name + ".npz")) == story["sha256"]
-    assert story["provenance"]["versions"]
+    metadata = read_json(GOLDENS / (case.name + ".json"))
+    assert sha256(GOLDENS / (case.name + ".npz")) == metadata["sha256"]
+    assert metadata["provenance"]["versions"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from parity.files import ROOT
+from parity.store import ROOT
 
 pytest.importorskip("libcst", reason="bert4keras3[migrate] is not installed")
 

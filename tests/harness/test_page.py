@@ -48,7 +48,7 @@ def test_charts_are_drawn_and_a_link_opens_its_cell(page, tmp_path):
 @pytest.mark.parametrize("width", [1280, 500])
 def test_the_page_is_a_picture_in_light_and_dark(page, tmp_path, width, scheme):
     """Not empty, and of the scheme that was asked for. Of the page as it opens; what is drawn is tested above."""
-    from parity.files import RESULTS
+    from parity.store import RESULTS
 
     picture = RESULTS / "screenshots" / f"{width}-{scheme}.png"
     picture.parent.mkdir(parents=True, exist_ok=True)

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from parity import record
-from parity.cases import Case
-from parity.files import read_json, write_json
+from parity.models import record
+from parity.models.cases import Case
+from parity.store import read_json, write_json
 
 WORKER = """
 import json, os, sys, time

@@ -10,7 +10,7 @@ import pytest
 
 import pairings
 from pairings import ABANDONED_PORT, BY_NAME, GPU, ORACLES, PAIRINGS, PEERS, PINS, PUBLISHED, find_interpreter
-from parity.files import ROOT
+from parity.store import ROOT
 
 EVERYONE = PAIRINGS + ORACLES + PEERS + GPU
 

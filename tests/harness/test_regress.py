@@ -6,7 +6,7 @@ from report_samples import sample_results
 from rich.console import Console
 
 from bench.before import library_folder
-from parity.files import read_json
+from parity.store import read_json
 from reports import regress, versus
 from reports.__main__ import main
 from reports.results import write_cells

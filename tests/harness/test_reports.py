@@ -11,7 +11,7 @@ from rich.console import Console
 from bench.rows import append_rows, read_rows
 from pairings import PAIRINGS
 from parity.compare import BOUND, Cell
-from parity.files import append_lines, read_lines
+from parity.store import append_lines, read_lines
 from reports import __main__ as command_line
 from reports import html, terminal
 from reports.export import write_tables

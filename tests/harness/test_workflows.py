@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from pairings import PAIRINGS
-from parity.files import ROOT
+from parity.store import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bert4keras3 import models, ops
-from parity.library import input_name, listed
+from parity.adapter import input_name, listed
 
 SIZES = dict(
     vocab_size=600,  # more ids than bfloat16 has whole numbers

@@ -9,8 +9,8 @@ from bert4keras3.advice import advise, advise_shape
 from bert4keras3.backend import FLAVOUR
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint
 from bert4keras3.models import MODELS, build_transformer_model
-from parity.files import release_paths
-from parity.releases import BY_NAME
+from parity.models.releases import BY_NAME
+from parity.store import release_paths
 
 CONFIG, CHECKPOINT = map(str, release_paths(BY_NAME["google_bert"]))
 # release: the models that it is of, of which the advice names the first

@@ -7,7 +7,7 @@ import pytest
 import small_models
 
 from bert4keras3.backend import K
-from parity.library import known_shape
+from parity.adapter import known_shape
 
 LENGTH = 6
 TEXTS = {

@@ -9,7 +9,7 @@ from small_models import MODELS, build, inputs_of
 from bert4keras3.backend import Layer, Model, framework
 from bert4keras3.snippets import predict_in_buckets
 from bert4keras3.snippets.buckets import positions_of
-from parity.library import listed
+from parity.adapter import listed
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

@@ -9,7 +9,7 @@ import pytest
 
 from bert4keras3 import snippets
 from bert4keras3.snippets.decoding import best_candidates, sample_tokens
-from parity.snippet_scenarios import SCENARIOS, table_decoder
+from parity.text.snippet_scenarios import SCENARIOS, table_decoder
 
 GOLDENS = Path(__file__).resolve().parents[2] / "parity" / "goldens"
 GOLDEN = json.loads((GOLDENS / "snippet_scenarios.json").read_text(encoding="utf-8"))

@@ -13,8 +13,8 @@ from bert4keras3.backend import FLAVOUR, framework, keras
 from bert4keras3.generation import CachedModel, Generator
 from bert4keras3.models import BERT, LM_Mask, build_transformer_model
 from bert4keras3.snippets import AutoRegressiveDecoder
-from parity.files import release_paths
-from parity.generation_cases import BEAMS, CASES, NO_END, predict_function
+from parity.generation.cases import BEAMS, CASES, NO_END, predict_function
+from parity.store import release_paths
 
 GOLDEN = json.loads(
     (Path(__file__).parents[2] / "parity/goldens/generation.json").read_text(encoding="utf-8")

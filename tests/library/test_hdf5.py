@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from bert4keras3.backend import get_values
-from parity.cases import CASES_BY_NAME
-from parity.golden_hdf5 import HDF5, NAMES
-from parity.library import build_case, case_weights, load_case, open_library
+from parity.adapter import open_library
+from parity.models.build import build_case, case_weights, load_case
+from parity.models.cases import CASES_BY_NAME
+from parity.models.golden_hdf5 import HDF5, NAMES
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
 

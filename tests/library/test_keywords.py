@@ -8,8 +8,8 @@ import pytest
 from bert4keras3.layers import Input
 from bert4keras3.models import BERT, MODELS, T5_Decoder, build_transformer_model
 from bert4keras3.snippets import insert_arguments
-from parity.files import release_paths
-from parity.releases import RELEASES
+from parity.models.releases import RELEASES
+from parity.store import release_paths
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
 SIZES = dict(

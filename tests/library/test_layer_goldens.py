@@ -6,12 +6,12 @@ import pytest
 from bert4keras3 import backend, layers, ops
 from bert4keras3.backend import K, Layer, keras
 from parity.compare import BOUND, FLOOR
-from parity.files import GOLDENS, read_arrays, read_json, sha256
-from parity.layer_cases import CASES, Library, compute
-from parity.sampling import rms
+from parity.layers.cases import CASES, Library, compute
+from parity.store import GOLDENS, read_arrays, read_json, sha256
+from parity.subsample import rms
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
-STORY, ARRAYS = read_json(GOLDENS / "layers.json"), read_arrays(GOLDENS / "layers.npz")
+METADATA, ARRAYS = read_json(GOLDENS / "layers.json"), read_arrays(GOLDENS / "layers.npz")
 INPUTS = {name[len("input/") :]: value for name, value in ARRAYS.items() if name.startswith("input/")}
 
 
@@ -38,9 +38,9 @@ LIBRARY = Library(
 def split(kind):
     """{case: its arrays}, from one array that holds all end to end."""
     found, place = {}, 0
-    for name in sorted(STORY["shapes"]):
+    for name in sorted(METADATA["shapes"]):
         found[name] = []
-        for shape in STORY["shapes"][name][kind]:
+        for shape in METADATA["shapes"][name][kind]:
             shape = [int(size) for size in shape.split()]
             size = int(np.prod(shape))
             found[name].append(ARRAYS[kind][place : place + size].reshape(shape))
@@ -54,11 +54,11 @@ WEIGHTS, OUTPUTS = split("weights"), split("outputs")
 
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_layer_computes_what_the_reference_does(name):
-    case = STORY["cases"][name]
+    case = METADATA["cases"][name]
     outputs = compute(LIBRARY, case, INPUTS, WEIGHTS[name])
     goldens = OUTPUTS[name]
     assert len(outputs) == len(goldens) > 0
-    for number, (output, golden, noise) in enumerate(zip(outputs, goldens, STORY["noise"][name])):
+    for number, (output, golden, noise) in enumerate(zip(outputs, goldens, METADATA["noise"][name])):
         assert output.shape == golden.shape
         assert not np.isnan(output).any()
         infinite = np.isinf(golden)
@@ -76,8 +76,8 @@ def test_layer_computes_what_the_reference_does(name):
 
 
 def test_golden_is_of_these_cases():
-    assert STORY["cases"] == CASES
-    assert STORY["sha256"] == sha256(GOLDENS / "layers.npz")
+    assert METADATA["cases"] == CASES
+    assert METADATA["sha256"] == sha256(GOLDENS / "layers.npz")
 
 
 def test_every_layer_of_ours_has_a_case():

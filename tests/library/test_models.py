@@ -11,9 +11,9 @@ from bert4keras3.checkpoints import CheckpointError, VariableNotFoundError, open
 from bert4keras3.layers import Dense, MultiHeadAttention
 from bert4keras3.models import BERT, MODELS, build_transformer_model
 from bert4keras3.weights import expand_braces, expand_table
-from parity.cases import CASES
-from parity.files import CHECKPOINTS, GOLDENS, read_json, release_paths
-from parity.releases import BY_NAME, RELEASES
+from parity.models.cases import CASES
+from parity.models.releases import BY_NAME, RELEASES
+from parity.store import CHECKPOINTS, GOLDENS, read_json, release_paths
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
 RELEASE = CHECKPOINTS / "google_bert"
@@ -136,7 +136,7 @@ def test_electra_refuses_heads_that_it_lacks(argument):
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
 def test_every_release_survives_saving_and_loading(tmp_path, release):
-    case = next(case for case in CASES if case.release == release.name and not case.fill)
+    case = next(case for case in CASES if case.release == release.name and not case.random_fill)
     config, checkpoint = release_paths(release)
     transformer = build_transformer_model(str(config), return_keras_model=False, **case.arguments)
     transformer.load_weights_from_checkpoint(str(checkpoint))

@@ -7,7 +7,7 @@ from small_models import MODELS, SIZES, build, inputs_of
 from bert4keras3.backend import framework, ops
 from bert4keras3.generation import CachedModel, Generator
 from bert4keras3.models import build_transformer_model
-from parity.library import listed
+from parity.adapter import listed
 
 pytestmark = pytest.mark.skipif(framework != "openvino", reason="about Keras 3 on OpenVINO")
 

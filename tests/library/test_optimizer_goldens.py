@@ -6,8 +6,8 @@ import pytest
 from bert4keras3 import optimizers
 from bert4keras3.backend import FLAVOUR, K, framework, get_values, keras, ops
 from parity.compare import BOUND
-from parity.files import GOLDENS, read_arrays, read_json, sha256
-from parity.optimizer_cases import CASES, EXTENSIONS, KEPT, SHAPES, first_weights, trained, worst_ratio
+from parity.optimizers.cases import CASES, EXTENSIONS, KEPT, SHAPES, first_weights, trained, worst_ratio
+from parity.store import GOLDENS, read_arrays, read_json, sha256
 
 # On Keras 2 ours compute what the reference computes there, on Keras 3 both.
 VERSIONS = {"keras2": ("v1",), "tf_keras": ("v2",), "keras3": ("v1", "v2")}[FLAVOUR]
@@ -16,7 +16,7 @@ on_keras_3 = pytest.mark.skipif(
     FLAVOUR != "keras3", reason="fit of Keras 3; published scripts fit on Keras 2"
 )
 PATHS = {version: GOLDENS / (f"optimizers-{version}.npz") for version in VERSIONS}
-STORIES = {version: read_json(path.with_suffix(".json")) for version, path in PATHS.items()}
+METADATA = {version: read_json(path.with_suffix(".json")) for version, path in PATHS.items()}
 ARRAYS = {version: read_arrays(path) for version, path in PATHS.items()}
 # Each extension alone, and pairs in which the order matters; the others are slow.
 QUICK = [name for name in NAMES if "-in-" not in name and not name.endswith("-pull")]
@@ -62,7 +62,9 @@ def golden_of(name):
     values = np.split(ARRAYS[version][name], np.cumsum(sizes))
     assert len(values) == len(SHAPES) + 1 and not len(values[-1])
     golden = dict(zip(SHAPES, values))
-    golden.update({variable + "@noise": noise for variable, noise in STORIES[version]["noise"][name].items()})
+    golden.update(
+        {variable + "@noise": noise for variable, noise in METADATA[version]["noise"][name].items()}
+    )
     return golden
 
 
@@ -217,11 +219,11 @@ def test_fit_computes_what_the_reference_does(name, way):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_golden_is_of_these_cases(version):
-    story = STORIES[version]
-    assert story["cases"] == {name: case for name, case in CASES.items() if case["version"] == version}
-    assert story["sha256"] == sha256(PATHS[version])
+    metadata = METADATA[version]
+    assert metadata["cases"] == {name: case for name, case in CASES.items() if case["version"] == version}
+    assert metadata["sha256"] == sha256(PATHS[version])
     expected = {"v1": ("2.3.1", "1.15.5"), "v2": ("2.3.0-tf", "2.2.3")}[version]
-    versions = story["provenance"]
+    versions = metadata["provenance"]
     assert (versions["bert4keras"], versions["keras"], versions["tensorflow"]) == ("0.11.5",) + expected
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from bert4keras3.backend import framework
 from bert4keras3.models import build_transformer_model, data_parallel
-from parity.files import release_paths
-from parity.releases import BY_NAME
+from parity.models.releases import BY_NAME
+from parity.store import release_paths
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
 

@@ -24,10 +24,12 @@ from bert4keras3.layers import (
     SinusoidalPositionEmbedding,
     UniLMMask,
 )
-from parity.cases import CASES_BY_NAME
-from parity.compare import BOUND, error_ratio, rank
-from parity.files import GOLDENS, read_arrays, read_json
-from parity.library import build_case, case_weights, evaluate, load_case, make_inputs, open_library
+from parity.adapter import evaluate, open_library
+from parity.compare import BOUND, rank
+from parity.models.build import build_case, case_weights, load_case, make_inputs
+from parity.models.cases import CASES_BY_NAME
+from parity.models.compare import error_ratio
+from parity.store import GOLDENS, read_arrays, read_json
 
 IS_KERAS_3 = hasattr(keras, "ops")
 if IS_KERAS_3:
@@ -94,7 +96,7 @@ def test_bfloat16_is_as_close_as_its_roundings_allow(name):
     sqrt(1 + 7) = 2.8 units are expected at most, and the bound is that of every other record, 3.
     """
     library, case = open_library("bert4keras3"), CASES_BY_NAME[name]
-    story = read_json(GOLDENS / (name + ".json"))
+    metadata = read_json(GOLDENS / (name + ".json"))
     arrays = read_arrays(GOLDENS / (name + ".npz"))
     golden = {key: value for key, value in arrays.items() if key.startswith("%d/" % case.lengths[-1])}
     weights = rounded(case_weights(case))
@@ -106,7 +108,9 @@ def test_bfloat16_is_as_close_as_its_roundings_allow(name):
         set_policy("float32")
     for output in {one.split("/", 1)[1] for one in outputs}:
         assert all(np.isfinite(one).all() for one in outputs.values())
-        units = error_ratio(golden, story, outputs, output) / error_ratio(golden, story, baseline, output)
+        units = error_ratio(golden, metadata, outputs, output) / error_ratio(
+            golden, metadata, baseline, output
+        )
         assert rank(units) <= BOUND, f"{output}: {units:.3g} units, expected at most {BOUND:g}"
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from bert4keras3.backend import FLAVOUR, framework, keras
-from parity.golden_names import GOLDEN, arguments_of, kind_of
+from parity.public_names import GOLDEN, arguments_of, kind_of
 
 # keras 2.3.1 and Keras 3 are compared with bert4keras on keras 2.3.1
 NAMES = json.loads(GOLDEN.read_text(encoding="utf-8"))["tf_keras" if FLAVOUR == "tf_keras" else "keras"][

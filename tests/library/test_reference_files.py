@@ -12,9 +12,9 @@ from bert4keras3.backend.flavour import FLAVOUR
 from bert4keras3.backend.legacy_models import is_legacy_model, load_legacy_model
 from bert4keras3.backend.object_weights import is_object_checkpoint, load_object_weights, missing_weights
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint
-from parity.files import read_arrays
-from parity.golden_saved_models import MODELS, SAVED, WHOLE, inputs_of, outputs_of
-from parity.library import open_library
+from parity.adapter import open_library
+from parity.models.golden_saved_models import MODELS, SAVED, WHOLE, inputs_of, outputs_of
+from parity.store import read_arrays
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
 # keras 2.3.1 does not know the arguments of layers of tf.keras
@@ -83,8 +83,8 @@ def test_another_size_is_refused_and_nothing_is_set():
 
 
 def test_a_checkpoint_of_names_is_refused_with_advice():
-    from parity.cases import CASES_BY_NAME
-    from parity.files import release_paths
+    from parity.models.cases import CASES_BY_NAME
+    from parity.store import release_paths
 
     _, prefix = release_paths(CASES_BY_NAME["bert-nsp-mlm"].checkpoint)
     assert is_object_checkpoint(prefix)

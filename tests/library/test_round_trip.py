@@ -15,9 +15,9 @@ import pytest
 
 from bert4keras3.backend import get_values, keras
 from bert4keras3.models import build_transformer_model
-from parity.cases import CASES
-from parity.files import release_paths
-from parity.releases import RELEASES
+from parity.models.cases import CASES
+from parity.models.releases import RELEASES
+from parity.store import release_paths
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,10 +31,11 @@ pytestmark = [
 REFERENCE = """
 import json, sys
 import numpy as np
-from parity import builders
-from parity.cases import CASES_BY_NAME
-from parity.files import release_paths
-from parity.library import listed, make_inputs, open_library
+from parity.models import build
+from parity.models.cases import CASES_BY_NAME
+from parity.store import release_paths
+from parity.adapter import listed, open_library
+from parity.models.build import make_inputs
 
 folder, names = sys.argv[1], sys.argv[2:]
 library = open_library("bert4keras")
@@ -63,7 +64,7 @@ def whole_case(release):
         for case in CASES
         if case.release == release.name
         and case.build == "plain"
-        and not case.fill
+        and not case.random_fill
         and "keep_tokens" not in case.arguments
     )
 

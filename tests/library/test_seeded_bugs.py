@@ -1,4 +1,4 @@
-"""Parity bites: each of these bugs turns the run red, and the layer named first is the one that has it."""
+"""Mutation tests of parity: each of these bugs turns the run red, and the first layer that is named has the bug."""
 
 import numpy as np
 import pytest
@@ -17,13 +17,15 @@ from bert4keras3.layers import (
     gated_attention,
 )
 from bert4keras3.models import ALBERT, BERT, ELECTRA, GPT2_ML
-from parity import alone, record
-from parity.cases import CASES_BY_NAME
-from parity.compare import BOUND, Cell, judge
-from parity.files import GOLDENS, read_arrays, read_json
-from parity.library import case_weights, open_library
-from parity.sampling import sample_arrays
-from parity.training import record_training
+from parity.adapter import open_library
+from parity.compare import BOUND, Cell
+from parity.models import isolated_layers, record
+from parity.models.build import case_weights
+from parity.models.cases import CASES_BY_NAME
+from parity.models.compare import judge
+from parity.models.training import record_training
+from parity.store import GOLDENS, read_arrays, read_json
+from parity.subsample import sample_arrays
 
 stop_gradient = keras.ops.stop_gradient if hasattr(keras, "ops") else K.stop_gradient
 pytestmark = pytest.mark.usefixtures("fresh_session")
@@ -33,18 +35,22 @@ def recorded(name):
     return record.record_case(open_library("bert4keras3"), CASES_BY_NAME[name])[0]
 
 
-def verdict(name, whole=None, trained=False):
-    """whole: a record with the right layers, on which each layer is run alone. trained: with the gradients."""
+def verdict(name, activations=None, trained=False):
+    """activations: a record with the right layers, whose inputs the isolated layers get. trained: with gradients."""
     case, arrays = CASES_BY_NAME[name], recorded(name)
     golden = read_arrays(GOLDENS / (name + ".npz"))
     if trained:
         arrays.update(record_training(open_library("bert4keras3"), case, case_weights(case)))
     else:
         golden = {key: value for key, value in golden.items() if not key.startswith("training/")}
-    story = read_json(GOLDENS / (name + ".json"))
+    metadata = read_json(GOLDENS / (name + ".json"))
     cell = Cell(name, case.system, "here")
-    layers = sample_arrays(alone.run_alone(open_library("bert4keras3"), case, whole)) if whole else None
-    return judge(cell, golden, story, sample_arrays(arrays), layers)
+    layers = (
+        sample_arrays(isolated_layers.run_isolated_layers(open_library("bert4keras3"), case, activations))
+        if activations
+        else None
+    )
+    return judge(cell, golden, metadata, sample_arrays(arrays), layers)
 
 
 def tanh_gelu(patch):
@@ -247,10 +253,10 @@ def test_bug_turns_the_run_red_and_its_layer_is_named(monkeypatch, case, bug, la
     ],
 )
 def test_a_wrong_layer_is_wrong_on_the_right_input_and_the_others_are_not(monkeypatch, case, bug, layer):
-    whole = recorded(case)
+    activations = recorded(case)
     bug(monkeypatch)
-    cell = verdict(case, whole)
-    assert cell.first_wrong_alone.split("#")[0] == layer
+    cell = verdict(case, activations)
+    assert cell.root_cause_layer.split("#")[0] == layer
     assert "wrong on the reference's input too" in cell.red
 
 

@@ -1,0 +1,1 @@
+"""Decoders that generate tokens greedily and with beams."""

@@ -1,0 +1,1 @@
+"""Single layers and backend functions, computed with the weights and inputs of the reference."""

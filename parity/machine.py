@@ -1,0 +1,45 @@
+"""The process and the machine that it runs on: versions, processor, peak memory."""
+
+import platform
+import resource
+import sys
+
+
+def reset_peak_memory():
+    """Start a new peak of the resident memory, where the kernel allows it."""
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass
+
+
+def peak_memory():
+    """Peak resident memory in bytes since the last reset (of the whole process where there is no /proc)."""
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def provenance(library_name):
+    """Versions and machine of this process."""
+    names = (library_name, "keras", "tensorflow", "jax", "torch", "transformers", "numpy")
+    modules = {name: sys.modules.get(name) for name in names}
+    versions = {name: getattr(module, "__version__", None) for name, module in modules.items() if module}
+    return {
+        "versions": versions,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "processor": processor_name(),
+    }
+
+
+def processor_name():
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()

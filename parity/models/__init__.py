@@ -1,0 +1,1 @@
+"""The systems: released checkpoints, the cases computed from them, their goldens, records and verdicts."""

@@ -1,0 +1,213 @@
+"""Judge the record of a case against its golden: outputs, layers, gradients and losses."""
+
+import argparse
+from typing import Dict, List, Optional
+
+import numpy as np
+
+from parity.compare import BOUND, FLOOR, TINY, Cell, Red, rank, training_ratio
+from parity.models.cases import Case, add_case_arguments, chosen_cases
+from parity.store import checkpoint_folder, golden_folder, read_arrays, read_json, record_folder, sha256
+from parity.subsample import judged, rms, sample_output
+
+GRADIENT = "training/gradient/"
+LOSSES = "training/losses"
+
+
+# What a cell takes from the info of its record as it stands there.
+RECORDED = ("load_seconds", "latency_seconds", "peak_memory_bytes", "commit", "recorded", "provenance")
+
+
+def compare_case(case: Case, pairing: str, goldens=None, records=None) -> Cell:
+    """Judge one case: files in, verdict out; never raises. goldens, records: folders, where not the usual ones."""
+    cell = Cell(case.name, case.system, pairing)
+    records = records or record_folder(case, pairing)
+    try:
+        golden, metadata = read_golden(case, goldens or golden_folder(case))
+        record, info = read_record(case, records, metadata)
+        cell = cell._replace(**{name: info[name] for name in RECORDED if name in info})
+        if not info["trained"]:
+            golden = {name: value for name, value in golden.items() if not name.startswith("training/")}
+        return judge(cell, golden, metadata, record, read_isolated_layers(case, records))
+    except Red as reason:
+        return cell._replace(red=str(reason))
+    except Exception as error:  # a damaged file is a red cell like any other
+        return cell._replace(red="not compared: %s: %s" % (type(error).__name__, error))
+
+
+def read_golden(case, folder):
+    path = folder / (case.name + ".npz")
+    if not path.exists():
+        raise Red("no golden: run `nox -s golden`")
+    metadata = read_json(path.with_suffix(".json"))
+    if sha256(path) != metadata["sha256"]:
+        raise Red("golden %s does not have the checksum in its .json" % path.name)
+    for name, checksum in metadata["checkpoint"].items():
+        file = checkpoint_folder(case.checkpoint) / name
+        if not file.exists() or sha256(file) != checksum:
+            raise Red("%s is not the file that the golden was made from" % file)
+    return read_arrays(path), metadata
+
+
+def read_record(case, folder, metadata):
+    info_path = folder / (case.name + ".json")
+    if not info_path.exists():
+        raise Red("no record")
+    info = read_json(info_path)
+    if info["status"] != "recorded":
+        raise Red(info["reason"])
+    if info["golden"] != metadata["sha256"]:
+        raise Red("the record was made for another golden: run the pairing again")
+    if info.get("random_weights") != metadata.get("random_weights"):
+        raise Red("the random weights are not those that the golden was made from")
+    return read_arrays(folder / (case.name + ".npz")), info
+
+
+def read_isolated_layers(case, folder):
+    """What each layer computed from the reference's input; empty if `isolated_layers` has not run."""
+    path = folder / (case.name + ".isolated.npz")
+    return read_arrays(path) if path.exists() else {}
+
+
+def judge(
+    cell: Cell,
+    golden: Dict[str, np.ndarray],
+    metadata: dict,
+    record: Dict[str, np.ndarray],
+    isolated: Optional[Dict[str, np.ndarray]] = None,
+) -> Cell:
+    """The verdict on arrays; the names of both sides have to be the same.
+
+    isolated: outputs of the layers on the reference's input. A wrong layer is distinguished by them from a layer
+        that only amplifies its input's error.
+    """
+    layers = metadata["layers"]
+    expected = {name.split("@")[0] for name in golden}
+    found = {name for name in record if layers or "/layer/" not in name}
+    if expected != found:
+        missing, unexpected = sorted(expected - found), sorted(found - expected)
+        raise Red("names differ: missing %s, unexpected %s" % (missing[:3], unexpected[:3]))
+    if not metadata["shapes"]:
+        raise Red("nothing to compare")
+    for name in sorted(expected):
+        if "/input/" in name and not np.array_equal(golden[name], record[name]):
+            raise Red("%s: not the input that the golden was computed from" % name)
+
+    check_outputs(metadata, record)
+    outputs = sorted({name.split("/", 1)[1] for name in metadata["shapes"]})
+    ratio = max((error_ratio(golden, metadata, record, output) for output in outputs), key=rank)
+    cell = cell._replace(error_ratio=ratio)
+    if layers:
+        ratios = layer_ratios(golden, metadata, record)
+        worst = max(layers, key=lambda layer: rank(ratios[layer]))
+        cell = cell._replace(
+            layer_ratios=ratios,
+            worst_layer=worst,
+            worst_layer_ratio=ratios[worst],
+            first_wrong_layer=first_wrong(ratios),
+        )
+    cell = judge_training(cell, golden, record)
+    if not ratio <= BOUND:
+        cell = explain(cell, ratio, layer_ratios(golden, metadata, isolated or {}))
+    return cell
+
+
+def judge_training(cell: Cell, golden: Dict[str, np.ndarray], record: Dict[str, np.ndarray]) -> Cell:
+    """The verdict on gradients, variable by variable, and on the losses of some steps.
+
+    A few numbers tell the reference's noise badly: of the 8 of a gamma it was once a third of what the same gamma of
+    the next layer has. So the noise of a gradient counts as at least the usual one of the case, relative to its
+    size. What is zero but for rounding, as the gradient of a key's bias, is rounded like the rest of its layer.
+    """
+    gradients = [name for name in golden if name.startswith(GRADIENT) and "@" not in name]
+    if not gradients:
+        return cell
+    sizes = {name: rms([golden[name]]) for name in gradients}
+    usual = np.median([rms([golden[name + "@noise"]]) / max(sizes[name], TINY) for name in gradients])
+    layers: Dict[str, float] = {}
+    for name in gradients:
+        layer = name.rsplit("/", 1)[0]
+        layers[layer] = max(layers.get(layer, 0.0), sizes[name])
+    ratios = {}
+    for name in gradients:
+        least = max(usual * sizes[name], FLOOR * layers[name.rsplit("/", 1)[0]])
+        ratios[name[len(GRADIENT) :]] = training_ratio(golden, record, name, least)
+    worst = max(ratios, key=lambda name: rank(ratios[name]))
+    losses = training_ratio(golden, record, LOSSES, FLOOR * rms([golden[LOSSES]]))
+    cell = cell._replace(gradient_ratio=ratios[worst], worst_gradient=worst, losses_ratio=losses)
+    if not ratios[worst] <= BOUND:
+        return cell._replace(red="gradient of %s: error ratio %.3g" % (worst, ratios[worst]))
+    if not losses <= BOUND:
+        return cell._replace(red="losses while training: error ratio %.3g" % losses)
+    return cell
+
+
+def layer_ratios(golden, metadata, arrays):
+    """{layer: error ratio} of the layers that are in arrays, in the order of computation."""
+    found = {name.split("/layer/")[1] for name in arrays if "/layer/" in name}
+    return {
+        layer: error_ratio(golden, metadata, arrays, "layer/" + layer)
+        for layer in metadata["layers"]
+        if layer in found
+    }
+
+
+def first_wrong(ratios: Dict[str, float]) -> Optional[str]:
+    return next((layer for layer, ratio in ratios.items() if not ratio <= BOUND), None)
+
+
+def explain(cell: Cell, ratio: float, isolated: Dict[str, float]) -> Cell:
+    """Say which layer shows the error first, and which is wrong even on the reference's input."""
+    if not cell.first_wrong_layer:
+        return cell._replace(red="error ratio %.3g, in no single layer" % ratio)
+    red = "error ratio %.3g, first in layer %s" % (ratio, cell.first_wrong_layer)
+    root_cause = first_wrong(isolated)
+    if root_cause is not None and root_cause == cell.first_wrong_layer:
+        red += ", which is wrong on the reference's input too (%.3g)" % isolated[root_cause]
+    elif cell.first_wrong_layer in isolated:
+        red += ", which only amplifies its input's error (isolated %.3g)" % isolated[cell.first_wrong_layer]
+        red += "; wrong is %s (isolated %.3g)" % (root_cause, isolated[root_cause]) if root_cause else ""
+    return cell._replace(red=red, root_cause_layer=root_cause)
+
+
+def check_outputs(metadata, record):
+    """Shapes as expected, and finite everywhere, padding too."""
+    for name, shape in metadata["shapes"].items():
+        value = record[name]
+        if list(value.shape) != shape:
+            raise Red("%s has shape %s, expected %s" % (name, list(value.shape), shape))
+        if not np.isfinite(value).all():
+            raise Red("%s is not finite in %d of %d places" % (name, (~np.isfinite(value)).sum(), value.size))
+
+
+def error_ratio(golden, metadata, record, what):
+    """Error ratio of "output/<i>" or "layer/<name>" over all lengths together; NaN where shapes differ."""
+    errors, noises, sizes = [], [], []
+    for name in (name for name in golden if name.endswith("/" + what)):
+        value = record[name]
+        if what.startswith("output/"):
+            value = sample_output(
+                value, golden["%s/input/%d" % (name.split("/")[0], metadata["token_input"])]
+            )
+        if value.shape != golden[name].shape:
+            return np.nan
+        is_probability = name in metadata["distributions"]
+        double = judged(golden[name], is_probability)
+        errors.append(judged(value, is_probability) - double)
+        noises.append(golden[name + "@noise"])
+        sizes.append(double)
+    return rms(errors) / max(rms(noises), FLOOR * rms(sizes), TINY)
+
+
+def main() -> None:
+    """Print the names of the cases whose layers are worth running as isolated layers."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--pairing", required=True)
+    add_case_arguments(parser)
+    options = parser.parse_args()
+    cells: List[Cell] = [compare_case(case, options.pairing) for case in chosen_cases(options)]
+    print("\n".join(cell.case for cell in cells if cell.red and cell.first_wrong_layer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""Every release as data: a checkpoint in the format of a released one, its names, configuration and variables.
+
+Names of files, variables and configuration keys are as released; sizes are small, but for those at the end.
+"""
+
+from typing import Any, Dict, NamedTuple, Tuple
+
+
+class Release(NamedTuple):
+    """One tiny checkpoint.
+
+    family: function of `variables.py`. without: parts of the names of variables that this release lacks.
+    optimizer: whose slots are in the file. shards: number of data files.
+    full_size: of real size; its weights are random numbers that both sides make anew, see random_weights.py.
+    folder: where its files lie, if not among the goldens.
+    """
+
+    name: str
+    system: str
+    family: str
+    config: Dict[str, Any]
+    config_name: str = "bert_config.json"
+    prefix: str = "bert_model.ckpt"
+    without: Tuple[str, ...] = ()
+    optimizer: str = ""
+    shards: int = 1
+    full_size: bool = False
+    folder: str = ""
+
+
+SIZES = {
+    "attention_probs_dropout_prob": 0.1,
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1,
+    "hidden_size": 32,
+    "initializer_range": 0.02,
+    "intermediate_size": 64,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 2,
+    "vocab_size": 120,
+}
+BERT = dict(
+    SIZES,
+    directionality="bidi",
+    max_position_embeddings=12,
+    pooler_fc_size=768,
+    pooler_num_attention_heads=12,
+    pooler_num_fc_layers=3,
+    pooler_size_per_head=128,
+    pooler_type="first_token_transform",
+    type_vocab_size=2,
+)
+SMALL = dict(BERT, num_hidden_layers=1)
+ALBERT = dict(
+    SIZES,
+    attention_probs_dropout_prob=0.0,
+    down_scale_factor=1,
+    embedding_size=16,
+    gap_size=0,
+    hidden_dropout_prob=0.0,
+    inner_group_num=1,
+    max_position_embeddings=12,
+    net_structure_type=0,
+    num_hidden_groups=1,
+    num_memory_blocks=0,
+    num_hidden_layers=3,
+    type_vocab_size=2,
+)
+ELECTRA = dict(
+    SIZES,
+    layer_norm_eps=1e-12,
+    max_position_embeddings=12,
+    model_type="electra",
+    num_hidden_layers=1,
+    pad_token_id=0,
+    summary_activation="gelu",
+    summary_last_dropout=0.1,
+    summary_type="first",
+    summary_use_proj=True,
+    type_vocab_size=2,
+)
+LM = dict(SIZES, max_position_embeddings=12)
+T5 = {
+    "attention_head_size": 8,
+    "hidden_act": "relu",
+    "hidden_dropout_prob": 0.1,
+    "hidden_size": 32,
+    "initializer_range": 0.02,
+    "intermediate_size": 48,
+    "num_attention_heads": 3,
+    "num_hidden_layers": 2,
+    "vocab_size": 120,
+}
+T5_1_1 = dict(T5, hidden_act=["gelu", "linear"])
+NO_POSITIONS = ("position_embeddings",)
+NO_HEADS = ("pooler", "cls/")
+KERNELS_ONLY = ("beta", "gamma", "bias", "position_embeddings", "pooler", "cls/")
+
+RELEASES = (
+    Release("google_bert", "google_bert", "bert", BERT),
+    Release("google_bert_with_optimizer", "google_bert", "bert", SMALL, optimizer="adam"),
+    Release("google_bert_factorized", "google_bert", "bert", dict(SMALL, embedding_size=16)),
+    Release("brightmart_roberta", "brightmart_roberta", "bert", SMALL, without=("cls/",)),
+    Release(
+        "brightmart_roberta_lm_layer",
+        "brightmart_roberta",
+        "bert",
+        SMALL,
+        config_name="bert_config_large.json",
+        prefix="roberta_zh_large_model.ckpt",
+    ),
+    Release("hit_bert_wwm", "hit_bert_wwm", "bert", SMALL),
+    Release(
+        "google_albert",
+        "google_albert",
+        "albert",
+        ALBERT,
+        "albert_config.json",
+        "model.ckpt-best",
+        optimizer="adam",
+    ),
+    Release(
+        "google_albert_zh",
+        "google_albert",
+        "albert",
+        dict(ALBERT, hidden_act="relu"),
+        "albert_config.json",
+        "model.ckpt-best",
+    ),
+    Release(
+        "brightmart_albert",
+        "brightmart_albert",
+        "albert",
+        ALBERT,
+        "albert_config_tiny_g.json",
+        "albert_model.ckpt",
+    ),
+    Release(
+        "converted_albert",
+        "converted_albert",
+        "albert",
+        {key: value for key, value in ALBERT.items() if key != "embedding_size"},
+        "albert_config.json",
+        "albert_model.ckpt",
+    ),
+    Release(
+        "nezha",
+        "nezha",
+        "bert",
+        dict(SMALL, use_relative_position=True),
+        prefix="model.ckpt-900000",
+        without=NO_POSITIONS,
+        optimizer="lamb",
+    ),
+    Release(
+        "nezha_gen",
+        "nezha_gen",
+        "bert",
+        SMALL,
+        config_name="config.json",
+        prefix="cn_gpt",
+        without=("token_type", "pooler", "seq_relationship"),
+    ),
+    Release("zhuiyi_roberta_small", "zhuiyi", "bert", dict(SMALL, embedding_size=16), without=("pooler",)),
+    Release("zhuiyi_roberta_plus", "zhuiyi", "bert", dict(SMALL, embedding_size=16, attention_key_size=12)),
+    Release("zhuiyi_simbert", "zhuiyi", "bert", SMALL),
+    Release("zhuiyi_wobert", "zhuiyi", "bert", SMALL, without=("pooler", "seq_relationship")),
+    Release(
+        "zhuiyi_roformer",
+        "zhuiyi",
+        "bert",
+        dict(SMALL, max_position_embeddings=1536),
+        without=("position_embeddings", "pooler", "seq_relationship"),
+    ),
+    Release(
+        "zhuiyi_roformer_sim", "zhuiyi", "bert", SMALL, without=("position_embeddings", "seq_relationship")
+    ),
+    Release("zhuiyi_roformer_v2", "zhuiyi", "bert", dict(BERT, hidden_act="relu"), without=KERNELS_ONLY),
+    Release("zhuiyi_t5_pegasus", "zhuiyi", "mt5", T5_1_1, "config.json", "model.ckpt"),
+    Release(
+        "t5", "t5", "t5", T5, "t5_config.json", "model.ckpt-1000000", optimizer="adafactor_of_t5", shards=2
+    ),
+    Release(
+        "cdial_gpt",
+        "cdial_gpt",
+        "gpt",
+        dict(LM, shared_segment_embeddings=True, type_vocab_size=3),
+        "gpt_config.json",
+        "gpt_model.ckpt",
+        without=("token_type",),
+    ),
+    Release("gpt2_ml", "gpt2_ml", "gpt2_ml", LM, "config.json", "model.ckpt-100000", optimizer="adafactor"),
+    Release(
+        "google_electra",
+        "google_electra",
+        "electra",
+        dict(ELECTRA, embedding_size=16),
+        "electra_config.json",
+        "electra_small",
+        optimizer="adam",
+    ),
+    Release(
+        "hit_electra",
+        "hit_electra",
+        "electra",
+        dict(ELECTRA, embedding_size=16),
+        "discriminator.json",
+        "electra_small",
+    ),
+    Release("clue_electra", "clue_electra", "electra", ELECTRA, "config.json", "electra_tiny"),
+    Release("labse", "labse", "bert", SMALL, without=("cls/",)),
+    Release(
+        "chinese_gen",
+        "chinese_gen",
+        "bert",
+        SMALL,
+        "config.json",
+        "gpt.ckpt",
+        without=("token_type", "pooler", "seq_relationship"),
+    ),
+    Release("t5_1_1", "t5_1_1", "t5.1.1", T5_1_1, "t5_config.json", "model.ckpt-1000000"),
+    Release("mt5", "mt5", "mt5", T5_1_1, "mt5_config.json", "model.ckpt-1000000", shards=2),
+    Release(
+        "gau_alpha",
+        "gau_alpha",
+        "gau_alpha",
+        dict(SIZES, attention_key_size=8, hidden_act="swish", num_attention_heads=1, type_vocab_size=2),
+    ),
+    Release("cpm_lm", "cpm_lm", "cpm", LM, "config.json", "model.ckpt"),
+)
+
+
+def sized(config, layers, hidden, heads, inner, vocabulary, **more):
+    """A configuration with the sizes of a release."""
+    sizes = dict(num_hidden_layers=layers, hidden_size=hidden, num_attention_heads=heads)
+    return dict(config, intermediate_size=inner, vocab_size=vocabulary, **dict(sizes, **more))
+
+
+FULL_BERT = dict(BERT, max_position_embeddings=512)
+FULL_ALBERT = dict(ALBERT, max_position_embeddings=512, embedding_size=128)
+FULL_ELECTRA = dict(ELECTRA, max_position_embeddings=512)
+FULL_LM = dict(LM, max_position_embeddings=1024)
+
+FULL_SIZE = tuple(
+    Release(name, system, family, config, without=without, full_size=True)
+    for name, system, family, config, without in (
+        ("bert_base", "google_bert", "bert", sized(FULL_BERT, 12, 768, 12, 3072, 21128), ()),
+        ("bert_large", "google_bert", "bert", sized(FULL_BERT, 24, 1024, 16, 4096, 30522), ()),
+        ("albert_xlarge", "google_albert", "albert", sized(FULL_ALBERT, 24, 2048, 16, 8192, 30000), ()),
+        ("nezha_base", "nezha", "bert", sized(FULL_BERT, 12, 768, 12, 3072, 21128), NO_POSITIONS),
+        ("roformer_base", "zhuiyi", "bert", sized(FULL_BERT, 12, 768, 12, 3072, 50000), NO_POSITIONS),
+        ("electra_base", "google_electra", "electra", sized(FULL_ELECTRA, 12, 768, 12, 3072, 30522), ()),
+        ("t5_base", "t5", "t5", sized(T5, 12, 768, 12, 3072, 32128, attention_head_size=64), ()),
+        ("mt5_small", "mt5", "mt5", sized(T5_1_1, 8, 512, 6, 1024, 250112, attention_head_size=64), ()),
+        ("gpt2_ml_base", "gpt2_ml", "gpt2_ml", sized(FULL_LM, 12, 768, 12, 3072, 50270), ()),
+        (
+            "gau_alpha_base",
+            "gau_alpha",
+            "gau_alpha",
+            sized(
+                SIZES, 24, 768, 1, 1536, 12000, attention_key_size=128, hidden_act="swish", type_vocab_size=2
+            ),
+            (),
+        ),
+    )
+)
+
+BY_NAME = {release.name: release for release in RELEASES + FULL_SIZE}
+# Real weights, made by minilm.py and not committed.
+BY_NAME["minilm"] = Release("minilm", "minilm", "bert", {})

@@ -1,0 +1,79 @@
+"""Train a case for some steps of plain SGD: gradients of every variable, and the losses on the way.
+
+The gradient is what one step changes, ÷ rate: so it comes out of each framework's own training, masks and all, and
+no autograd of any framework is called here.
+"""
+
+import numpy as np
+
+from parity.adapter import known_shape, listed, token_input
+from parity.models.build import build_case, load_case, make_inputs
+from parity.subsample import unpadded_places
+
+STEPS = 20
+RATE = 2.0**-7
+# One step with the loss so much larger changes the weights by more than float32 rounds away; powers of two are exact.
+LARGE = 2.0**20
+
+
+def record_training(library, case, weights):
+    """{"training/losses": (STEPS,), "training/gradient/<layer>/<weight>": as the weight}; without dropout."""
+    case = case._replace(arguments=dict(case.arguments, dropout_rate=0, attention_dropout_rate=0))
+    transformer, model = build_case(library, case)
+    load_case(transformer, case, weights)
+    values = make_inputs(library, case, case.lengths[-1], transformer, model)
+    tokens = values[token_input(model)]
+    shapes = [np.asarray(output).shape for output in listed(model.predict(values, verbose=0))]
+
+    trained = with_loss(library, model)
+    trained.compile(library.keras.optimizers.SGD(RATE), "mean_absolute_error")
+    targets = [np.random.RandomState(i).normal(size=shape) for i, shape in enumerate(shapes)]
+    importance = [unpadded_places(shape, tokens) / np.prod(shape[1:]) for shape in shapes]
+    zeros = np.zeros((len(tokens), 1))
+
+    def step(scale):
+        feed = values + targets + [scale * one for one in importance]
+        return np.ravel(trained.train_on_batch(feed, zeros))[0]
+
+    layers = [layer for layer in model.layers if layer.trainable_weights]
+    before = [layer.get_weights() for layer in layers]
+    step(LARGE)
+    arrays = {}
+    for layer, old in zip(layers, before):
+        trainable = [any(one is weight for one in layer.trainable_weights) for weight in layer.weights]
+        for i, (was, now) in enumerate(zip(old, layer.get_weights())):
+            if trainable[i]:
+                change = was.astype("float64") - now.astype("float64")
+                arrays["training/gradient/%s/%d" % (layer.name, i)] = change / (RATE * LARGE)
+        layer.set_weights(old)
+    arrays["training/losses"] = np.array([step(1.0) for _ in range(STEPS)], "float64")
+    return arrays
+
+
+def with_loss(library, model):
+    """A model from inputs, targets and importances to the loss of each sample: (batch, 1)."""
+    layers = library.keras.layers
+    reduce = library.keras.ops.sum if hasattr(library.keras, "ops") else library.K.sum
+
+    class SquaredError(layers.Layer):
+        """Σ importance · (output − target)², over all outputs."""
+
+        def call(self, inputs):
+            count = len(inputs) // 3
+            total = 0
+            for output, target, importance in zip(inputs[:count], inputs[count:], inputs[2 * count :]):
+                error = importance * (output - target) * (output - target)
+                axes = list(range(1, len(output.shape)))
+                total = total + reduce(error, axis=axes)
+            return total[:, None]
+
+        def compute_mask(self, inputs, mask=None):
+            return None
+
+        def compute_output_shape(self, input_shape):
+            return (input_shape[0][0], 1)
+
+    outputs = listed(model.outputs)
+    given = [layers.Input(shape=known_shape(output)[1:]) for output in outputs * 2]
+    loss = SquaredError()(outputs + given)
+    return library.keras.models.Model(listed(model.inputs) + given, loss)

@@ -1,0 +1,1 @@
+"""Optimizers that step a few variables with the gradients of the reference."""

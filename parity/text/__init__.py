@@ -1,0 +1,1 @@
+"""Tokenizers and snippets, whose results equal those of the reference."""
