@@ -212,7 +212,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation's site into results/docs; a warning makes it fail."""
+    """Build the documentation's site into results/docs; a warning or a figure without its row makes it fail.
+
+    `-- --write` first writes the figures of bench/results/ into the pages.
+    """
+    run_on_host(session, "reports", "docs", *session.posargs)
     options = ("--builder", "html", "--fail-on-warning", "--keep-going", "--quiet")
     paths = (str(ROOT / "docs"), str(ROOT / "results" / "docs"))
     python = make_environment(session, "docs")

@@ -52,14 +52,14 @@ def compute(scenario, floatx, path):
 
 def write_golden(scenario, single, double, record_info):
     """Write arrays as parity.compare takes them: "<length>/input/<i>", "<length>/output/0", "…@noise"."""
-    length = "%d/" % scenario.length
-    arrays = {length + "input/%d" % i: value for i, value in enumerate(make_inputs(scenario))}
+    length = f"{scenario.length}/"
+    arrays = {f"{length}input/{i}": value for i, value in enumerate(make_inputs(scenario))}
     value, rounded, name = double["output/0"], single["output/0"], length + "output/0"
     metadata = dict(record_info, scenario=scenario.name, token_input=0, distributions=[], layers=[])
     metadata["shapes"] = {name: list(value.shape)}
     if scenario.new_tokens:
         if not np.array_equal(value, rounded):
-            raise SystemExit("%s: float32 and float64 generate different tokens" % scenario.name)
+            raise SystemExit(f"{scenario.name}: float32 and float64 generate different tokens")
         arrays[name] = value
     else:
         tokens = arrays[length + "input/0"]
@@ -89,10 +89,10 @@ def read_golden(scenario):
     """
     path = GOLDENS / (golden_name(scenario) + ".npz")
     if not path.exists():
-        raise ValueError("no golden %s: run `nox -s golden`" % path.name)
+        raise ValueError(f"no golden {path.name}: run `nox -s golden`")
     metadata = read_json(path.with_suffix(".json"))
     if sha256(path) != metadata["sha256"]:
-        raise ValueError("golden %s does not have the checksum in its .json" % path.name)
+        raise ValueError(f"golden {path.name} does not have the checksum in its .json")
     return read_arrays(path), metadata
 
 

@@ -36,7 +36,7 @@ class Row(NamedTuple):
         status: MEASURED, WRONG (the output did not pass the accuracy gate, no speed counts), FAILED, or ABSENT (the
             machine lacks the environment, or the implementation lacks the model).
         reason: of every status except MEASURED.
-        error_ratio: of the output of this very process, see parity.compare; None for tokens.
+        error_ratio: of the output of this very process, see parity.models.compare; None for tokens.
         latency_seconds: every call, in order.
         items: sequences or tokens that one call makes; items / seconds is the throughput.
         roofline_seconds: the least time on this machine, by its own GEMM rate and bandwidth.

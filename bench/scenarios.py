@@ -3,7 +3,9 @@
 Weights are random numbers of real size, drawn by the name of the variable: every implementation has the same.
 """
 
-from typing import Any, Dict, NamedTuple, Tuple
+from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,12 +34,12 @@ class Scenario(NamedTuple):
 
     name: str
     release: Release
-    arguments: Dict[str, Any]
+    arguments: dict[str, Any]
     batch: int
     length: int
-    modes: Tuple[str, ...]
-    inputs: Tuple[str, ...] = ("Token", "Segment")
-    lengths: Tuple[int, ...] = ()
+    modes: tuple[str, ...]
+    inputs: tuple[str, ...] = ("Token", "Segment")
+    lengths: tuple[int, ...] = ()
     leak_check_calls: int = 0
     new_tokens: int = 0
     quick: bool = False

@@ -3,10 +3,12 @@
 A framework is asked only if the implementation has imported it.
 """
 
+from __future__ import annotations
+
 import os
 import platform
 import sys
-from typing import Any, List
+from typing import Any
 
 from parity.machine import peak_memory, processor_name, reset_peak_memory
 
@@ -20,7 +22,7 @@ __all__ = [
     "watch_traces",
 ]
 
-TRACED: List[Any] = []  # functions of TensorFlow that count how often they were traced
+TRACED: list[Any] = []  # functions of TensorFlow that count how often they were traced
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "sve", "bf16")
 VARIABLES = (
     "OMP_NUM_THREADS",

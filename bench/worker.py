@@ -133,7 +133,7 @@ def answer(worker, request):
         return {"status": "unsupported", "reason": str(reason)}
     except Exception as error:
         traceback.print_exc()
-        return {"status": "failed", "reason": "%s: %s" % (type(error).__name__, str(error)[:500])}
+        return {"status": "failed", "reason": f"{type(error).__name__}: {str(error)[:500]}"}
 
 
 def serve(make_worker, requests, replies):
@@ -144,7 +144,7 @@ def serve(make_worker, requests, replies):
             worker = worker or make_worker()
         except Exception as error:
             traceback.print_exc()
-            reply = {"status": "failed", "reason": "%s: %s" % (type(error).__name__, str(error)[:500])}
+            reply = {"status": "failed", "reason": f"{type(error).__name__}: {str(error)[:500]}"}
         else:
             reply = answer(worker, json.loads(line))
         replies.write(json.dumps(reply) + "\n")

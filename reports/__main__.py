@@ -4,6 +4,7 @@
     python -m reports speed | html | markdown | picture | junit | export    one kind of report, from what is kept
     python -m reports all                                       every kind, into results/report/
     python -m reports merge DIR... --into DIR                   results of several machines in one folder
+    python -m reports docs [--write]                            figures of the documentation against their rows
     python -m reports regress [--update]                        accuracy against reports/baseline.json
 
 Exits with 1 where a cell is red, or something has become worse.
@@ -19,7 +20,7 @@ from pairings import BY_NAME, PAIRINGS
 from parity.models.cases import add_case_arguments, chosen_cases
 from parity.models.compare import compare_case
 from parity.store import RESULTS, USER_FILES, read_json
-from reports import regress, terminal
+from reports import documentation, regress, terminal
 from reports.history import merge, remember
 from reports.results import Results, read_results, why_red, write_cells
 from reports.tables import cell_table, matrix, speed_table
@@ -52,6 +53,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     commands.add_parser(
         "regress", help=regress.__doc__.splitlines()[0], parents=[regress.parser()]
     ).set_defaults(run=regress.run)
+    shown = commands.add_parser("docs", help="are the figures of the documentation the ones of their rows?")
+    documentation.add_arguments(shown)
+    shown.set_defaults(run=documentation.run)
     for command in commands.choices.values():
         command.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
     return parser.parse_args(arguments)

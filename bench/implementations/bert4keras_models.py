@@ -32,7 +32,7 @@ def load(library, scenario, folder, weights=None):
     )
     model = hidden = transformer.model
     if "with_nsp" in scenario.arguments:
-        last = "Transformer-%d-FeedForward-Norm" % (transformer.num_hidden_layers - 1)
+        last = f"Transformer-{transformer.num_hidden_layers - 1}-FeedForward-Norm"
         hidden = library.keras.models.Model(model.inputs, transformer.layers[last].output)
     return Loaded(transformer, model, hidden)
 

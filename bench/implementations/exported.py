@@ -23,4 +23,4 @@ def refuse(scenario, mode):
     if mode in (GENERATE, TRAIN) or scenario.new_tokens or TRAIN in scenario.modes:
         raise Unsupported("the exported file is an encoder's forward pass")
     if mode != COMPILED:
-        raise Unsupported("an exported file has one kind of call, which is measured as %r" % COMPILED)
+        raise Unsupported(f"an exported file has one kind of call, which is measured as {COMPILED!r}")

@@ -86,7 +86,7 @@ def variable_name(kind, path):
     layer, _, rest = path.partition("/")
     part, _, last = rest.rpartition("/")
     if layer.startswith("transformer_layer_"):
-        inside = "layer_%s/%s/%s" % (layer.split("_")[-1], LAYERS[kind][part], last)
+        inside = "layer_{}/{}/{}".format(layer.split("_")[-1], LAYERS[kind][part], last)
         return {"bert": "bert/encoder/", "gpt2": "gpt/transformer/"}[kind] + inside
     return {"bert": "bert/", "gpt2": "gpt/"}[kind] + OTHERS[path]
 

@@ -23,7 +23,7 @@ def model_function(keras, model, mode):
         return lambda feed: model.predict(feed, verbose=0)
     if mode == TRAIN:
         if framework(keras) in INFER_ONLY:
-            raise Unsupported("Keras on %s does not train" % framework(keras))
+            raise Unsupported(f"Keras on {framework(keras)} does not train")
         model.compile(keras.optimizers.SGD(RATE), "sparse_categorical_crossentropy")
         return lambda feed: model.train_on_batch(feed, LABELS)
     return FUNCTIONS[framework(keras)][mode](keras, model)
@@ -124,7 +124,7 @@ def inferred_call(keras, model):
 
 
 def inferred_compiled(keras, model):
-    raise Unsupported("Keras on %s has one kind of call, which is measured as %r" % (framework(keras), CALL))
+    raise Unsupported(f"Keras on {framework(keras)} has one kind of call, which is measured as {CALL!r}")
 
 
 FUNCTIONS = {

@@ -104,7 +104,7 @@ def convert(scenario, folder):
     missing = {name for name, _ in model.named_parameters()} - set(found)
     missing = [name for name in sorted(missing) if not any(part in name for part in NOT_OURS)]
     if missing:
-        raise ValueError("no variable for the parameters %s" % missing[:5])
+        raise ValueError(f"no variable for the parameters {missing[:5]}")
     with torch.no_grad():
         for name, one in model.named_parameters():
             if name in found:

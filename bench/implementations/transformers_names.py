@@ -98,13 +98,11 @@ def gpt2_parameters(variables):
         yield to, variables[name]
     layers = sum("intermediate/dense/bias" in name for name in variables)
     for i in range(layers):
-        here, there = "gpt/transformer/layer_%d/" % i, "transformer.h.%d." % i
+        here, there = f"gpt/transformer/layer_{i}/", f"transformer.h.{i}."
         for name, to in parts.items():
             yield there + to, variables[here + name]
         for kind, to in (("kernel", "weight"), ("bias", "bias")):
-            three = [
-                variables[here + "attention/self/%s/%s" % (part, kind)] for part in ("query", "key", "value")
-            ]
+            three = [variables[here + f"attention/self/{part}/{kind}"] for part in ("query", "key", "value")]
             yield there + "attn.c_attn." + to, np.concatenate(three, axis=-1)
 
 

@@ -2,7 +2,7 @@
 
     python -m bench.studies.quantization [--rounds 5]      in the environment of a pairing, with its variables
 
-The functions here are all that the studies share. `docs/` shows tables of the rows: see reports/pages.py.
+The functions here are all that the studies share. `docs/` shows tables of the rows: see reports/documentation.py.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Study:
     def write(self) -> None:
         path = RESULTS / (self.name + ".jsonl")
         write_study(path, self.rows)
-        print("rows: %s" % path)
+        print(f"rows: {path}")
 
 
 def read_rounds(description: str, rounds: int) -> int:

@@ -22,7 +22,7 @@ def prepared(model, scenario, mode):
     function, feed = ours.function(model, scenario, mode), ours.feed(model, mode, make_inputs(scenario))
     _, wrong = check_output(scenario, ours.arrays(function(feed))[0])
     if wrong:
-        sys.exit("%s by %s: %s" % (scenario.name, mode, wrong))
+        sys.exit(f"{scenario.name} by {mode}: {wrong}")
     return lambda: function(feed)
 
 

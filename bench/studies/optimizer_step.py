@@ -90,7 +90,7 @@ def main() -> None:
     steps.update({name: make_step(pair.ours()) for name, pair in PAIRS.items()})
     seconds = interleave({name: timed(step) for name, step in steps.items()}, rounds, warm_up=2)
     bases = {name: "Keras's " + pair.keras for name, pair in PAIRS.items()}
-    study.add_times("%d x %d tokens" % (BATCH, LENGTH), seconds, bases)
+    study.add_times(f"{BATCH} x {LENGTH} tokens", seconds, bases)
     study.write()
 
 

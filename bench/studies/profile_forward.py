@@ -176,7 +176,7 @@ def measure(study, model, shape, layers, rounds):
     found = interleave({name: timed(one, time.process_time) for name, one in candidates.items()}, rounds)
     scale = matmul_flops(batch, length, layers) / (2 * batch * length * 768 * 3072)
     found["roofline"] = [scale * one for one in found["roofline"]]
-    case, cores = "%d x %d" % (batch, length), len(os.sched_getaffinity(0))
+    case, cores = f"{batch} x {length}", len(os.sched_getaffinity(0))
     for name, seconds in found.items():
         fields = dict(ratio_of(seconds, found["roofline"])._asdict(), base="roofline")
         study.add(case, name, "time", np.median(seconds) / cores * 1e3, "ms", **fields)

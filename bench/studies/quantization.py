@@ -100,7 +100,7 @@ def main():
         study.add(DECODER.name, form, "speed", speed, "tokens/s", base=BASE, **ratio._asdict())
         different = np.flatnonzero(found != tokens[BASE])
         equal = different[0] if len(different) else len(found)
-        study.add(DECODER.name, form, "equal tokens", equal, "of %d" % len(found))
+        study.add(DECODER.name, form, "equal tokens", equal, f"of {len(found)}")
     study.write()
 
 

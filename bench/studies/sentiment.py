@@ -47,7 +47,7 @@ def run(name, archive, epochs, seed):
         )
     found = EPOCH.findall(done.stdout)
     if done.returncode or len(found) != epochs:
-        raise RuntimeError("%s, seed %d:\n%s%s" % (name, seed, done.stdout, done.stderr[-3000:]))
+        raise RuntimeError(f"{name}, seed {seed}:\n{done.stdout}{done.stderr[-3000:]}")
     accuracy, seconds = zip(*(map(float, one) for one in found))
     return {"accuracy": accuracy, "seconds": seconds}
 
@@ -70,7 +70,7 @@ def main():
     for name, results in found.items():
         for seed, one in enumerate(results):
             for epoch, accuracy in enumerate(one["accuracy"]):
-                study.add("seed %d, epoch %d" % (seed, epoch + 1), name, "accuracy", accuracy, pairing=name)
+                study.add(f"seed {seed}, epoch {epoch + 1}", name, "accuracy", accuracy, pairing=name)
         fields = dict(ratio_of(seconds[name], seconds[names[0]])._asdict(), base=names[0])
         study.add("an epoch", name, "time", np.median(seconds[name]), "s", pairing=name, **fields)
     study.write()

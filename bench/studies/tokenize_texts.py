@@ -73,8 +73,8 @@ def make_candidates(vocabulary, do_lower_case):
     rust[0].pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
     rust[1].pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     cut = Memo(lambda text: " ".join(words_of(ours, text)))
-    yield "tokenizers %s, whole" % tokenizers.__version__, lambda text: rust[0].encode(text).ids
-    yield "tokenizers %s, words" % tokenizers.__version__, lambda text: rust[1].encode(cut[text]).ids
+    yield f"tokenizers {tokenizers.__version__}, whole", lambda text: rust[0].encode(text).ids
+    yield f"tokenizers {tokenizers.__version__}, words", lambda text: rust[1].encode(cut[text]).ids
 
 
 def words_of(tokenizer, text):
@@ -94,7 +94,7 @@ def main():
         checked = [text for texts in workloads.values() for text in set(texts)] + list(random_texts(2000))
         different = [text for text in checked if reference(text) != ours(text)]
         case = "lower case" if do_lower_case else "cased"
-        study.add(case, "bert4keras3", "different ids", len(different), "of %d texts" % len(checked))
+        study.add(case, "bert4keras3", "different ids", len(different), f"of {len(checked)} texts")
         for workload, texts in workloads.items():
             candidates = {
                 name: timed(lambda function=function, texts=texts: list(map(function, texts)))
@@ -104,7 +104,7 @@ def main():
             for name, values in seconds.items():
                 fields = dict(ratio_of(seconds[REFERENCE], values)._asdict(), base=REFERENCE)
                 microseconds = np.median(values) / len(texts) * 1e6
-                study.add("%s, %s" % (workload, case), name, "time", microseconds, "us", **fields)
+                study.add(f"{workload}, {case}", name, "time", microseconds, "us", **fields)
     study.write()
 
 

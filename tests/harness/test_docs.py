@@ -8,14 +8,19 @@ import subprocess
 import sys
 import tomllib
 
+import numpy as np
 import pytest
 from markdown_it import MarkdownIt
+from report_samples import sample_rows
 
+from bench.rows import StudyRow, read_study
 from docs.docstrings import to_rst
 from pairings import PAIRINGS, PUBLISHED
 from parity.models.cases import CASES_BY_NAME, add_case_arguments
 from parity.models.releases import RELEASES
 from parity.store import ROOT
+from reports import documentation
+from reports.__main__ import main
 
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 PAGES = [ENGLISH, CHINESE, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -183,6 +188,83 @@ def test_files_that_are_named_exist(path):
         for part in one.children or ():
             if part.type == "code_inline" and re.fullmatch(rf"({folders})/[\w./-]*", part.content):
                 assert (ROOT / part.content).exists(), f"{path}: {part.content} does not exist"
+
+
+# Figures
+
+
+def test_figures_of_the_pages_are_those_of_the_rows():
+    assert main(["docs"]) == 0
+    marked = "".join(path.read_text(encoding="utf-8") for path in documentation.PAGES)
+    for kind, names in (("table", documentation.TABLES), ("value", documentation.VALUES)):
+        assert all(f"<!-- {kind}: {name} -->" in marked for name in names)
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    path = tmp_path / "page.md"
+    text = (
+        "<!-- table: recompute --><!-- end -->\nIt takes <!-- value: predict-of-call --><!-- end --> of it."
+    )
+    path.write_text(documentation.rendered(text), encoding="utf-8")
+    monkeypatch.setattr(documentation, "PAGES", [path])
+    monkeypatch.setattr(documentation, "ROOT", tmp_path)
+    return path
+
+
+@pytest.mark.parametrize("right, wrong", [("| 0.43 |", "| 0.41 |"), ("0.98 to 1.04", "0.98 to 1.03")])
+def test_a_figure_that_is_not_that_of_its_row_is_found_and_rewritten(page, capsys, right, wrong):
+    text = page.read_text(encoding="utf-8")
+    assert text.count(right) == 1
+    page.write_text(text.replace(right, wrong), encoding="utf-8")
+    assert main(["docs"]) == 1
+    assert wrong in capsys.readouterr().out
+    assert main(["docs", "--write"]) == main(["docs"]) == 0
+    assert page.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("<!-- table: recompute -->", "has no <!-- end -->"),
+        ("<!-- table: no-such-table --><!-- end -->", "no table is named no-such-table"),
+    ],
+)
+def test_a_marker_that_means_nothing_is_an_error(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        documentation.rendered(text)
+
+
+def test_rows_of_several_runs_do_not_share_a_cell():
+    rows = [StudyRow("peers", "case", "ours", "time", 1.0, run=run) for run in ("first", "second")]
+    with pytest.raises(ValueError, match="rows of several runs"):
+        documentation.figure(documentation.Column("", ()), rows)
+
+
+def test_a_run_of_the_bench_is_kept_as_rows(tmp_path, monkeypatch):
+    """Times with their units; a row that was not measured keeps its reason and has no time."""
+    monkeypatch.setattr(documentation, "RESULTS", tmp_path)
+    settings = {"cores": 2, "processor": "a processor", "versions": {"keras": "3"}}
+    rows = [row._replace(settings=settings) for row in sample_rows()]
+    documentation.keep_run(rows)
+    kept = {(row.case, row.candidate, row.metric): row for row in read_study(tmp_path / "peers.jsonl")}
+    ours = kept["bert-base-1x128 predict", "bert4keras3-jax", "time"]
+    assert (ours.unit, ours.machine, ours.versions) == ("ms", "2 cores of a processor", {"keras": "3"})
+    assert ours.value == pytest.approx(1e3 * np.median(find(rows, ours).latency_seconds))
+    wrong = kept["bert-base-1x128 predict", "keras-hub-tensorflow", "time"]
+    assert (wrong.value, wrong.status, wrong.note) == (None, "wrong", "error ratio 231")
+
+
+def find(rows, kept):
+    scenario, mode = kept.case.split()
+    return next(
+        row
+        for row in rows
+        if (row.scenario, row.mode, row.implementation) == (scenario, mode, kept.candidate)
+    )
+
+
+# Both languages
 
 
 def test_both_languages_have_the_same_sections():

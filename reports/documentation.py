@@ -1,0 +1,381 @@
+"""Tables and figures of the documentation, made from the rows in `bench/results/`.
+
+A page holds them between markers: `<!-- table: NAME -->` … `<!-- end -->`, and in a line `<!-- value: NAME -->` …
+`<!-- end -->`. NAME stands in TABLES or VALUES below.
+
+    python -m reports docs               is every figure the one of its row?
+    python -m reports docs --write       write the figures of the rows into the pages
+    python -m reports docs --keep RUN    first keep a run of results/bench/ as rows of the study "peers"
+"""
+
+import argparse
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from rich.console import Console
+
+from bench.rows import MEASURED, Row, StudyRow, read_rows, read_study, write_study
+from bench.scenarios import GENERATE
+from bench.studies import RESULTS
+from parity.store import ROOT
+from reports.markdown import pipe_table
+from reports.numbers import MISSING, number, significant
+from reports.tables import speed_table
+
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MARKED = re.compile(r"(<!-- (table|value): (\S+) -->)(.*?)(<!-- end -->)", re.DOTALL)
+
+# Runs of `nox -s bench-peers` that tables show. Rows of one table column come from one run, which interleaves them.
+ONE_TEXT, BATCH_AND_GENERATION = "20261127T143416Z-peers", "20261127T144552Z-peers"
+XEON_ONE_TEXT, XEON_MODELS = "20261126T232708Z-peers", "20261127T000811Z-peers"
+XEON_TRAIN_AND_LOAD = "20261127T001827Z-peers"
+
+
+class Column(NamedTuple):
+    """One column of a table, or one figure of a text.
+
+    Attributes:
+        header: of the column.
+        selects: {field of StudyRow: value, or values}; several of them stand in one cell, with a comma between.
+        field: of the row that is shown.
+        pattern: how a number is shown; None: with three significant digits.
+        least: show the smallest number in place of a range.
+    """
+
+    header: str
+    selects: tuple[dict[str, Any], ...]
+    field: str = "value"
+    pattern: str | None = None
+    least: bool = False
+
+
+class Table(NamedTuple):
+    """rows: (label, {field of StudyRow: value, or values})."""
+
+    study: str
+    corner: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, dict[str, Any]], ...]
+
+
+def ratio(header: str, **selects: Any) -> Column:
+    return Column(header, (selects,), "ratio", "%.2f")
+
+
+def peers(header: str, *cases: str, run: str, metric: str | tuple[str, str] = "time") -> Column:
+    return Column(header, tuple({"case": case, "metric": metric, "run": run} for case in cases))
+
+
+ENCODER, DECODER = "bert-base-1x128", "gpt2-base-64-tokens"
+MODES = tuple(f"{ENCODER} {mode}" for mode in ("predict", "call", "compiled"))
+PACKED = "`PACKED_LINEAR=1`"
+TORCHES = ("torch", "torch-packed")
+USUAL = ("jax", "tensorflow", "torch")
+LIBRARIES = {
+    "bert4keras3-jax": "bert4keras3, Keras 3 on JAX",
+    "bert4keras3-tensorflow": "bert4keras3, Keras 3 on TensorFlow",
+    "bert4keras3-torch": "bert4keras3, Keras 3 on PyTorch",
+    "bert4keras3-torch-packed": f"bert4keras3, Keras 3 on PyTorch, {PACKED}",
+    "bert4keras3-openvino": "bert4keras3, Keras 3 on OpenVINO",
+    "transformers": "transformers 5.23, PyTorch",
+    "keras-hub-jax": "keras-hub 0.32, Keras 3 on JAX",
+    "keras-hub-tensorflow": "keras-hub 0.32, Keras 3 on TensorFlow",
+    "keras-hub-torch": "keras-hub 0.32, Keras 3 on PyTorch",
+    "onnxruntime": "ONNX Runtime, exported file",
+    "openvino-export": "OpenVINO, exported file",
+    "abandoned-port": "bert4keras3 1.6.6 (abandoned), Keras 3 on JAX",
+    "reference": "bert4keras 0.11.5, TensorFlow 1.15",
+    "reference-tf2.2": "bert4keras 0.11.5, TensorFlow 2.2",
+}
+
+
+def libraries(*names: str) -> tuple[tuple[str, dict[str, Any]], ...]:
+    return tuple((LIBRARIES[name], {"candidate": name}) for name in names)
+
+
+TABLES = {
+    "one-text": Table(
+        "peers",
+        "library",
+        (
+            peers("`predict`", MODES[0], run=ONE_TEXT),
+            peers("call (ours with `compile_calls`)", MODES[1], run=ONE_TEXT),
+            peers("compiled", MODES[2], run=ONE_TEXT),
+            Column("error ratio", ({"case": MODES, "metric": "error ratio", "run": ONE_TEXT},)),
+            Column(
+                "× roofline",
+                ({"case": MODES, "metric": "x roofline", "run": ONE_TEXT},),
+                "value",
+                "%.2f",
+                True,
+            ),
+        ),
+        libraries(
+            "bert4keras3-openvino",
+            "openvino-export",
+            "bert4keras3-torch-packed",
+            "bert4keras3-tensorflow",
+            "bert4keras3-torch",
+            "bert4keras3-jax",
+            "keras-hub-jax",
+            "abandoned-port",
+            "keras-hub-tensorflow",
+            "onnxruntime",
+            "transformers",
+            "reference-tf2.2",
+            "reference",
+            "keras-hub-torch",
+        ),
+    ),
+    "generation": Table(
+        "peers",
+        "library",
+        tuple(
+            peers(header, f"{scenario} generate", run=BATCH_AND_GENERATION, metric=("speed", "time"))
+            for header, scenario in (
+                ("GPT2-base", DECODER),
+                ("T5-small", "t5-small-64-tokens"),
+                ("UniLM, BERT-base", "unilm-base-64-tokens"),
+            )
+        ),
+        libraries(
+            "bert4keras3-jax",
+            "bert4keras3-tensorflow",
+            "bert4keras3-torch",
+            "keras-hub-jax",
+            "abandoned-port",
+            "transformers",
+            "reference",
+        ),
+    ),
+    "other-models": Table(
+        "peers",
+        "library",
+        (
+            *(
+                peers(header, f"{scenario} predict", f"{scenario} compiled", run=XEON_MODELS)
+                for header, scenario in (
+                    ("ALBERT-base", "albert-base-1x128"),
+                    ("NEZHA-base", "nezha-base-1x128"),
+                    ("RoFormer-base", "roformer-base-1x128"),
+                    ("T5-base encoder", "t5-base-encoder-1x128"),
+                )
+            ),
+            peers("training step", "bert-base-train-8x128 train", run=XEON_TRAIN_AND_LOAD),
+            peers("load", "bert-base-load load", run=XEON_TRAIN_AND_LOAD),
+        ),
+        libraries(
+            "bert4keras3-jax",
+            "bert4keras3-tensorflow",
+            "bert4keras3-torch",
+            "bert4keras3-openvino",
+            "transformers",
+            "abandoned-port",
+            "keras-hub-jax",
+            "reference",
+        ),
+    ),
+    "quantization": Table(
+        "quantization",
+        "",
+        (
+            ratio("memory", case=ENCODER, metric="memory"),
+            *(
+                column
+                for name, pairings in (
+                    ("JAX", "jax"),
+                    ("TensorFlow", "tensorflow"),
+                    ("PyTorch", TORCHES),
+                )
+                for column in (
+                    ratio(f"{name}: encoder time", case=ENCODER, metric="time", pairing=pairings),
+                    ratio("generation speed", case=DECODER, metric="speed", pairing=pairings),
+                )
+            ),
+        ),
+        (
+            ("bfloat16", {"candidate": "bfloat16", "pairing": USUAL}),
+            (f"bfloat16, {PACKED}", {"candidate": "bfloat16", "pairing": "torch-packed"}),
+            ("int8, weights alone", {"candidate": "int8 weights"}),
+            ("int8", {"candidate": "int8"}),
+        ),
+    ),
+    "recompute": Table(
+        "recompute",
+        "",
+        (
+            ratio("memory", candidate="recomputed", metric="memory"),
+            ratio("time", candidate="recomputed", metric="time"),
+        ),
+        (
+            ("Keras 3 on JAX", {"pairing": "jax"}),
+            ("Keras 3 on TensorFlow", {"pairing": "tensorflow"}),
+            ("Keras 3 on PyTorch", {"pairing": "torch"}),
+            ("tf.keras of TensorFlow 2.15", {"pairing": "tfkeras-tf2.15"}),
+            ("keras 2.3.1 on TensorFlow 2.2", {"pairing": "keras2.3.1-tf2.2"}),
+        ),
+    ),
+}
+EPYC = "2 cores of an AMD EPYC with AVX-512"
+VALUES = {
+    "predict-of-call": ("call_overhead", ratio("", candidate="predict")),
+    **{
+        f"matmul-share-{pairing}": (
+            "profile_forward",
+            Column(
+                "",
+                ({"candidate": "matmul", "metric": "share", "machine": EPYC, "pairing": pairing},),
+                pattern="%.0f",
+            ),
+        )
+        for pairing in USUAL
+    },
+}
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Check the pages, or write them. Returns: 1 if a figure of a page is not the one of its row."""
+    if options.keep:
+        keep_run(read_rows(options.keep))
+    wrong = 0
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        new = rendered(text)
+        if options.write:
+            path.write_text(new, encoding="utf-8")
+        else:
+            for old_line, new_line in differences(text, new):
+                wrong += 1
+                where = f"[red]{path.relative_to(ROOT)}[/]: {old_line!r}, the rows say {new_line!r}"
+                console.print(where, highlight=False, soft_wrap=True)
+    if wrong:
+        console.print("`nox -s docs -- --write` writes the figures of the rows into the pages")
+    return int(wrong > 0)
+
+
+def rendered(text: str) -> str:
+    """A page with the figures of the rows.
+
+    Raises:
+        ValueError: a marker has no end, or its name is unknown.
+    """
+    if len(MARKED.findall(text)) != len(re.findall(r"<!-- (?:table|value):", text)):
+        raise ValueError("a marker of a table or a value has no <!-- end -->")
+
+    def replace(match: re.Match) -> str:
+        begin, kind, name, _, end = match.groups()
+        known = TABLES if kind == "table" else VALUES
+        if name not in known:
+            raise ValueError(f"no {kind} is named {name}; there are {', '.join(known)}")
+        return begin + (f"\n\n{table(name)}\n\n" if kind == "table" else value(name)) + end
+
+    return MARKED.sub(replace, text)
+
+
+def differences(old: str, new: str) -> list[tuple[str, str]]:
+    """The marked parts that differ, line by line."""
+    found = []
+    for before, after in zip(MARKED.findall(old), MARKED.findall(new), strict=True):
+        lines = [part[3].strip().splitlines() for part in (before, after)]
+        length = max(map(len, lines))
+        padded = [one + [""] * (length - len(one)) for one in lines]
+        found += [pair for pair in zip(*padded, strict=True) if pair[0] != pair[1]]
+    return found
+
+
+def table(name: str) -> str:
+    one = TABLES[name]
+    rows = study(one.study)
+    lines = [[label, *(cell(column, rows, selects) for column in one.columns)] for label, selects in one.rows]
+    return pipe_table([one.corner, *(column.header for column in one.columns)], lines)
+
+
+def value(name: str) -> str:
+    """Raises: ValueError: no row has this figure."""
+    study_name, column = VALUES[name]
+    text = cell(column, study(study_name), {})
+    if text == MISSING:
+        raise ValueError(f"value {name}: bench/results/{study_name}.jsonl has no such row")
+    return text
+
+
+@cache
+def study(name: str) -> list[StudyRow]:
+    return read_study(RESULTS / f"{name}.jsonl")
+
+
+def cell(column: Column, rows: list[StudyRow], selects: dict[str, Any]) -> str:
+    texts = [
+        figure(column, [row for row in rows if selected(row, both) and selected(row, selects)])
+        for both in column.selects
+    ]
+    return MISSING if set(texts) == {MISSING} else ", ".join(texts)
+
+
+def selected(row: StudyRow, selects: dict[str, Any]) -> bool:
+    return all(
+        getattr(row, name) in (wanted if isinstance(wanted, tuple) else (wanted,))
+        for name, wanted in selects.items()
+    )
+
+
+def figure(column: Column, rows: list[StudyRow]) -> str:
+    """One number, the range of several, or why there is none."""
+    if len({row.run for row in rows}) > 1:
+        raise ValueError(f"{rows[0].case}: rows of several runs stand in one cell")
+    speeds = [row for row in rows if row.metric == "speed"]
+    values = [getattr(row, column.field) for row in speeds or rows]
+    found = sorted(one for one in values if one is not None)
+    if not found:
+        statuses = {row.status for row in rows} & {"wrong", "failed"}
+        return ", ".join(sorted(statuses)) or MISSING
+    texts = [number(one, column.pattern) if column.pattern else significant(one) for one in found]
+    return texts[0] if column.least or texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
+
+
+def keep_run(rows: list[Row]) -> None:
+    """Keep the figures of a run of the bench as rows of the study "peers"."""
+    settings = {(row.implementation, row.scenario, row.mode): row.settings for row in rows}
+    known = next(one for one in settings.values() if one)
+    machine = f"{known['cores']} cores of {known['processor']}"
+    kept: list[StudyRow] = []
+    for one in speed_table(rows).to_dict("records"):
+        versions = settings[one["implementation"], one["scenario"], one["mode"]].get("versions", {})
+        common: dict[str, Any] = dict(
+            machine=machine, versions=versions, run=one["run"], commit=one["commit"]
+        )
+        case, candidate = f"{one['scenario']} {one['mode']}", one["implementation"]
+        if one["status"] != MEASURED:
+            reason: dict[str, Any] = dict(status=one["status"], note=one["reason"])
+            kept.append(StudyRow("peers", case, candidate, "time", None, "ms", **reason, **common))
+        for metric, (name, scale, unit) in METRICS.items():
+            if not pd.isna(one[name]) and (metric != "speed" or one["mode"] == GENERATE):
+                kept.append(
+                    StudyRow("peers", case, candidate, metric, float(one[name]) * scale, unit, **common)
+                )
+    write_study(RESULTS / "peers.jsonl", kept)
+    study.cache_clear()
+
+
+# Metric of the study → column of the speed table, factor, unit.
+METRICS = {
+    "time": ("p50", 1e3, "ms"),
+    "time p95": ("p95", 1e3, "ms"),
+    "speed": ("items_per_second", 1, "tokens/s"),
+    "x roofline": ("times_roofline", 1, ""),
+    "error ratio": ("error_ratio", 1, ""),
+    "peak memory": ("peak_rss_bytes", 1e-6, "MB"),
+    "load": ("load_seconds", 1, "s"),
+    "first call": ("first_call_seconds", 1, "s"),
+    "compilations": ("compilations", 1, ""),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--write", action="store_true", help="write the figures of the rows into the pages")
+    parser.add_argument(
+        "--keep", type=Path, metavar="RUN", help="keep this run of results/bench/ as rows first"
+    )
