@@ -94,7 +94,7 @@ def run_isolated_layers(session: nox.Session, name: str, cases: list[str]) -> No
 
 
 def library_tests(session: nox.Session, name: str) -> None:
-    """Two files at a time, each with one thread for its operators: PyTorch's threads wait in busy loops."""
+    """Run two files at a time, each with one thread for its operators: PyTorch's threads wait in busy loops."""
     python = make_pairing_environment(session, name)
     pytest = str(Path(python).with_name("pytest"))
     variables = {**QUIET, **BY_NAME[name].variables, "OMP_NUM_THREADS": "1"}
@@ -119,12 +119,12 @@ def bench(session: nox.Session, name: str) -> None:
         make_implementation(session, implementation)
     try:
         run_on_host(session, "bench.measure", name, *session.posargs)
-    finally:  # after Ctrl-C too
+    finally:  # it runs after Ctrl-C too
         run_on_host(session, "reports", "speed", "--newest")
 
 
 def make_implementation(session: nox.Session, implementation: Implementation) -> None:
-    """The environment of an implementation; one that cannot be made costs its rows, which say so."""
+    """Make the environment of an implementation. If that fails, the rows of the implementation say why."""
     pairing = implementation.environment
     if find_interpreter(pairing.python) is None:
         return session.warn(f"no Python {pairing.python} on this machine: {implementation.name} is absent")
@@ -154,7 +154,7 @@ def table(session: nox.Session) -> None:
 
 @nox.session
 def report(session: nox.Session) -> None:
-    """Everything that was measured as HTML, Markdown, JUnit, CSV, Parquet; folders named behind -- are merged first."""
+    """Write what was measured as HTML, Markdown, JUnit, CSV, Parquet; merge the folders named behind -- first."""
     folders = [str(Path(word).resolve()) for word in session.posargs]
     if folders:
         run_on_host(session, "reports", "merge", *folders, "--into", str(ROOT / "results"))
@@ -180,7 +180,7 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The library's tests on Keras 3 with JAX, and the harness's own."""
+    """Run the library's tests on Keras 3 with JAX, and the harness's own."""
     library_tests(session, "jax")
     pytest = str(Path(make_environment(session, "host")).with_name("pytest"))
     session.run(pytest, "tests/harness", *session.posargs, external=True, env=QUIET)
@@ -188,7 +188,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """Everything, hours of it: all tests and all cases, at full size too, in all pairings."""
+    """Run everything, for hours: all tests and all cases, at full size too, in all pairings."""
     session.notify("lint")
     session.notify("docs")
     for pairing in PAIRINGS:
@@ -204,7 +204,7 @@ def nightly(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format, lint and types."""
+    """Check format, lint and types."""
     python = make_environment(session, "host")
     for command in (["ruff", "format", "--check"], ["ruff", "check"], ["mypy"]):
         session.run(python, "-m", *command, external=True, env=QUIET)

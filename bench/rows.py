@@ -132,11 +132,11 @@ def write_study(path: Path, rows: Iterable[StudyRow]) -> None:
     kept = {identity(row): row for row in (read_study(path) if path.exists() else [])}
     kept.update({identity(row): row for row in rows})
     usual = StudyRow("", "", "", "")._asdict()
-    facts = [
+    lines = [
         {name: value for name, value in row._asdict().items() if value != usual[name]}
         for row in kept.values()
     ]
-    text = "".join(json.dumps(one, ensure_ascii=False, allow_nan=False) + "\n" for one in facts)
+    text = "".join(json.dumps(one, ensure_ascii=False, allow_nan=False) + "\n" for one in lines)
     write_whole(path, lambda file: file.write(text.encode("utf-8")))
 
 

@@ -74,7 +74,7 @@ PAIRINGS = (
 # The pairings in which the published scripts of bert4keras are run: tests/published_scripts
 PUBLISHED = ("keras2.3.1-tf1.15", "tensorflow", "jax", "torch")
 
-# What makes goldens: the original library, and one from outside the family.
+# They make goldens: the original library, and one from outside the family.
 ORACLES = (
     Pairing(
         "reference",
@@ -94,12 +94,12 @@ ORACLES = (
     ),
 )
 
-# Whom the bench measures beside ours, with the two oracles.
+# The bench measures these beside ours and the two oracles.
 ABANDONED_PORT = Pairing(
     "abandoned-port",
     "3.11",
     "abandoned-port",
-    # It has our name: nothing of this checkout may come before it.
+    # It has our name, so nothing of this checkout may come before it on the path.
     {"PYTHONPATH": "", "KERAS_BACKEND": "jax"},
     "bert4keras3 1.6.6 of PyPI, no longer maintained and not ours, on Keras 3 with JAX",
     library="abandoned-port",
@@ -143,7 +143,7 @@ PEERS = (
     ),
 )
 
-# Where there is an NVIDIA GPU: the same libraries built for it, gigabytes of them.
+# The same libraries built for an NVIDIA GPU; they take gigabytes.
 GPU = (
     Pairing("jax-cuda", "3.11", "jax-cuda", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX with CUDA"),
     Pairing("torch-cuda", "3.11", "torch-cuda", {"KERAS_BACKEND": "torch"}, "Keras 3 on PyTorch with CUDA"),
@@ -161,7 +161,7 @@ BY_NAME = {pairing.name: pairing for pairing in PAIRINGS + ORACLES + PEERS + GPU
 
 
 def find_interpreter(python: str) -> str | None:
-    """Path of a Python of this version: on PATH, under pyenv or from uv; None where the machine has none."""
+    """Path of a Python of this version, from PATH, pyenv or uv; None if the machine has none."""
     candidates = [shutil.which("python" + python)]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     candidates += [str(path / "bin" / "python") for path in sorted(pyenv.glob(python + ".*"), reverse=True)]
@@ -178,7 +178,7 @@ def find_interpreter(python: str) -> str | None:
 
 
 def answers(executable: str, python: str) -> bool:
-    """Whether it really is that Python: a shim of pyenv may stand on PATH without one behind it."""
+    """Whether an executable is that Python. A shim of pyenv on PATH may have no Python behind it."""
     command = [executable, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     try:
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60)

@@ -88,7 +88,7 @@ def implementation_named(name: str) -> Implementation:
         first = first[: -len(suffix)] if first.endswith(suffix) else first
     if first not in BY_NAME:
         raise SystemExit(
-            "--implementation: no implementation is named {}; there are {}".format(name, ", ".join(BY_NAME))
+            f"--implementation: no implementation is named {name}; there are {', '.join(BY_NAME)}"
         )
     return BY_NAME[first]._replace(name=name)
 

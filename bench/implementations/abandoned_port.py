@@ -1,4 +1,4 @@
-"""bert4keras3 1.6.6 of PyPI, in an environment where it, and not this checkout, has that name.
+"""bert4keras3 1.6.6 of PyPI, in an environment that holds it in place of this checkout.
 
 It reads checkpoints with TensorFlow, which its environment lacks. So it gets the variables as a dict.
 """

@@ -14,7 +14,7 @@ from bench.weights import random_arrays
 
 FORMAT, CHECK = "keras-hub", PREDICT
 WEIGHTS = "model.weights.h5"
-LIMITS = "of keras-hub, BERT as an encoder and GPT-2 are measured"
+SUPPORTED = "of keras-hub, BERT as an encoder and GPT-2 are measured"
 # Parts of a layer in keras-hub, and in the checkpoint of each model.
 LAYERS = {
     "bert": {
@@ -57,7 +57,7 @@ def family(scenario):
     if scenario.arguments.get("model") == "gpt2":
         return "gpt2"
     if scenario.release.system != "google_bert" or scenario.arguments.get("model") or scenario.new_tokens:
-        raise Unsupported(LIMITS)
+        raise Unsupported(SUPPORTED)
     return "bert"
 
 
@@ -86,7 +86,7 @@ def variable_name(kind, path):
     layer, _, rest = path.partition("/")
     part, _, last = rest.rpartition("/")
     if layer.startswith("transformer_layer_"):
-        inside = "layer_{}/{}/{}".format(layer.split("_")[-1], LAYERS[kind][part], last)
+        inside = f"layer_{layer.split('_')[-1]}/{LAYERS[kind][part]}/{last}"
         return {"bert": "bert/encoder/", "gpt2": "gpt/transformer/"}[kind] + inside
     return {"bert": "bert/", "gpt2": "gpt/"}[kind] + OTHERS[path]
 
@@ -106,7 +106,7 @@ def load(scenario, folder):
 
 def function(model, scenario, mode):
     if mode == TRAIN:
-        raise Unsupported(LIMITS)
+        raise Unsupported(SUPPORTED)
     if mode == GENERATE:
         return generate(model, scenario)
     hidden = keras.Model(model.input, model.output["sequence_output"])

@@ -8,7 +8,7 @@ INFER_ONLY = ("openvino", "numpy")
 
 
 def framework(keras):
-    """ "jax", "torch", "tensorflow", "openvino", "numpy", or "graph" where Keras 2 has no eager calls."""
+    """ "jax", "torch", "tensorflow", "openvino", "numpy", or "graph" if Keras 2 has no eager calls."""
     if hasattr(keras, "ops"):
         return keras.config.backend()
     import tensorflow as tf

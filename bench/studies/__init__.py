@@ -85,14 +85,14 @@ class Study:
     Args:
         name: of the study, as its file in `bench/results/`.
         rounds: how many there are.
-        facts: versions and settings beside the ones that `trackers` knows.
+        settings: what decides the speed, beside the versions that `trackers` knows.
     """
 
-    def __init__(self, name: str, rounds: int, **facts: str) -> None:
+    def __init__(self, name: str, rounds: int, **settings: str) -> None:
         self.name = name
         self.rows: list[StudyRow] = []
         self.common = dict(rounds=rounds, pairing=pairing_name(), machine=machine_name())
-        self.facts = dict(facts, python=platform.python_version())
+        self.settings = dict(settings, python=platform.python_version())
         print(f"{pairing_name()} on {machine_name()}, {rounds} rounds", flush=True)
 
     def add(
@@ -101,7 +101,7 @@ class Study:
         """Add a figure; `fields` are further ones of StudyRow."""
         row = StudyRow(
             self.name, case, candidate, metric, float(value), unit, **{**self.common, **fields}
-        )._replace(versions={**versions(), **self.facts})
+        )._replace(versions={**versions(), **self.settings})
         self.rows.append(row)
         against = "" if row.ratio is None else f"  {row.ratio:.3f} x {row.base}"
         between = "" if row.low is None else f" ({row.low:.3f} to {row.high:.3f})"

@@ -25,7 +25,7 @@ ACCENTED = "Crème brûlée à la carte, naïve café, Zürich, Ångström, señ
 
 
 def make_vocabulary():
-    """Google's uncased vocabulary, which the parity sessions leave in `.cache`, and all of U+4E00 to U+9FA5."""
+    """Google's uncased vocabulary from `.cache`, which the parity sessions make, and all of U+4E00 to U+9FA5."""
     vocabulary = load_vocab(str(MINILM / "vocab.txt"))
     for code in range(0x4E00, 0x9FA6):
         vocabulary.setdefault(chr(code), len(vocabulary))
