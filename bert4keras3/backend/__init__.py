@@ -2,54 +2,13 @@
 
 import os
 import sys
+from typing import Any
 
 import numpy as np
 
-from bert4keras3.backend import script_names
+from bert4keras3.backend import contract, script_names
 from bert4keras3.backend.absent import absent
-from bert4keras3.backend.contract import (
-    Compiled,
-    CompiledLoop,
-    K,
-    Layer,
-    Model,
-    WithOutputs,
-    build_child,
-    deferred_initialization,
-    dense,
-    dense_group,
-    device_scope,
-    distribute,
-    dtype_name,
-    fast_dropout,
-    first_rows,
-    foreach,
-    framework,
-    fused_attention,
-    fused_layer_norm,
-    get_available_gpus,
-    get_custom_objects,
-    get_values,
-    is_tf_keras,
-    keras,
-    multi_input_type,
-    operation,
-    ops,
-    optimizers_module,
-    parallel_class,
-    penalize_gradients,
-    perturb_training,
-    project,
-    require_keras_3,
-    serializable,
-    set_values,
-    transposed_kernels,
-    use_fused_ops,
-    value_gradients,
-    weight_shape,
-    with_transposed_kernels,
-    write_column,
-)
+from bert4keras3.backend.contract import CONTRACT
 from bert4keras3.backend.dataset import batched_dataset
 from bert4keras3.backend.flavour import FLAVOUR, Tensor, Tensors
 from bert4keras3.backend.functions import (
@@ -87,93 +46,54 @@ from bert4keras3.backend.search import search_layer, symbolic
 from bert4keras3.backend.sequences import batch_gather, divisible_temporal_padding, pool1d
 
 __all__ = [
-    "Compiled",
-    "CompiledLoop",
+    *CONTRACT,
     "FLAVOUR",
-    "K",
-    "Layer",
-    "Model",
     "Sinusoidal",
     "Tensor",
     "Tensors",
-    "WithOutputs",
     "align",
     "apply_rotary_position_embeddings",
     "at_most",
     "attention_normalize",
     "batch_gather",
-    "multi_input_type",
     "batched_dataset",
-    "build_child",
     "custom_objects",
-    "dense",
-    "dense_group",
     "divisible_temporal_padding",
     "do_recompute",
-    "device_scope",
     "dtype",
-    "dtype_name",
-    "first_rows",
     "flatten",
-    "framework",
-    "fused_attention",
-    "fused_layer_norm",
-    "use_fused_ops",
     "gelu_erf",
     "gelu_tanh",
     "get_activation",
-    "get_available_gpus",
-    "get_custom_objects",
-    "get_values",
-    "deferred_initialization",
     "integerize_shape",
-    "is_tf_keras",
-    "keras",
     "leaky_relu",
-    "foreach",
     "mask_value",
     "multilabel_categorical_crossentropy",
     "np",
-    "operation",
-    "ops",
-    "optimizers_module",
     "os",
-    "parallel_class",
-    "penalize_gradients",
-    "perturb_training",
     "piecewise_linear",
     "pool1d",
-    "project",
-    "fast_dropout",
     "recompute_grad",
-    "require_keras_3",
     "reshape",
     "root_mean_square",
     "search_layer",
     "sequence_masking",
-    "serializable",
     "set_gelu",
-    "set_values",
     "sinusoidal_embeddings",
     "sparse_multilabel_categorical_crossentropy",
-    "distribute",
     "swish",
     "symbolic",
     "sys",
-    "transposed_kernels",
-    "value_gradients",
-    "weight_shape",
     "where",
     "upcast_floatx",
     "upcast",
-    "with_transposed_kernels",
-    "write_column",
 ]
+globals().update({name: getattr(contract, name) for name in CONTRACT})
 if "tf" in script_names.__all__:
     tf = script_names.tf
     __all__ += ["tf"]
 
-__getattr__ = absent(
+find_absent = absent(
     __name__,
     {
         "device_lib": "Write get_available_gpus() of bert4keras3.backend.",
@@ -185,3 +105,7 @@ __getattr__ = absent(
         "tf_inspect": "Write import inspect.",
     },
 )
+
+
+def __getattr__(name: str) -> Any:
+    return find_absent(name)

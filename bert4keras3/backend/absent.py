@@ -1,5 +1,7 @@
 """Names of bert4keras that do not exist here: the error says what to write instead."""
 
+from typing import Any
+
 
 def absent(module, advice, others=None):
     """`__getattr__` of a module, for the names that the module itself lacks.
@@ -22,3 +24,25 @@ def absent(module, advice, others=None):
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
     return find
+
+
+class NotSupported:
+    """Stands for a name that the Keras of this process does not offer: calls and attributes raise the reason."""
+
+    def __init__(self, reason):
+        self.__dict__["reason"] = reason
+
+    def __call__(self, *args, **kwargs):
+        raise NotImplementedError(self.reason)
+
+    def __getattr__(self, name):
+        raise NotImplementedError(self.reason)
+
+
+def not_supported(reason: str) -> Any:
+    """What stands in the contract for a name that a Keras lacks.
+
+    Args:
+        reason: why, and what to do instead; the text of the NotImplementedError.
+    """
+    return NotSupported(reason)

@@ -49,5 +49,6 @@ def bind(function, original, name):
 def set_attribute(owner, name, value):
     """Replace or add an attribute of Keras and note its original."""
     if is_on(SWITCH, "1"):
-        EXTENDED["{}.{}".format(owner.__name__.split(".")[-1], name)] = getattr(owner, name, None)
+        key = f"{owner.__name__.split('.')[-1]}.{name}"
+        EXTENDED.setdefault(key, getattr(owner, name, None))
         setattr(owner, name, value)

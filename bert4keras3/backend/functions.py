@@ -8,13 +8,13 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from bert4keras3.backend.contract import K, dtype_name, exact_gelu, framework, get_custom_objects, keras, ops
+from bert4keras3.backend.contract import K, dtype_name, framework, gelu, get_custom_objects, keras, ops
 from bert4keras3.backend.flavour import Tensor, Tensors
 
 
 def gelu_erf(x: Tensor) -> Tensor:
     """Exact GELU, x · Φ(x): https://arxiv.org/abs/1606.08415"""
-    return exact_gelu(x)
+    return gelu(x)
 
 
 def gelu_tanh(x: Tensor) -> Tensor:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from bert4keras3.backend.contract import keras
+from bert4keras3.backend.contract import inputs_of_call, keras, layer_of
 
 
 def search_layer(inputs: Any, name: str, exclude_from: set | None = None) -> Any:
-    """The layer of this name from which a layer or the output of a layer is computed, or None.
+    """The layer of this name behind a layer or a symbolic output; None if there is none.
 
-    exclude_from: layers to pass over; those that were looked at join it.
+    Args:
+        inputs: a layer, or the output of one.
+        name: name of the wanted layer.
+        exclude_from: layers to pass over. The function adds each layer that it looked at.
     """
     seen = set() if exclude_from is None else exclude_from
-    waiting = [inputs]
-    while waiting:
-        layer = waiting.pop()
+    pending = [inputs]
+    while pending:
+        layer = pending.pop()
         if not isinstance(layer, keras.layers.Layer):
-            layer = layer._keras_history[0]
+            layer = layer_of(layer)
         if layer.name == name:
             return layer
         if layer in seen:
@@ -27,9 +30,7 @@ def search_layer(inputs: Any, name: str, exclude_from: set | None = None) -> Any
             inner = [one for one in layer.layers if one.name == name]
             if inner:
                 return inner[0]
-        for node in layer._inbound_nodes[:1]:
-            tensors = node.input_tensors
-            waiting.extend(reversed(tensors) if isinstance(tensors, (list, tuple)) else [tensors])
+        pending.extend(reversed(inputs_of_call(layer)))
     return None
 
 

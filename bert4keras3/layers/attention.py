@@ -10,12 +10,12 @@ from bert4keras3.backend import (
     Tensors,
     align,
     apply_rotary_position_embeddings,
+    attention,
     attention_normalize,
     build_child,
     dense,
     dtype_name,
     flatten,
-    fused_attention,
     keras,
     mask_value,
     ops,
@@ -131,7 +131,7 @@ class MultiHeadAttention(Layer):
             a_bias = align(a_bias, [0, -2, -1], 4)
         if self.may_fuse(qw, p_bias, kwargs.get("training")):
             bias = self.fused_bias(qw, extra, mask[1], a_bias, p_bias)
-            return fused_attention(qw, kw, vw, bias, self.scale), None
+            return attention(qw, kw, vw, bias, self.scale), None
         if self.attention_scale:  # the queries, as there are more scores
             qw = qw * self.scale
         a = ops.einsum("bjhd,bkhd->bhjk", qw, kw)

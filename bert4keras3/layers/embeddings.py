@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bert4keras3.backend import Layer, Tensor, Tensors, keras, operation, ops, project
+from bert4keras3.backend import Layer, Tensor, Tensors, keras, logits, operation, ops
 
 
 @operation
@@ -31,7 +31,7 @@ class Embedding(Layer, keras.layers.Embedding):
         if mode == "dense" and getattr(self, "replaced_weights", None):
             return ops.matmul(inputs, ops.transpose(table))  # quicker ways know the layer's own table alone
         if mode == "dense":
-            return project(self, inputs, table)
+            return logits(self, inputs, table)
         return ops.take(table, ops.cast(inputs, "int32"), axis=0)
 
     def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
@@ -48,7 +48,7 @@ class Embedding(Layer, keras.layers.Embedding):
                 f"{self.quantization_mode}. Leave it out: "
                 f"model.quantize(…, filters=lambda layer: layer.name != {self.name!r})"
             )
-        return project(self, inputs, self._embeddings.value, self.embeddings_scale.value)
+        return logits(self, inputs, self._embeddings.value, self.embeddings_scale.value)
 
     def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         if len(inputs.shape) != 2:

@@ -11,13 +11,12 @@ from bert4keras3.backend import (
     Tensors,
     build_child,
     dtype_name,
-    fused_layer_norm,
     get_activation,
     keras,
+    layer_norm,
     ops,
     recompute_grad,
     upcast,
-    use_fused_ops,
 )
 from bert4keras3.layers.initialization import fresh
 
@@ -162,8 +161,8 @@ class LayerNormalization(ScaleOffset):
         if self.conditional:
             inputs, condition = inputs
         x = upcast(inputs)
-        if use_fused_ops() and self.is_plain and type(self) is LayerNormalization:
-            x = fused_layer_norm(x, self.gamma, self.beta, self.epsilon)
+        if self.is_plain and type(self) is LayerNormalization:
+            x = layer_norm(x, self.gamma, self.beta, self.epsilon)
             return ops.cast(x, dtype_name(inputs))
         if self.zero_mean:
             x = x - ops.mean(x, axis=-1, keepdims=True)

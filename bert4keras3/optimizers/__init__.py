@@ -46,7 +46,7 @@ __all__ = [
     "extend_with_weight_decay",
     "extend_with_weight_decay_v2",
 ]
-if optimizers_module is None:
+if optimizers_module == __name__:
     from bert4keras3.optimizers.accumulation import (
         extend_with_gradient_accumulation,
         extend_with_gradient_accumulation_v2,

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not COMPILED, reason="so on Keras 3; for OpenVIN
 
 @pytest.fixture(autouse=True)
 def gradients(request):
-    """PyTorch compiles where it records no gradient: in all tests but those of gradients."""
+    """PyTorch compiles if it computes no gradient: in all tests but those of gradients."""
     if framework != "torch":
         yield
     else:
@@ -188,29 +188,29 @@ def test_variables_that_a_call_changes_are_changed():
     assert float(numbers(layer.count)[0]) == before + 3
 
 
-@pytest.mark.skipif(framework != "torch", reason="about what PyTorch records")
-def test_what_is_written_into_a_part_of_a_tensor_is_recorded():
+@pytest.mark.skipif(framework != "torch", reason="about graphs of PyTorch")
+def test_what_is_written_into_a_part_of_a_tensor_is_traced():
     import torch
 
-    from bert4keras3.backend.accelerate.torch_graph import Recorded
+    from bert4keras3.backend.accelerate.torch_graph import TracedFunction
 
     def function(values, x):
         y = values[0] + x
         y[:, 0].fill_(7.0)
         return y
 
-    recorded, values = Recorded(function), [torch.ones(2, 3)]
+    traced, values = TracedFunction(function), [torch.ones(2, 3)]
     for x in (torch.zeros(2, 3), torch.ones(2, 3)):
-        np.testing.assert_array_equal(recorded(values, x), function(values, x))
+        np.testing.assert_array_equal(traced(values, x), function(values, x))
 
 
-@pytest.mark.skipif(framework != "torch", reason="about what PyTorch records")
-def test_recording_keeps_nothing_of_what_passes_through():
+@pytest.mark.skipif(framework != "torch", reason="about graphs of PyTorch")
+def test_tracing_keeps_no_tensor_alive():
     import weakref
 
     import torch
 
-    from bert4keras3.backend.accelerate.torch_graph import Recorded
+    from bert4keras3.backend.accelerate.torch_graph import TracedFunction
 
     passing = []
 
@@ -222,23 +222,23 @@ def test_recording_keeps_nothing_of_what_passes_through():
         assert passing[-1]() is None
         return z
 
-    recorded = Recorded(function)
+    traced = TracedFunction(function)
     for _ in range(2):
-        np.testing.assert_array_equal(recorded([], torch.ones(3)), np.full(3, 4.0))
+        np.testing.assert_array_equal(traced([], torch.ones(3)), np.full(3, 4.0))
 
 
-def recorded_operations(function, *arguments):
-    """What the function gives when it is recorded and when it is played, and the names of its operations."""
-    from bert4keras3.backend.accelerate.torch_graph import Recorded
+def traced_operators(function, *arguments):
+    """What the function gives when it is traced and when it is played, and the names of its operations."""
+    from bert4keras3.backend.accelerate.torch_graph import TracedFunction
 
-    recorded = Recorded(function)
-    outputs = [recorded(*arguments) for _ in range(2)]
-    graph = next(iter(recorded.graphs.values()))[0].graph
+    traced = TracedFunction(function)
+    outputs = [traced(*arguments) for _ in range(2)]
+    graph = next(iter(traced.graphs.values()))[0].graph
     return outputs, [node.target.__name__ for node in graph.nodes if node.op == "call_function"]
 
 
-@pytest.mark.skipif(framework != "torch", reason="about what PyTorch records")
-def test_what_is_computed_twice_is_recorded_once():
+@pytest.mark.skipif(framework != "torch", reason="about graphs of PyTorch")
+def test_what_is_computed_twice_is_traced_once():
     import torch
 
     def function(values, x):
@@ -246,14 +246,14 @@ def test_what_is_computed_twice_is_recorded_once():
         return masks[0] + masks[1] + masks[2] @ values[0].t()
 
     values, x = [torch.ones(2, 2)], torch.tensor([[1.0, -1.0]])
-    outputs, operations = recorded_operations(function, values, x)
+    outputs, operations = traced_operators(function, values, x)
     for output in outputs:
         np.testing.assert_array_equal(output, function(values, x))
     assert operations == ["gt.Scalar", "where.self", "add.Tensor", "t.default", "mm.default", "add.Tensor"]
 
 
-@pytest.mark.skipif(framework != "torch", reason="about what PyTorch records")
-def test_what_is_written_to_is_not_merged():
+@pytest.mark.skipif(framework != "torch", reason="about graphs of PyTorch")
+def test_cse_keeps_operations_on_changed_memory():
     import torch
 
     def function(values, x):
@@ -264,29 +264,27 @@ def test_what_is_written_to_is_not_merged():
         return [zeros[0] * zeros[1], *zeros, before, values[0][0] * 2]
 
     values, x = [torch.ones(3, 3)], torch.arange(3.0)
-    outputs, _ = recorded_operations(function, values, x)
+    outputs, _ = traced_operators(function, values, x)
     for times, output in enumerate(outputs):
         expected = [[0, 0, 0], [0, 1, 2], [0, 0, 0], 3 * [2 + 2 * times], 3 * [4 + 2 * times]]
         np.testing.assert_array_equal(torch.stack(output), expected)
 
 
-@pytest.mark.skipif(framework != "torch", reason="about what PyTorch records")
-def test_outputs_are_not_merged():
+@pytest.mark.skipif(framework != "torch", reason="about graphs of PyTorch")
+def test_cse_keeps_outputs_apart():
     import torch
 
-    outputs, _ = recorded_operations(
-        lambda values: [torch.zeros(3), torch.zeros(3)[:2], torch.zeros(3)[:2]], []
-    )
+    outputs, _ = traced_operators(lambda values: [torch.zeros(3), torch.zeros(3)[:2], torch.zeros(3)[:2]], [])
     for several in outputs:
         several[0].add_(1)
         several[1].add_(2)
         assert [float(x[0]) for x in several] == [1, 2, 0]
 
 
-@pytest.mark.skipif(framework != "torch", reason="about what PyTorch records")
-def test_random_numbers_are_not_merged():
+@pytest.mark.skipif(framework != "torch", reason="about graphs of PyTorch")
+def test_cse_keeps_random_numbers_apart():
     import torch
 
-    outputs, _ = recorded_operations(lambda values: torch.stack([torch.rand(9), torch.rand(9)]), [])
+    outputs, _ = traced_operators(lambda values: torch.stack([torch.rand(9), torch.rand(9)]), [])
     for first, second in outputs:
         assert not np.array_equal(first, second)

@@ -17,17 +17,17 @@ def predict(model, tokens=TOKENS):
 
 
 def plain(model, monkeypatch, tokens=TOKENS):
-    """Operator by operator, and those that Keras has."""
-    from bert4keras3.backend.accelerate import compiled_model as keras3_calls
-    from bert4keras3.backend.accelerate import torch as keras3_torch
-    from bert4keras3.layers import attention, normalization
+    """Operator by operator, by the operators of Keras."""
+    from bert4keras3.backend.accelerate import compiled_model
+    from bert4keras3.backend.accelerate import torch as torch_path
+    from bert4keras3.layers import attention
 
     with monkeypatch.context() as patch:
-        patch.setattr(keras3_calls, "may_record", lambda model: False)
-        patch.setattr(keras3_torch, "has_onednn", False)
-        patch.setattr(keras3_torch, "has_fbgemm", False)
+        patch.setattr(compiled_model, "may_trace", lambda model: False)
+        patch.setattr(torch_path, "has_onednn", False)
+        patch.setattr(torch_path, "has_fbgemm", False)
+        patch.setattr(torch_path, "use_fused_ops", lambda: False)
         patch.setattr(attention, "use_fused_ops", lambda: False)
-        patch.setattr(normalization, "use_fused_ops", lambda: False)
         return predict(model, tokens)
 
 
@@ -36,27 +36,18 @@ def rounded(array):
     return ops.convert_to_numpy(ops.cast(ops.cast(array, "bfloat16"), "float32"))
 
 
-class Always(dict):
-    """As if this way had been the quickest at every size."""
-
-    def __init__(self, way):
-        super().__init__()
-        self.way = way
-
-    def __contains__(self, size):
-        return True
-
-    def __getitem__(self, size):
-        return self.way
+def prefer(name):
+    """`select_kernel` that takes the candidate of this name, else the first."""
+    return lambda kernels, *others: next((one for one in kernels if one.__name__ == name), kernels[0])
 
 
 @pytest.fixture
 def packed(monkeypatch):
-    from bert4keras3.backend.accelerate import torch as keras3_torch
+    from bert4keras3.backend.accelerate import torch as torch_path
 
-    monkeypatch.setattr(keras3_torch, "packed_linear", True)
-    monkeypatch.setattr(keras3_torch, "quickest", Always(keras3_torch.on_packed))
-    return keras3_torch
+    monkeypatch.setattr(torch_path, "packed_linear", True)
+    monkeypatch.setattr(torch_path, "select_kernel", prefer("onednn_packed"))
+    return torch_path
 
 
 @pytest.mark.parametrize("length", [1, 6])
@@ -70,8 +61,8 @@ def test_one_operator_gives_what_several_give(name, length, monkeypatch):
 
 def test_packed_weights_give_the_same(packed, monkeypatch):
     model = build("bert-unilm")
-    with_packing = [predict(model) for _ in range(2)]  # recorded, and played
-    assert model.get_layer("Transformer-0-FeedForward").o_dense in packed.made
+    with_packing = [predict(model) for _ in range(2)]  # traced, and replayed
+    assert model.get_layer("Transformer-0-FeedForward").o_dense in packed.pack_cache
     assert np.abs(with_packing - plain(model, monkeypatch)).max() < 1e-6
 
 
@@ -86,11 +77,11 @@ def test_weights_that_change_after_packing_are_noticed(packed, monkeypatch):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5, 100])
-@pytest.mark.parametrize("way", ["plain", "by_onednn", "split_k_matmul"])
-def test_one_row_is_the_same_by_all_ways(way, threads, monkeypatch):
+@pytest.mark.parametrize("kernel", ["mkl", "onednn", "split_k"])
+def test_each_kernel_gives_the_same_for_one_row(kernel, threads, monkeypatch):
     import torch
 
-    from bert4keras3.backend.accelerate import torch as keras3_torch
+    from bert4keras3.backend.accelerate import torch as torch_path
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     layer = keras.layers.Dense(7, bias_initializer="ones")
@@ -98,8 +89,8 @@ def test_one_row_is_the_same_by_all_ways(way, threads, monkeypatch):
     layer.build((None, 64))
     weight, bias = layer.kernel.value.t(), layer.bias.value
     with torch.no_grad():
-        assert getattr(keras3_torch, way) in keras3_torch.kernel_candidates(inputs, weight)
-        outputs = getattr(keras3_torch, way)(inputs, weight, bias)
+        assert getattr(torch_path, kernel) in torch_path.kernel_candidates(inputs, weight)
+        outputs = getattr(torch_path, kernel)(inputs, weight, bias)
         expected = inputs.double() @ layer.kernel.value.double() + bias.double()
     assert outputs.shape == (1, 1, 7) and outputs.dtype == torch.float32
     np.testing.assert_allclose(outputs.numpy(), expected.numpy(), atol=2e-6)
@@ -108,31 +99,36 @@ def test_one_row_is_the_same_by_all_ways(way, threads, monkeypatch):
 def test_a_table_is_not_taken_for_a_kernel_of_its_size(monkeypatch):
     import torch
 
-    from bert4keras3.backend.accelerate import torch as keras3_torch
+    from bert4keras3.backend.accelerate import torch as torch_path
 
-    monkeypatch.setattr(keras3_torch, "quickest", {})
-    monkeypatch.setattr(keras3_torch, "seconds", lambda way, *others: way is not keras3_torch.split_k_matmul)
+    taken = []
+    monkeypatch.setattr(
+        torch_path, "select_kernel", lambda kernels, *others: taken.append(kernels) or kernels[-1]
+    )
     inputs, kernel = torch.rand(1, 64), torch.rand(64, 7)
     with torch.no_grad():
-        by_kernel = keras3_torch.linear(None, inputs, kernel.t())
-        by_table = keras3_torch.linear(None, inputs, kernel.t().contiguous())
-    assert keras3_torch.split_k_matmul in keras3_torch.quickest.values()
+        by_kernel = torch_path.linear(None, inputs, kernel.t())
+        by_table = torch_path.linear(None, inputs, kernel.t().contiguous())
+    assert [torch_path.split_k in kernels for kernels in taken] == [True, False]
     np.testing.assert_allclose(by_table.numpy(), by_kernel.numpy(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [1, 6])
-def test_a_compiled_model_is_not_timed_while_it_is_traced(rows, monkeypatch):
+def test_a_compiled_model_selects_no_kernel(rows, monkeypatch):
     import torch
 
-    from bert4keras3.backend.accelerate import torch as keras3_torch
+    from bert4keras3.backend.accelerate import torch as torch_path
 
-    monkeypatch.setattr(keras3_torch, "quickest", {})
+    taken = []
+    monkeypatch.setattr(
+        torch_path, "select_kernel", lambda kernels, *others: taken.append(kernels) or kernels[0]
+    )
     model = build("bert-unilm")
     values = [torch.as_tensor(x) for x in inputs_of(model, TOKENS[:1, :rows])]
     compiled = torch.compile(model, backend="eager")
     with torch.no_grad():
         outputs = compiled(values)
-    assert not keras3_torch.quickest
+    assert not taken
     assert np.abs(outputs.numpy() - predict(model, TOKENS[:1, :rows])).max() < 1e-6
 
 
@@ -140,15 +136,13 @@ def test_a_compiled_model_is_not_timed_while_it_is_traced(rows, monkeypatch):
 def test_any_number_of_rows_is_multiplied(rows, monkeypatch):
     import torch
 
-    from bert4keras3.backend.accelerate import torch as keras3_torch
+    from bert4keras3.backend.accelerate import torch as torch_path
 
-    monkeypatch.setattr(keras3_torch, "quickest", {})
     layer = keras.layers.Dense(7, bias_initializer="ones")
     layer.build((None, 64))
     inputs = np.random.RandomState(0).normal(size=(2, rows, 64)).astype("float32")
     with torch.no_grad():
-        outputs = keras3_torch.dense(layer, torch.from_numpy(inputs)).numpy()
-    assert len(keras3_torch.quickest) == 1
+        outputs = torch_path.dense(layer, torch.from_numpy(inputs)).numpy()
     kernel, bias = [ops.convert_to_numpy(weight).astype("float64") for weight in layer.weights]
     # the most that a sum of 64 products in float32 may be off
     rounding = (64 + 1) * 2.0**-24 * (np.abs(inputs) @ np.abs(kernel) + bias)
@@ -156,15 +150,15 @@ def test_any_number_of_rows_is_multiplied(rows, monkeypatch):
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5])
-@pytest.mark.parametrize("way", ["plain", "in_float32", "on_packed"])
+@pytest.mark.parametrize("kernel", ["mkl", "in_float32", "onednn_packed"])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_is_rounded_once(dtype, way, rows, packed, monkeypatch):
+def test_half_precision_is_rounded_once(dtype, kernel, rows, packed, monkeypatch):
     import torch
 
     kind = getattr(torch, dtype)
-    if not packed.multiplied[kind]:
+    if not packed.has_instructions[kind]:
         pytest.skip(f"this processor has no instructions for {dtype}: there is one way")
-    monkeypatch.setattr(packed, "quickest", Always(getattr(packed, way)))
+    monkeypatch.setattr(packed, "select_kernel", prefer(kernel))
     layer = keras.layers.Dense(7, bias_initializer="ones", dtype=dtype)
     inputs = torch.from_numpy(np.random.RandomState(0).normal(size=(rows, 64)).astype("float32")).to(kind)
     layer.build((None, 64))

@@ -1,6 +1,6 @@
-"""Functions of tensors, compiled: XLA on JAX, a graph on TensorFlow, a recorded list of operations on PyTorch.
+"""Functions of tensors, compiled: by XLA on JAX, as a graph on TensorFlow, as a captured graph on PyTorch.
 
-PyTorch has no loops in such a list, so there only the body of a loop is recorded, and Python goes round.
+A captured graph has no loops, so PyTorch captures the body of a loop, and Python repeats it.
 """
 
 import functools
@@ -9,23 +9,25 @@ import threading
 import keras
 
 from bert4keras3.backend.accelerate.quantized import is_int8
+from bert4keras3.backend.accelerate.tracing import shapes
+from bert4keras3.backend.keras3 import private
 
 framework = keras.config.backend()
 tree = keras.tree
-tracing = threading.RLock()  # what is traced may keep its state in Python while it runs
-
-
-class NotRecordable(RuntimeError):
-    """What runs goes by the value of a tensor, so that PyTorch's operators are not the same in each call."""
+tracing = threading.RLock()  # a traced function may keep its state in Python while it runs
 
 
 class Compiled:
     """`function(state, *others)` of nested tensors, compiled for each set of shapes; weights stay shared.
 
-    model: whose weights the function reads; each call takes those of the moment. in_place: what comes out has the
-    sizes of `state` and may take its memory, so that `state` is lost. xla: compile by XLA on TensorFlow too, which
-    takes a second more; int8 always is, as TensorFlow's own products of it take 3 times as long as float32's.
     `compilations` counts how often the function was compiled.
+
+    Args:
+        function: the function.
+        model: the model with the weights; each call reads their present values.
+        in_place: the outputs have the sizes of `state` and may take its memory, so that `state` is lost.
+        xla: compile by XLA on TensorFlow too, which takes a second more. A model with int8 weights always is, because
+            TensorFlow's own int8 matmuls take 3 times as long as float32.
     """
 
     def __init__(self, function, model, in_place=False, xla=False):
@@ -34,7 +36,7 @@ class Compiled:
         self.in_place = in_place
         self.xla = xla
         self.compilations = 0
-        # () → the function with the weights of this moment
+        # () → the function with the present weights
         self.with_weights = {"jax": self.on_jax, "tensorflow": self.on_tensorflow, "torch": self.on_torch}[
             framework
         ]()
@@ -43,7 +45,7 @@ class Compiled:
         return self.with_weights()(state, *others)
 
     def trace(self, values, *arguments):
-        """The function, in which the model's weights have these values, or their own."""
+        """The function; the weights of the model have these values, or their own."""
         self.compilations += 1
         with tracing:
             if values is None:
@@ -63,41 +65,41 @@ class Compiled:
     def on_tensorflow(self):
         import tensorflow as tf
 
-        by_xla = self.xla or any(map(is_int8, self.model._flatten_layers()))
+        by_xla = self.xla or any(map(is_int8, private.inner_layers(self.model)))
         compiled = tf.function(
             lambda *arguments: self.trace(None, *arguments),
             autograph=False,
             jit_compile=by_xla and tf.test.is_built_with_xla(),
         )
-        made = {}  # one graph for each set of shapes, without the warning that there are several
+        graphs = {}  # one for each set of shapes, without TensorFlow's warning about several
 
         def run(*arguments):
             arguments = tensors(arguments)
             key = shapes(arguments)
-            if key not in made:
-                made[key] = compiled.get_concrete_function(*arguments)
-            return made[key](*arguments)
+            if key not in graphs:
+                graphs[key] = compiled.get_concrete_function(*arguments)
+            return graphs[key](*arguments)
 
         return lambda: run
 
     def on_torch(self):
         import torch
 
-        from bert4keras3.backend.accelerate.torch_graph import Recorded
+        from bert4keras3.backend.accelerate.torch_graph import TracedFunction
 
-        recorded = Recorded(self.trace)
+        traced = TracedFunction(self.trace)
         without_gradients = torch.inference_mode()
-        return lambda: without_gradients(recorded.with_weights(self.values()))
+        return lambda: without_gradients(traced.with_weights(self.values()))
 
 
 class CompiledLoop:
-    """`while goes_on(state): state = step(state)`, compiled as a whole, or what is in the loop where there are none.
+    """`while should_continue(state): state = step(state)`, compiled as a whole; on PyTorch the body alone.
 
-    The state goes round as the list of its tensors: on PyTorch it takes long to take a nest apart for each token.
+    The loop carries the list of the tensors of the state: PyTorch takes long to flatten a nest for each token.
     """
 
-    def __init__(self, goes_on, step, model):
-        self.goes_on = goes_on
+    def __init__(self, should_continue, step, model):
+        self.should_continue = should_continue
         self.step = step
         self.structure = None  # of the state
         body = self.once if framework == "torch" else self.loop
@@ -107,29 +109,29 @@ class CompiledLoop:
     def compilations(self):
         return self.compiled.compilations
 
-    def goes_on_with(self, leaves):
-        return self.goes_on(tree.pack_sequence_as(self.structure, leaves))
+    def should_continue_with(self, leaves):
+        return self.should_continue(tree.pack_sequence_as(self.structure, leaves))
 
     def after(self, leaves):
         return tree.flatten(self.step(tree.pack_sequence_as(self.structure, leaves)))
 
     def loop(self, leaves):
         return keras.ops.while_loop(
-            lambda *leaves: self.goes_on_with(leaves),
+            lambda *leaves: self.should_continue_with(leaves),
             lambda *leaves: tuple(self.after(leaves)),
             tuple(leaves),
         )
 
     def once(self, leaves):
         leaves = self.after(leaves)
-        return leaves, self.goes_on_with(leaves)
+        return leaves, self.should_continue_with(leaves)
 
     def __call__(self, state):
         leaves = tree.flatten(state)
         self.structure = tree.map_structure(lambda leaf: 0, state)
         if framework != "torch":
             leaves = self.compiled(leaves)
-        elif self.goes_on(state):
+        elif self.should_continue(state):
             once, again = self.compiled.with_weights(), True
             while again:
                 leaves, again = once(leaves)
@@ -137,8 +139,8 @@ class CompiledLoop:
 
 
 def write_column(buffer, column, values, axis=1):
-    """`buffer` with `values`, of length 1 along the axis, in a column there. The memory of `buffer` may be used."""
-    if framework == "torch":  # its slice_update copies, and takes forty operations
+    """`buffer` with `values`, of length 1 along the axis, in this column. The memory of `buffer` may be reused."""
+    if framework == "torch":  # its slice_update copies, by forty operators
         return buffer.index_copy_(axis, column.reshape(1).long(), values)
     place = [0] * len(buffer.shape)
     place[axis] = column
@@ -147,11 +149,3 @@ def write_column(buffer, column, values, axis=1):
 
 def tensors(nested):
     return tree.map_structure(keras.ops.convert_to_tensor, nested)
-
-
-def shapes(nested):
-    return tuple(map(shape, tree.flatten(nested)))
-
-
-def shape(x):
-    return tuple(x.shape), x.dtype

@@ -1,9 +1,9 @@
-"""Calls of models without the overhead of Keras's layers: compiled `model(x)` on request, and quick `predict`.
+"""Calls of models without the overhead of Keras's layers: compiled `model(x)` on request, and fast `predict`.
 
 `model.compile_calls = True` compiles the direct calls of a model, `keras.Model.compile_calls = True` of all models:
-operator by operator such a call takes up to twice as long on JAX and TensorFlow. The call is compiled once for each
-shape of the inputs. Weights are handed over at every call, so that changed weights count; masks of the outputs are
-kept. On PyTorch, `predict` replays the recorded operators of the first batch, as other backends run compiled code.
+such a call takes up to twice as long on JAX and TensorFlow, operator by operator. The call is compiled once for each
+shape of the inputs. Each call passes the weights, so that changed weights count. The outputs keep their masks. On
+PyTorch, `predict` replays the graph of the first batch, as other backends run compiled code.
 `BERT4KERAS3_ACCELERATE=0` leaves `predict` as Keras has it.
 """
 
@@ -13,14 +13,13 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 
-from bert4keras3.backend.accelerate.compile import NotRecordable
+from bert4keras3.backend.accelerate import accelerates
+from bert4keras3.backend.accelerate.tracing import NotTraceable
 from bert4keras3.backend.extensions import extends
-from bert4keras3.backend.flavour import is_on
-from bert4keras3.backend.keras3.private import get_keras_mask, is_in_call, set_keras_mask
+from bert4keras3.backend.keras3.private import get_keras_mask, inner_layers, is_in_call, set_keras_mask
 
 Model = keras.Model
 framework = keras.config.backend()
-accelerates = is_on("BERT4KERAS3_ACCELERATE", "1")
 
 # Whether the running call comes from `predict` on PyTorch.
 predicting: ContextVar = ContextVar("predicting", default=False)
@@ -36,7 +35,7 @@ def call(original, self, *args, **kwargs):
 
 
 def call_compiled(model, inputs):
-    """The outputs; None if the call cannot be recorded, or adds losses, which the model has of its last plain call."""
+    """The outputs; None if the call cannot be traced, or adds losses, which the model has of its last plain call."""
     variables = model.variables
     compiled = getattr(model, "compiled_call", None)
     if compiled is None or [id(one) for one in compiled.variables] != [id(one) for one in variables]:
@@ -46,7 +45,7 @@ def call_compiled(model, inputs):
     values = [] if framework == "tensorflow" else [one.value for one in variables]
     try:
         outputs, masks, changed = compiled.forward(values, inputs)
-    except NotRecordable:  # as an LSTM with a mask
+    except NotTraceable:  # as an LSTM with a mask
         model.calls_are_alike = False
         return None
     if compiled.adds_losses:  # as the first call tells
@@ -64,7 +63,7 @@ def may_compile(model, args, kwargs):
     return (
         (model.compile_calls or predicting.get())
         and framework in ("jax", "tensorflow", "torch")
-        and (framework != "torch" or may_record(model))
+        and (framework != "torch" or may_trace(model))
         and not model.run_eagerly
         and hasattr(model, "operations")
         and len(args) == 1
@@ -93,8 +92,8 @@ def holds_numbers(x):
     return tf.is_tensor(x) and hasattr(x, "numpy") and not isinstance(x, tf.Variable)
 
 
-def may_record(model):
-    """Whether PyTorch records no gradient, and nothing that a call does may be another thing in the next call."""
+def may_trace(model):
+    """Whether PyTorch computes no gradient, and each call of the model runs the same operators."""
     import torch
 
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
@@ -106,13 +105,13 @@ def may_record(model):
 
 def parts_of(model):
     """The model, its layers and operations, and theirs."""
-    for part in model._flatten_layers():
+    for part in [model, *inner_layers(model)]:
         yield part
         yield from getattr(part, "operations", ())
 
 
 def is_of_a_user(part):
-    """Whether it may do what it wants, such as to draw numbers by NumPy or to go by the values of a tensor."""
+    """Whether a user wrote it: it may draw numbers by NumPy, or decide by the values of a tensor."""
     package = type(part).__module__.split(".")[0]
     return isinstance(part, keras.layers.Lambda) or package not in ("keras", "bert4keras3")
 
@@ -140,9 +139,9 @@ def compiled_call(model, variables):
 
         compiled.forward = jax.jit(forward)
     elif framework == "torch":
-        from bert4keras3.backend.accelerate.torch_graph import Recorded
+        from bert4keras3.backend.accelerate.torch_graph import TracedFunction
 
-        compiled.forward = Recorded(forward)
+        compiled.forward = TracedFunction(forward)
     else:
         import tensorflow as tf
 
@@ -150,7 +149,7 @@ def compiled_call(model, variables):
     return compiled
 
 
-if framework == "torch" and accelerates:
+if framework == "torch" and accelerates():
 
     @extends(Model, "predict_step")
     def predict_step(original, self, data):
@@ -161,7 +160,7 @@ if framework == "torch" and accelerates:
             predicting.reset(token)
 
 
-if framework == "tensorflow" and accelerates:
+if framework == "tensorflow" and accelerates():
 
     @extends(Model, "predict")
     def predict(original, self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):

@@ -1,5 +1,9 @@
-"""What takes XLA less on a CPU than Keras's way: Dropout with a quarter of the numbers, GELU without erfc, products in
-bfloat16, and gradient checkpointing that saves memory there too.
+"""What takes XLA less time on a CPU than Keras's form.
+
+dropout         draws half of the random words that JAX draws
+gelu            without erfc
+bfloat16        matmuls as the processor multiplies, with sums in float32
+rematerialize   saves memory on a CPU too
 """
 
 import contextlib
@@ -8,81 +12,94 @@ import functools
 import jax
 import keras
 
-from bert4keras3.backend.accelerate import xla_matmul
+from bert4keras3.backend.accelerate import plain, xla_matmul
+from bert4keras3.backend.accelerate.plain import (  # noqa: F401
+    attention,
+    layer_norm,
+    to_assignable,
+    use_fused_ops,
+)
 from bert4keras3.backend.accelerate.quantized import rounds_inputs
+from bert4keras3.backend.accelerate.xla_matmul import (  # noqa: F401
+    transposed_kernels,
+    with_transposed_kernels,
+)
 
 
 def gelu(x):
-    """x · Φ(x). By erfc, as jax.nn.gelu has it, Φ is more exact where it is nearly 0, and takes twice as long.
+    """x · Φ(x) by erf. The erfc of jax.nn.gelu is more exact for a Φ near 0, and takes twice as long.
 
-    Half precision needs that, as erf alone would be rounded.
+    Half precision needs erfc, because erf would be rounded.
     """
     if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16"):
-        return keras.ops.gelu(x, approximate=False)
+        return plain.gelu(x)
     return 0.5 * x * (1 + keras.ops.erf(x * 0.5**0.5))
 
 
 def dense(layer, inputs):
-    """layer(inputs) of a Dense that is part of a layer."""
+    """layer(inputs) of a Dense inside another layer."""
     if type(layer) is not keras.layers.Dense or layer.quantization_mode is not None or not is_bfloat16(layer):
         return xla_matmul.dense(layer, inputs)
-    outputs = bfloat16_product(inputs, keras.ops.cast(layer.kernel, "bfloat16"), axis=0)
-    return xla_matmul.finished(layer, outputs)
+    outputs = bfloat16_matmul(inputs, keras.ops.cast(layer.kernel, "bfloat16"), axis=0)
+    return xla_matmul.finish_dense(layer, outputs)
 
 
-def project(layer, inputs, table, scale=None):
-    """inputs @ (table / scale)ᵀ of an Embedding."""
+dense_group = functools.partial(xla_matmul.dense_group, dense)
+
+
+def logits(layer, inputs, table, scale=None):
+    """inputs @ (table / scale)ᵀ of an Embedding, as plain.logits defines it."""
     if scale is None and is_bfloat16(layer):
-        scores = bfloat16_product(inputs, keras.ops.cast(table, "bfloat16"), axis=1)
+        scores = bfloat16_matmul(inputs, keras.ops.cast(table, "bfloat16"), axis=1)
         return keras.ops.cast(scores, "bfloat16")
     is_few = xla_matmul.is_few(layer, inputs)
     if scale is not None and not is_few and rounds_inputs(layer) and xla_matmul.is_on_cpu():
-        return int8_scores(inputs, table, scale)
-    return xla_matmul.project(layer, inputs, table, scale)
+        return int8_logits(inputs, table, scale)
+    return xla_matmul.logits(layer, inputs, table, scale)
 
 
 @keras.ops.custom_gradient
-def int8_scores(inputs, table, scale):
-    """inputs @ (table / scale)ᵀ, the inputs rounded to int8 as those of a Dense are."""
+def int8_logits(inputs, table, scale):
+    """inputs @ (table / scale)ᵀ, with the inputs rounded to int8, as Keras rounds the inputs of a Dense."""
 
     def gradient(*args, upstream=None):
         upstream = args[0] if upstream is None else upstream
         return keras.ops.matmul(upstream / scale, keras.ops.cast(table, upstream.dtype)), None, None
 
-    rows, steps = keras.quantizers.abs_max_quantize(inputs, axis=-1)
-    outputs = product(rows, table, 1, "int32")
-    return keras.ops.cast(outputs, inputs.dtype) / (steps * scale), gradient
+    integers, scales = keras.quantizers.abs_max_quantize(inputs, axis=-1)
+    outputs = matmul(integers, table, 1, "int32")
+    return keras.ops.cast(outputs, inputs.dtype) / (scales * scale), gradient
 
 
 def is_bfloat16(layer):
     return layer.compute_dtype == "bfloat16" and xla_matmul.is_on_cpu()
 
 
-def bfloat16_product(inputs, weight, axis):
-    """Product over the last axis of the inputs and this one of the weight, in float32.
+def bfloat16_matmul(inputs, weight, axis):
+    """Matmul over the last axis of the inputs and this axis of the weight, with a float32 result.
 
-    XLA widens the weight to float32 first where the product is to be bfloat16, or has one row. Of two rows and in
-    float32 it multiplies as the processor does: 128 tokens take 0.3 of the time on an AMD EPYC (AVX-512), one token
-    0.5.
+    XLA converts the weight to float32 first if the result is bfloat16 or has one row. With two rows and a float32
+    result it multiplies as the processor does: 128 tokens take 0.3 of the time on an AMD EPYC (AVX-512), one token
+    takes 0.5.
     """
     inputs = keras.ops.cast(inputs, "bfloat16")
-    multiply = functools.partial(product, weight=weight, axis=axis, dtype="float32")
-    return xla_matmul.by_two_rows(multiply, inputs) if xla_matmul.is_row(inputs) else multiply(inputs)
+    multiply = functools.partial(matmul, weight=weight, axis=axis, dtype="float32")
+    return xla_matmul.with_two_rows(multiply, inputs) if xla_matmul.is_row(inputs) else multiply(inputs)
 
 
-def product(inputs, weight, axis, dtype):
-    """Product over the last axis of the inputs and this one of the weight, which a transposition would copy."""
-    rows = inputs.reshape(-1, inputs.shape[-1])  # with further axes it would be copied too
+def matmul(inputs, weight, axis, dtype):
+    """Matmul over the last axis of the inputs and this axis of the weight. A transposition would copy the weight."""
+    rows = inputs.reshape(-1, inputs.shape[-1])  # further axes would copy it too
     over = ((1,), (axis,))
     outputs = jax.lax.dot_general(rows, weight, (over, ((), ())), preferred_element_type=dtype)
     return outputs.reshape(*inputs.shape[:-1], outputs.shape[-1])
 
 
 def dropout(layer, inputs):
-    """inputs · mask / P(kept) of a Dropout whose rate is neither 0 nor 1, in training.
+    """inputs · mask / (1 − rate) of a Dropout with a rate between 0 and 1, in training.
 
-    JAX computes two words of 32 bits for each number that it draws, so that any device can draw its own part. That took
-    a sixth of a training step of a small BERT on a CPU. Where all is on one device, here each word serves for two.
+    JAX computes two words of 32 bits for each number, so that each device can draw its own part. That took a sixth
+    of a training step of a small BERT on a CPU. On one device, each word here serves two numbers.
     """
     sizes = inputs.shape if layer.noise_shape is None else layer.noise_shape
     shape = [size if wanted is None else wanted for size, wanted in zip(inputs.shape, sizes)]
@@ -94,14 +111,14 @@ def dropout(layer, inputs):
     return jax.lax.select(mask, inputs * (2**16 / kept), jax.numpy.zeros_like(inputs))
 
 
-def checkpointed(compute):
-    """compute(inputs, variables), computed a second time for the gradient instead of kept, once that has come.
+def rematerialize(compute):
+    """compute(inputs, variables), which the backward pass computes again instead of keeping its results.
 
-    On a CPU XLA begins early with what waits for nothing: with jax.checkpoint alone a training step takes more memory
-    than without. Here the inputs of the second time depend on the gradient.
+    XLA on a CPU starts early with what depends on nothing: with jax.checkpoint alone a training step takes more memory
+    than without. Here the second computation depends on the gradient.
     """
     if jax.default_backend() != "cpu":
-        return keras.remat(compute)
+        return plain.rematerialize(compute)
     again = jax.custom_vjp(compute)
 
     def forward(*arguments):

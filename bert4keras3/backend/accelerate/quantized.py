@@ -1,4 +1,4 @@
-"""What `quantize("int8")` made of a layer."""
+"""What Keras's `quantize("int8")` made of a layer."""
 
 
 def is_int8(layer):
@@ -6,6 +6,6 @@ def is_int8(layer):
 
 
 def rounds_inputs(layer):
-    """Whether an int8 layer rounds its inputs too, to the 255 numbers of one scale for each token."""
+    """Whether an int8 layer rounds its inputs too, with one scale for each token."""
     config = layer.quantization_config
     return config is None or config.activation_quantizer is not None

@@ -1,51 +1,53 @@
-"""What PyTorch computes in one operator, where Keras takes several, and products with weights by what is quickest.
+"""What PyTorch computes in one operator, and matmuls by the fastest kernel of the machine.
 
-A weight is (units, size) here, as PyTorch has it. On a CPU, where no gradient is recorded:
-float32                  MKL or oneDNN, whichever is faster here: oneDNN took 0.73 of the time for 128 tokens on an AMD
-                         EPYC (AVX-512), MKL 0.7 for one token on an Intel Xeon. MKL gives one token to one core on the
-                         EPYC, so there is also a sum of its products, one for each core: 0.6 of the time
-half precision           oneDNN, or in float32 where that is faster, as for 128 tokens on an Intel Xeon (1.3 times), or
-                         where the processor has no instructions for it: PyTorch's own loops take 30 times as long
-PACKED_LINEAR=1          also oneDNN on a copy of the weight in its own layout: in bfloat16 one token takes 0.45 of the
-                         time, as otherwise the weight is brought into that layout each time
-int8                     FBGEMM, twice as fast as float32, for one token and for 128
+A weight is (units, size) here, as PyTorch has it. On a CPU, without a gradient:
+float32          MKL or oneDNN. oneDNN took 0.73 of MKL's time for 128 tokens on an AMD EPYC (AVX-512), MKL 0.7 of
+                 oneDNN's for one token on an Intel Xeon. MKL gives one token to one core on the EPYC: a split-K
+                 matmul, one split for each core, took 0.6 of the time.
+half precision   oneDNN; float32 if that is faster, as for 128 tokens on an Intel Xeon (1.3 times), or if the
+                 processor lacks the instructions: PyTorch's own loops take 30 times as long.
+PACKED_LINEAR=1  oneDNN on a copy of the weight in its own layout. In bfloat16 one token takes 0.45 of the time.
+int8             FBGEMM, twice as fast as float32, for one token and for 128.
+
+Which kernel multiplies is a fixed table, so that two processes give equal bits. kernels.py holds it.
 """
 
 import functools
-import time
 import warnings
 import weakref
 
 import keras
 import torch
 from torch.nn import functional
-from torch.utils._python_dispatch import _disable_current_modes
 
+from bert4keras3.backend.accelerate import plain
+from bert4keras3.backend.accelerate.kernels import select_kernel
+from bert4keras3.backend.accelerate.plain import (  # noqa: F401
+    dropout,
+    gelu,
+    rematerialize,
+    transposed_kernels,
+    with_transposed_kernels,
+)
 from bert4keras3.backend.accelerate.quantized import is_int8, rounds_inputs
-from bert4keras3.backend.accelerate.torch_graph import derived
+from bert4keras3.backend.accelerate.torch_graph import lifted
 from bert4keras3.backend.flavour import is_on
+from bert4keras3.backend.keras3 import private
 
 has_onednn = torch.backends.mkldnn.is_available()
 has_fbgemm = "fbgemm" in torch.backends.quantized.supported_engines
 packed_linear = has_onednn and is_on("PACKED_LINEAR")
-multiplied = {  # whether the processor has instructions for it
-    torch.bfloat16: has_onednn and torch.ops.mkldnn._is_mkldnn_bf16_supported(),
-    torch.float16: has_onednn and torch.ops.mkldnn._is_mkldnn_fp16_supported(),
+has_instructions = {
+    torch.bfloat16: has_onednn and private.has_bfloat16_instructions(),
+    torch.float16: has_onednn and private.has_float16_instructions(),
 }
 
-MOST_ROWS = 512  # of which products are timed
-CACHES = 2**25  # bytes: more than those of a core hold
-MOST_COPIES = 64  # of a small weight, for which it matters little
-
-# {(dtype, power of two of the rows, shape and strides of the weight): the quickest way}
-quickest: dict = {}
-
-# {layer: (state of its weights, what was made of them)}
-made: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+# {layer: (state of its weights, the packed weight)}
+pack_cache: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def dense(layer, inputs):
-    """layer(inputs) of a Dense that is part of a layer."""
+    """layer(inputs) of a Dense inside another layer."""
     if type(layer) is not keras.layers.Dense or layer.lora_enabled or not isinstance(inputs, torch.Tensor):
         return layer(inputs)
     bias = None if layer.bias is None else layer.bias.value
@@ -59,8 +61,13 @@ def dense(layer, inputs):
     return outputs if layer.activation is None else layer.activation(outputs)
 
 
-def project(layer, inputs, table, scale=None):
-    """inputs @ (table / scale)ᵀ of an Embedding."""
+def dense_group(layers, inputs):
+    """[dense(layer, inputs) for layer in layers]."""
+    return [dense(layer, inputs) for layer in layers]
+
+
+def logits(layer, inputs, table, scale=None):
+    """inputs @ (table / scale)ᵀ of an Embedding, as plain.logits defines it."""
     if scale is None:
         return linear(layer, inputs, table)
     if takes_int8(layer, inputs):
@@ -69,34 +76,35 @@ def project(layer, inputs, table, scale=None):
 
 
 def linear(layer, inputs, weight, bias=None):
-    """inputs @ weightᵀ + bias, the weight being that of the layer."""
+    """inputs @ weightᵀ + bias; the weight belongs to the layer."""
     if not inputs.is_cpu or weight.dtype != inputs.dtype:
-        return plain(inputs, weight, bias)
-    ways = kernel_candidates(inputs, weight)
-    way = ways[0] if len(ways) == 1 else select_kernel(ways, inputs, weight, bias)
-    if way is on_packed:
-        weight = derived(functools.partial(kept, layer, packed_weight))
-    return way(inputs, weight, bias)
+        return functional.linear(inputs, weight, bias)
+    kernels = kernel_candidates(inputs, weight)
+    kernel = kernels[0] if len(kernels) == 1 else select_kernel(kernels, inputs, weight, bias)
+    if kernel is onednn_packed:
+        weight = lifted(functools.partial(cached_packed_weight, layer, private.pack_for_onednn))
+    return kernel(inputs, weight, bias)
 
 
 def kernel_candidates(inputs, weight):
-    """Functions of inputs, weight and bias, the quickest of which is to be taken."""
-    is_half = inputs.dtype in multiplied
-    if is_half and not multiplied[inputs.dtype]:
+    """Functions of (inputs, weight, bias), of which the table or the tuner chooses one."""
+    is_half = inputs.dtype in has_instructions
+    if is_half and not has_instructions[inputs.dtype]:
         return [in_float32]
     chooses = has_onednn and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
     if not chooses or not is_half and inputs.dtype != torch.float32:
-        return [plain]
-    is_row = rows_of(inputs) == 1
-    ways = [plain, in_float32 if is_half else by_onednn]
+        return [mkl]
+    is_row = inputs.numel() == inputs.shape[-1]
+    kernels = [mkl, in_float32 if is_half else onednn]
     if is_row and not is_half and weight.t().is_contiguous():
-        ways.append(split_k_matmul)
+        kernels.append(split_k)
     if packed_linear and (is_half or not is_row):
-        ways.append(on_packed)
-    return ways
+        kernels.append(onednn_packed)
+    return kernels
 
 
-def plain(inputs, weight, bias):
+def mkl(inputs, weight, bias):
+    """What PyTorch takes by itself."""
     return functional.linear(inputs, weight, bias)
 
 
@@ -105,121 +113,83 @@ def in_float32(inputs, weight, bias):
     return outputs.to(inputs.dtype)
 
 
-def by_onednn(inputs, weight, bias):
-    return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+def onednn(inputs, weight, bias):
+    return private.onednn_linear(inputs, weight, bias)
 
 
-def split_k_matmul(inputs, weight, bias):
-    """The product of one row as a sum of products, one for each core; the weight's transpose is contiguous."""
+def onednn_packed(inputs, weight, bias):
+    """The same on a packed weight."""
+    return private.onednn_linear(inputs, weight, bias)
+
+
+def split_k(inputs, weight, bias):
+    """The matmul of one row as the sum of one matmul for each core; the weight's transpose is contiguous."""
     size = inputs.shape[-1]
-    parts = next(parts for parts in range(torch.get_num_threads(), 0, -1) if size % parts == 0)
-    products = torch.bmm(inputs.reshape(parts, 1, -1), weight.t().view(parts, size // parts, -1))
-    outputs = products.sum(0).view(*inputs.shape[:-1], -1)
+    splits = next(splits for splits in range(torch.get_num_threads(), 0, -1) if size % splits == 0)
+    parts = torch.bmm(inputs.reshape(splits, 1, -1), weight.t().view(splits, size // splits, -1))
+    outputs = parts.sum(0).view(*inputs.shape[:-1], -1)
     return outputs if bias is None else outputs + bias
 
 
-def on_packed(inputs, weight, bias):
-    """The weight being a packed one."""
-    return by_onednn(inputs, weight, bias)
-
-
-def select_kernel(ways, inputs, weight, bias):
-    """The way that was quickest when a product of about this size was first met."""
-    rows = min(rows_of(inputs), MOST_ROWS)
-    size = inputs.dtype, (rows - 1).bit_length(), weight.shape, weight.stride()
-    if size not in quickest:
-        with _disable_current_modes():  # or a recorder would slow all of them
-            inputs = inputs.reshape(-1, inputs.shape[-1])[:rows]
-            taken = [seconds(way, inputs, weight, bias) for way in ways]
-        quickest[size] = ways[taken.index(min(taken))]
-    return quickest[size]
-
-
-def seconds(way, inputs, weight, bias, times=3):
-    """The least seconds of a product. For one row its weights together do not fit into a core's caches, as in a
-    model; with more rows reading them matters less.
-    """
-    taken_by_all = weight.nbytes * max(rows_of(inputs), 1)
-    copies = [weight.clone() for _ in range(min(-(-CACHES // taken_by_all), MOST_COPIES))]
-    if way is on_packed:
-        copies = [packed_weight(copy.contiguous()) for copy in copies]
-    found = []
-    for _ in range(1 + times):
-        start = time.perf_counter()
-        for copy in copies:
-            way(inputs, copy, bias)
-        found.append((time.perf_counter() - start) / len(copies))
-    return min(found[1:])
-
-
-def rows_of(inputs):
-    return inputs.numel() // inputs.shape[-1]
-
-
-def packed_weight(weight):
-    """The weight in oneDNN's own layout."""
-    return torch.ops.mkldnn._reorder_linear_weight(weight)
-
-
-def kept(layer, pack):
-    """pack(weight, and its scale if it is int8) of a Dense or an Embedding, anew once one of them has changed."""
-    name = "kernel" if isinstance(layer, keras.layers.Dense) else "embeddings"
-    names = ["_" + name] if layer.quantization_mode is None else ["_" + name, name + "_scale"]
-    values = [getattr(layer, one).value.detach() for one in names]
-    state = [(one.data_ptr(), one._version) for one in values]
-    if layer not in made or made[layer][0] != state:
-        weight = values[0].t() if name == "kernel" else values[0]
-        made[layer] = state, pack(weight.contiguous(), *values[1:])
-    return made[layer][1]
+def cached_packed_weight(layer, pack):
+    """pack(weight, and its scale if it is int8) of a Dense or an Embedding, again after a weight has changed."""
+    values = [weight.value.detach() for weight in private.own_weights(layer)]
+    state = [(one.data_ptr(), private.version_of(one)) for one in values]
+    if layer not in pack_cache or pack_cache[layer][0] != state:
+        weight = values[0].t() if isinstance(layer, keras.layers.Dense) else values[0]
+        pack_cache[layer] = state, pack(weight.contiguous(), *values[1:])
+    return pack_cache[layer][1]
 
 
 def takes_int8(layer, inputs):
-    """Whether weights and inputs are to be rounded to int8, and can be."""
+    """Whether FBGEMM computes this: the layer rounds its weights and its inputs to int8."""
     is_free = not torch.is_grad_enabled() and inputs.dtype == torch.float32 and inputs.is_cpu
     return has_fbgemm and is_int8(layer) and rounds_inputs(layer) and is_free
 
 
 def int8_linear(layer, inputs):
-    """inputs @ weightᵀ. Each token's inputs have a scale of their own, as in Keras, and 7 bits.
+    """inputs @ weightᵀ. The inputs of each token have a scale of their own, as in Keras, and 7 bits.
 
-    FBGEMM has one scale for all tokens, so they are brought to one size before and back after it; with 8 bits its
-    sums of two products would not fit their 16 bits.
+    FBGEMM has one scale for all tokens, so the inputs are divided by their largest number before, and the outputs
+    multiplied by it after. With 8 bits, FBGEMM's sums of two products would not fit into 16 bits.
     """
     largest = inputs.abs().amax(-1, keepdim=True).clamp_min(1e-30)
-    packed = derived(functools.partial(kept, layer, int8_weight))
+    packed = lifted(functools.partial(cached_packed_weight, layer, pack_for_fbgemm))
     return torch.ops.quantized.linear_dynamic(inputs / largest, packed, True) * largest
 
 
-def int8_weight(weight, scale):
+def pack_for_fbgemm(weight, scale):
     """The weight in FBGEMM's own layout."""
     zeros = torch.zeros(len(weight), dtype=torch.long)
-    with warnings.catch_warnings():  # that tensors of this kind will leave PyTorch; its operators stay
+    with warnings.catch_warnings():  # PyTorch announces the end of such tensors; their operators stay
         warnings.simplefilter("ignore")
-        weight = torch._make_per_channel_quantized_tensor(weight, 1 / scale.double(), zeros, 0)
+        weight = private.quantized_tensor(weight, 1 / scale.double(), zeros)
     return torch.ops.quantized.linear_prepack(weight, None)
 
 
-def assignable(array):
-    """What to assign to a weight: a tensor on the array's own memory, of which Keras would make a copy first."""
+def to_assignable(array):
+    """NumPy array → a tensor on the memory of the array. Keras would copy the array first."""
     if array.dtype not in ("float16", "float32", "float64") or min(array.strides, default=0) < 0:
-        return array  # what PyTorch does not take as it is
-    with warnings.catch_warnings():  # that nobody may write to a file's pages
+        return array  # PyTorch does not take it as it is
+    with warnings.catch_warnings():  # nobody may write to pages of a file; assigning reads them alone
         warnings.simplefilter("ignore")
         return torch.from_numpy(array)
 
 
 def use_fused_ops():
-    """Whether the two below are to be used: not where a gradient is recorded, as theirs is less exact."""
+    """Whether fused operators compute: not for a gradient, as their gradient is less exact."""
     return not torch.is_grad_enabled()
 
 
-def fused_layer_norm(x, gamma, beta, epsilon):
+def layer_norm(x, gamma, beta, epsilon):
+    if not use_fused_ops():
+        return plain.layer_norm(x, gamma, beta, epsilon)
     gamma, beta = gamma.value.to(x.dtype), beta.value.to(x.dtype)
     return functional.layer_norm(x, (x.shape[-1],), gamma, beta, epsilon)
 
 
-def fused_attention(query, key, value, bias, scale):
-    """Softmax attention of (batch, length, head, size) tensors; bias: broadcasts to the scores, or None."""
+def attention(query, key, value, bias, scale):
+    """As plain.attention, by the fused operator; each (batch, length, head, size)."""
     query, key, value = [x.transpose(1, 2) for x in (query, key, value)]
     heads = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
     return heads.transpose(1, 2)

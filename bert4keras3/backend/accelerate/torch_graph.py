@@ -1,7 +1,7 @@
-"""Functions on PyTorch as the list of operations that they came to.
+"""Functions on PyTorch as a graph of the operators that ran: graph capture without calls of Keras layers.
 
-It costs no call of a Keras layer, which on PyTorch takes longer than what the layer computes for one token. Python's
-own decisions are those of the first call, as in a compiled function of any framework.
+A call of a Keras layer on PyTorch takes longer than its matmul for one token. Python's own decisions are the decisions
+of the first call, as in a compiled function of any framework.
 """
 
 import operator
@@ -10,103 +10,100 @@ from contextvars import ContextVar
 import keras
 import torch
 from torch import fx
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from bert4keras3.backend.accelerate.compile import NotRecordable, shape, shapes
-from bert4keras3.backend.accelerate.torch_cse import eliminate_common_subexpressions
+from bert4keras3.backend.accelerate.tracing import NotTraceable, shape, shapes
+from bert4keras3.backend.keras3 import private
 
 tree = keras.tree
 COMPUTED = (torch.Tensor, torch.ScriptObject)  # the last: weights in a library's own layout
-recording: ContextVar = ContextVar("recording", default=None)  # the innermost Recorder of this thread
+tracing: ContextVar = ContextVar("tracing", default=None)  # the innermost Tracer of this thread
 
 
-def derived(make):
-    """make(), of what is made of weights and kept: what is being recorded makes it at each call, as they may change."""
-    value = make()
-    recorder = recording.get()
-    if recorder is not None:
-        recorder.add_derived(value, make)
+def lifted(compute):
+    """compute(), which depends on weights alone: a traced function computes it again once weights have changed."""
+    value = compute()
+    tracer = tracing.get()
+    if tracer is not None:
+        tracer.add_lifted(value, compute)
     return value
 
 
-class Recorded:
-    """`function(weights, *inputs)` of tensors, the inputs nested, recorded for each set of shapes.
+class TracedFunction:
+    """`function(weights, *inputs)` of tensors, traced for each set of shapes. The inputs are nested.
 
-    Call it with gradients off.
+    Call it without gradients.
     """
 
     def __init__(self, function):
         self.function = function
-        # {shapes and dtypes of weights and inputs: (graph, makers of further inputs, structure of the outputs)}
+        # {shapes and dtypes of weights and inputs: (graph, functions of lifted inputs, structure of the outputs)}
         self.graphs = {}
 
     def __call__(self, weights, *inputs):
         return self.with_weights(weights)(*inputs)
 
     def with_weights(self, weights):
-        """The function of the inputs alone, for as long as the weights stay as they are: they are looked at once."""
+        """The function of the inputs alone, as long as the weights stay as they are."""
         shapes_of_weights = shapes(weights)
-        made = {}  # {shapes: what is made of the weights}
+        lifted_values = {}  # {shapes: what was computed from the weights}
 
         def call(*inputs):
             leaves = [as_tensor(x) for x in tree.flatten(inputs)]
             key = shapes_of_weights, tuple(map(shape, leaves))
             if key not in self.graphs:
-                return self.record(key, weights, tree.pack_sequence_as(inputs, leaves))
-            graph, makers, structure = self.graphs[key]
-            if key not in made:
-                made[key] = [make() for make in makers]
-            return tree.pack_sequence_as(structure, graph(*weights, *leaves, *made[key]))
+                return self.trace(key, weights, tree.pack_sequence_as(inputs, leaves))
+            graph, functions, structure = self.graphs[key]
+            if key not in lifted_values:
+                lifted_values[key] = [compute() for compute in functions]
+            return tree.pack_sequence_as(structure, graph(*weights, *leaves, *lifted_values[key]))
 
         return call
 
-    def record(self, key, weights, inputs):
-        recorder = Recorder([*weights, *tree.flatten(inputs)])
-        token = recording.set(recorder)
+    def trace(self, key, weights, inputs):
+        tracer = Tracer([*weights, *tree.flatten(inputs)])
+        token = tracing.set(tracer)
         try:
-            with recorder:
+            with tracer:
                 outputs = self.function(weights, *inputs)
         finally:
-            recording.reset(token)
-        with _disable_current_modes():  # or one that records what this is part of would see it
-            graph = recorder.finish(tree.flatten(outputs))
-        self.graphs[key] = graph, recorder.makers, tree.map_structure(lambda x: 0, outputs)
+            tracing.reset(token)
+        with private.no_dispatch_modes():  # an outer tracer would trace this
+            graph = tracer.finish(tree.flatten(outputs))
+        self.graphs[key] = graph, tracer.functions, tree.map_structure(lambda x: 0, outputs)
         return outputs
 
 
-class Recorder(TorchDispatchMode):
-    """Notes what PyTorch computes while it is entered. Tensors that come from nowhere else are constants."""
+class Tracer(private.DispatchMode):
+    """Captures the graph of what PyTorch computes while it is entered. A tensor of unknown origin is a constant."""
 
     def __init__(self, inputs):
         super().__init__()
         self.graph = fx.Graph()
         self.constants = torch.nn.Module()
-        # {tensor: node}; weak, so that what is no longer needed may go while it records
+        # {tensor: node}; weak, so that unused tensors free their memory while tracing
         self.nodes = WeakTensorKeyDictionary()
         self.objects = {}  # {hash: node}: Python has a new object for a ScriptObject each time, with the same hash
-        self.makers = []
+        self.functions = []
         for number, x in enumerate(inputs):
-            self.last_input = self.graph.placeholder("x%d" % number)
+            self.last_input = self.graph.placeholder(f"x{number}")
             self.learn(x, self.last_input)
 
-    def add_derived(self, value, make):
-        """One more input, which make() gives."""
+    def add_lifted(self, value, compute):
+        """One more input of the graph, which compute() gives."""
         known = self.known(value)
         if known is not None and known.op == "placeholder":
             return
         with self.graph.inserting_after(self.last_input):
-            self.last_input = self.graph.placeholder("derived%d" % len(self.makers))
+            self.last_input = self.graph.placeholder(f"lifted{len(self.functions)}")
         self.learn(value, self.last_input)
-        self.makers.append(make)
+        self.functions.append(compute)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if torch.Tag.data_dependent_output in func.tags:
-            raise NotRecordable(
-                f"{func}: a value of a tensor decides what is computed; it cannot be recorded"
-            )
+            raise NotTraceable(f"{func}: a value of a tensor decides what is computed; it cannot be recorded")
         outputs = func(*args, **(kwargs or {}))
-        if args and outputs is args[0] and not func._schema.is_mutable:
+        if args and outputs is args[0] and not private.schema_of(func).is_mutable:
             return outputs  # Keras converts each tensor to the dtype and device that it has: half of what it calls
         node = self.graph.call_function(func, *fx.node.map_aggregate((args, kwargs or {}), self.node_of))
         if isinstance(outputs, (tuple, list)):
@@ -126,7 +123,7 @@ class Recorder(TorchDispatchMode):
         return self.objects.get(hash(x)) if isinstance(x, torch.ScriptObject) else self.nodes.get(x)
 
     def node_of(self, x):
-        """The node of a tensor, or of what is made of weights; anything else as it is."""
+        """The node of a tensor or of a packed weight; anything else as it is."""
         if not isinstance(x, COMPUTED):
             return x
         node = self.known(x)
@@ -148,3 +145,58 @@ class Recorder(TorchDispatchMode):
 def as_tensor(x):
     """Keras's own asks a tensor for its device and dtype several times, which takes long for one token."""
     return x if isinstance(x, torch.Tensor) else keras.ops.convert_to_tensor(x)
+
+
+def eliminate_common_subexpressions(graph, constants):
+    """Common-subexpression elimination: each layer makes the same mask, and PyTorch would compute each.
+
+    An operation on memory that another one writes to stays. Outputs stay too, as their receiver may write to one.
+    """
+    bases = {}  # {node: nodes whose memory it may share}
+    written = set()
+    for node in graph.nodes:
+        shared, changed = memory(node)
+        bases[node] = {node}.union(*(bases[other] for other in shared))
+        written.update(*(bases[other] for other in changed))
+    given = set().union(*(bases[node] for node in graph.output_node().all_input_nodes))
+    first = {}
+    for node in graph.nodes:
+        read = set().union(*(bases[other] for other in node.all_input_nodes))
+        apart = read & written or bases[node] & (written | given)
+        earlier = node if apart else first.setdefault(value_key(node, constants), node)
+        if earlier is not node:
+            node.replace_all_uses_with(earlier)
+            graph.erase_node(node)
+
+
+def value_key(node, constants):
+    """A key that nodes with equal values share."""
+    if node.op == "call_function" and not is_random(node.target):
+        return node.target, repr(node.args), repr(node.kwargs)
+    if node.op == "get_attr":
+        constant = getattr(constants, node.target)
+        if constant.numel() == 1:
+            return constant.dtype, constant.shape, repr(constant.item())
+    return node
+
+
+def memory(node):
+    """The nodes whose memory a node's outputs may share, and those that it writes to."""
+    schema = private.schema_of(node.target)
+    if schema is None:  # an input, or an element of several outputs
+        return node.all_input_nodes, []
+    values = {argument.name: value for argument, value in zip(schema.arguments, node.args)}
+    values.update(node.kwargs)
+    aliases = [argument for argument in schema.arguments if argument.alias_info is not None]
+    changed = [argument for argument in aliases if argument.alias_info.is_write]
+    return [nodes_in([values.get(argument.name) for argument in some]) for some in (aliases, changed)]
+
+
+def nodes_in(value):
+    found = []
+    fx.node.map_arg(value, found.append)
+    return found
+
+
+def is_random(operation):
+    return torch.Tag.nondeterministic_seeded in getattr(operation, "tags", ())

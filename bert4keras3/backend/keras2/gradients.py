@@ -3,12 +3,9 @@
 import tensorflow as tf
 
 from bert4keras3.backend.flavour import FLAVOUR
+from bert4keras3.backend.keras2.package import keras
 
-if FLAVOUR == "tf_keras":
-    K = tf.keras.backend
-else:
-    from keras import backend as K  # type: ignore[no-redef]
-
+K = keras.backend
 in_graph = FLAVOUR == "keras2" or not tf.executing_eagerly()
 symbolic = getattr(
     K, "symbolic", lambda function: function

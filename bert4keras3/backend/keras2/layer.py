@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import functools
-import sys
 from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
 
+from bert4keras3.backend.absent import not_supported
+from bert4keras3.backend.accelerate.allocator import keep_memory_in_training
 from bert4keras3.backend.flavour import FLAVOUR, Tensor, Tensors
-from bert4keras3.backend.keras2 import ops as ops_tf
+from bert4keras3.backend.keras2 import ops  # noqa: F401
 from bert4keras3.backend.keras2.files import extend_loading
-
-if FLAVOUR == "tf_keras":
-    keras = tf.keras
-    if keras.Model.__module__.startswith("tensorflow"):
-        # scripts that go on with `from keras.layers import Dense` mean this Keras, as with bert4keras
-        sys.modules["keras"] = keras
-else:
-    import keras  # type: ignore[no-redef]
+from bert4keras3.backend.keras2.package import keras
 
 extend_loading(keras)
+keep_memory_in_training(keras.models.Model)
 K = keras.backend
 framework = "tensorflow"
-ops = ops_tf
+Model = keras.models.Model
+is_tf_keras = FLAVOUR == "tf_keras"
 get_custom_objects = keras.utils.get_custom_objects
 get_values = keras.backend.batch_get_value
 set_values = keras.backend.batch_set_value
 multi_input_type = tuple if FLAVOUR == "tf_keras" else list
-
-
-foreach = parallel_class = None  # for the optimizers of Keras 3
+foreach = parallel_class = not_supported(
+    "bert4keras3.optimizers on Keras 2 are those of backend/keras2/optimizers.py"
+)
+Compiled = CompiledLoop = write_column = inner_layers = not_supported("compiled generation needs Keras 3")
 optimizers_module = "bert4keras3.backend.keras2.optimizers"
 
 
@@ -114,26 +110,6 @@ def build_child(layer, input_shape):
     return layer
 
 
-fused_attention = fused_layer_norm = fast_dropout = None
-dense_group = transposed_kernels = with_transposed_kernels = None  # for generation, which is for Keras 3
-exact_gelu = functools.partial(ops.gelu, approximate=False)
-
-
-def use_fused_ops():
-    """Whether layers call `fused_attention` and `fused_layer_norm`."""
-    return False
-
-
-def dense(layer, inputs):
-    """layer(inputs) of a Dense that is part of a layer."""
-    return layer(inputs)
-
-
-def project(layer, inputs, table):
-    """inputs @ tableᵀ of an Embedding."""
-    return ops.matmul(inputs, ops.transpose(table))
-
-
 def first_rows(table, count):
     """table[:count], where count may be a tensor."""
     return table[:count]
@@ -196,3 +172,14 @@ def remat(call, layer, inputs):
         return outputs, backward
 
     return forward(*tensors)
+
+
+def inputs_of_call(layer):
+    """Symbolic inputs of the first call of a layer; empty without one."""
+    tensors = layer._inbound_nodes[0].input_tensors if layer._inbound_nodes else []
+    return list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
+
+
+def layer_of(tensor):
+    """The layer that made a symbolic tensor."""
+    return tensor._keras_history[0]

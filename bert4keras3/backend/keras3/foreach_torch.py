@@ -1,8 +1,10 @@
-"""The functions of keras3_many on PyTorch: those of torch over lists, in place where that is asked for."""
+"""The functions of foreach.py on PyTorch: those of torch over lists, in place where that is asked for."""
 
 import keras
 import numpy as np
 import torch
+
+from bert4keras3.backend.keras3 import private
 
 __all__ = [
     "accumulate",
@@ -44,46 +46,46 @@ def dense(gradients, variables):
 
 
 def subtract(xs, ys):
-    return list(torch._foreach_sub(xs, ys))
+    return list(private.foreach_sub(xs, ys))
 
 
 def divide(xs, number):
-    return list(torch._foreach_div(xs, number))
+    return list(private.foreach_div(xs, number))
 
 
 def squares(xs):
-    return list(torch._foreach_mul(xs, xs))
+    return list(private.foreach_mul(xs, xs))
 
 
 def norms(xs):
-    return list(torch._foreach_norm(xs))
+    return list(private.foreach_norm(xs))
 
 
 def adam_directions(momentums, velocities, epsilon):
-    denominators = torch._foreach_sqrt(values(velocities))
-    torch._foreach_add_(denominators, epsilon)
-    return list(torch._foreach_div(values(momentums), denominators))
+    denominators = private.foreach_sqrt(values(velocities))
+    private.foreach_add_(denominators, epsilon)
+    return list(private.foreach_div(values(momentums), denominators))
 
 
 def average(slots, momentum, xs):
     slots = values(slots)
     if isinstance(momentum, torch.Tensor):
-        torch._foreach_mul_(slots, momentum)
-        torch._foreach_add_(slots, torch._foreach_mul(xs, 1 - momentum))
+        private.foreach_mul_(slots, momentum)
+        private.foreach_add_(slots, private.foreach_mul(xs, 1 - momentum))
     else:
         momentum = float(np.asarray(momentum, keras.config.floatx()))
-        torch._foreach_mul_(slots, momentum)
-        torch._foreach_add_(slots, xs, alpha=1 - momentum)
+        private.foreach_mul_(slots, momentum)
+        private.foreach_add_(slots, xs, alpha=1 - momentum)
 
 
 def accumulate(slots, keep, xs):
     slots = values(slots)
-    torch._foreach_mul_(slots, keep)
-    torch._foreach_add_(slots, xs)
+    private.foreach_mul_(slots, keep)
+    private.foreach_add_(slots, xs)
 
 
 def restore(variables, old):
-    torch._foreach_copy_(values(variables), old)
+    private.foreach_copy_(values(variables), old)
 
 
 def restore_unless(condition, variables, old):
@@ -97,10 +99,10 @@ def move(variables, directions, rates, shrinks):
         places = [i for i, shrink in enumerate(shrinks) if shrink is not None]
         shrunk = [variables[i] for i in places]
         if shrunk:  # not a product with 1 + shrink, which is rounded the same way in every step
-            torch._foreach_addcmul_(shrunk, shrunk, tensors([shrinks[i] for i in places], shrunk))
+            private.foreach_addcmul_(shrunk, shrunk, tensors([shrinks[i] for i in places], shrunk))
     if directions is not None:
         scale(directions, rates)
-        torch._foreach_add_(variables, directions)
+        private.foreach_add_(variables, directions)
 
 
 def scale(xs, factors):
@@ -110,7 +112,7 @@ def scale(xs, factors):
     if isinstance(factors, list):
         factors = tensors(factors, xs)
     if xs:
-        torch._foreach_mul_(xs, factors)
+        private.foreach_mul_(xs, factors)
 
 
 def tensors(factors, xs):

@@ -17,6 +17,7 @@ import jax
 import keras
 
 from bert4keras3.backend.extensions import extends, set_attribute
+from bert4keras3.backend.keras3 import private
 
 Model = keras.Model
 local = threading.local()
@@ -41,10 +42,9 @@ class PerThread:
         self.values()[model] = value
 
 
-# Keras promises none of these three names. Without them a failing call destroys the model.
-set_attribute(Model, "_purge_model_variables", lambda self, **kinds: None)
-set_attribute(Model, "_jax_state", PerThread("jax_state", None))
-set_attribute(Model, "_jax_state_synced", PerThread("jax_state_synced", True))
+set_attribute(Model, private.PURGE, lambda self, **kinds: None)
+set_attribute(Model, private.STATE, PerThread("jax_state", None))
+set_attribute(Model, private.STATE_IS_SYNCED, PerThread("jax_state_synced", True))
 
 
 class CurrentWeights(keras.callbacks.Callback):
@@ -77,7 +77,7 @@ def make_train_function(original, self, force=False):
         batches = list(itertools.islice(iterator, self.steps_per_execution))
         with interrupt_deferred():
             logs, state = run(state, iter(batches))
-            self._jax_state, self._jax_state_synced = dict(zip(names, state)), False
+            private.set_state(self, dict(zip(names, state)))
         return logs, state
 
     self.train_function = train_function

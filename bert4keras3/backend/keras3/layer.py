@@ -7,29 +7,52 @@ from importlib import import_module
 from typing import Any
 
 import keras
-import numpy as np
 
-from bert4keras3.backend.accelerate.xla_matmul import dense_group as dense_together
-from bert4keras3.backend.accelerate.xla_matmul import transposed_kernels, with_transposed_kernels  # noqa: F401
+from bert4keras3.backend import accelerate
+from bert4keras3.backend.absent import not_supported
+from bert4keras3.backend.accelerate.allocator import keep_memory_in_training
 from bert4keras3.backend.flavour import Tensor, Tensors
 from bert4keras3.backend.keras3 import foreach  # noqa: F401
 from bert4keras3.backend.keras3 import legacy_k as K  # noqa: F401
-from bert4keras3.backend.keras3.deferred_init import deferred_initialization, deferred_kernel, make_weight  # noqa: F401
+from bert4keras3.backend.keras3.deferred_init import (  # noqa: F401
+    deferred_initialization,
+    deferred_kernel,
+    make_weight,
+)
 from bert4keras3.backend.keras3.foreach import parallel_class  # noqa: F401
 from bert4keras3.backend.keras3.legacy_scripts.layers import LayerOfKeras2
 from bert4keras3.backend.keras3.legacy_scripts.metrics import add_metric
-from bert4keras3.backend.keras3.private import outputs_of_call
+from bert4keras3.backend.keras3.private import (  # noqa: F401
+    inner_layers,
+    inputs_of_call,
+    layer_of,
+    outputs_of_call,
+)
 
 framework = keras.config.backend()
 ops = keras.ops
+Model = keras.Model
+is_tf_keras = False
+get_custom_objects = keras.utils.get_custom_objects
+device_scope = keras.device
+accelerated = accelerate.implementation(framework)
+multi_input_type = tuple  # what a generator yields for several inputs
+optimizers_module = "bert4keras3.optimizers"
+
+if framework in ("jax", "tensorflow", "torch"):
+    from bert4keras3.backend.accelerate.compile import Compiled, CompiledLoop, write_column  # noqa: F401
+else:
+    Compiled = CompiledLoop = write_column = not_supported(
+        f"KERAS_BACKEND={framework} compiles no generation. Set KERAS_BACKEND=jax, tensorflow or torch"
+    )
 for _part in (
     {"jax": ["keras3.jax_trainer"], "openvino": ["keras3.openvino"]}.get(framework, [])
     + ["keras3.legacy_scripts.files", "accelerate.compiled_model", "keras3.layer_gradients"]
     + ["keras3.legacy_scripts.inputs", "keras3.legacy_scripts.names"]
 ):
     import_module("bert4keras3.backend." + _part)
-multi_input_type = tuple
-optimizers_module = None  # bert4keras3.optimizers has its own
+if framework == "tensorflow":
+    keep_memory_in_training(Model)
 
 
 class WithOutputs:
@@ -146,56 +169,6 @@ def require_keras_3(name, instead, compiles=False):
         )
 
 
-def own_memory(array):
-    """What to assign to a weight. A framework may keep the memory that it is given: never hand it a file's pages."""
-    return array if array.flags.writeable else np.array(array)
-
-
-checkpointed: Any = keras.remat
-fast_dropout: Any = None
-exact_gelu: Any = functools.partial(keras.ops.gelu, approximate=False)
-assignable: Any = own_memory
-fused_attention: Any = None  # compilers fuse by themselves
-fused_layer_norm: Any = None
-if framework == "torch":
-    from bert4keras3.backend.accelerate import torch as torch_path
-
-    dense = torch_path.dense
-    project = torch_path.project
-    use_fused_ops = torch_path.use_fused_ops
-    assignable = torch_path.assignable
-    fused_attention = torch_path.fused_attention
-    fused_layer_norm = torch_path.fused_layer_norm
-else:
-    from bert4keras3.backend.accelerate import xla_matmul
-
-    dense = xla_matmul.dense
-    project = xla_matmul.project
-
-    def use_fused_ops():
-        """Whether layers call `fused_attention` and `fused_layer_norm`."""
-        return False
-
-    if framework == "jax":
-        from bert4keras3.backend.accelerate import jax as jax_path
-
-        exact_gelu = jax_path.gelu
-        dense = jax_path.dense
-        project = jax_path.project
-        fast_dropout = jax_path.dropout
-        checkpointed = jax_path.checkpointed
-    elif framework == "tensorflow":
-        from bert4keras3.backend.accelerate import tensorflow as tensorflow_path
-
-        dense = tensorflow_path.dense
-
-
-def dense_group(layers, inputs):
-    """[dense(layer, inputs) for layer in layers], in one product where that is quicker."""
-    outputs = dense_together(layers, inputs)
-    return [dense(layer, inputs) for layer in layers] if outputs is None else outputs
-
-
 if framework == "openvino":
     from bert4keras3.backend.keras3.openvino import first_rows
 else:
@@ -222,7 +195,7 @@ def get_values(weights: Any) -> list[Any]:
 def set_values(pairs: Any) -> None:
     """Assign NumPy arrays to weights: `[(weight, value), ...]`."""
     for weight, value in pairs:
-        weight.assign(assignable(value))
+        weight.assign(accelerated.to_assignable(value))
 
 
 def get_available_gpus() -> list[str]:
@@ -237,9 +210,6 @@ def get_available_gpus() -> list[str]:
         return [str(device) for device in keras.distribution.list_devices("gpu")]
     except RuntimeError:  # JAX, where there is none
         return []
-
-
-device_scope = keras.device
 
 
 def distribute(model, devices):
@@ -276,7 +246,7 @@ def remat(call, layer, inputs):
             outputs = call(layer, inputs)
         return outputs, [scope.get_current_value(variable) for variable in state]
 
-    outputs, changed = checkpointed(compute)(inputs, [variable.value for variable in variables])
+    outputs, changed = accelerated.rematerialize(compute)(inputs, [variable.value for variable in variables])
     for variable, value in zip(state, changed):
         variable.assign(value)
     return outputs

@@ -3,11 +3,16 @@
 import keras
 import numpy as np
 import openvino
-from keras.src.backend.openvino.core import OPENVINO_DTYPES, OpenVINOKerasTensor
 from openvino import opset13
 
 from bert4keras3.backend.extensions import extends, set_attribute
-from bert4keras3.backend.keras3.private import get_keras_mask, set_keras_mask
+from bert4keras3.backend.keras3 import private
+from bert4keras3.backend.keras3.private import (
+    OPENVINO_DTYPES,
+    OpenVINOKerasTensor,
+    get_keras_mask,
+    set_keras_mask,
+)
 
 # By itself OpenVINO rounds to bfloat16 where the processor has it.
 CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
@@ -47,7 +52,7 @@ def compiled_model(self, data):
     return self.ov_compiled_model
 
 
-set_attribute(Model, "_get_compiled_model", compiled_model)
+set_attribute(Model, private.GET_COMPILED_MODEL, compiled_model)
 
 
 def is_current(model, kinds, weights):
@@ -64,8 +69,8 @@ def openvino_graph(model, data, kinds):
     outputs = keras.tree.flatten(model.struct_outputs)
     masks = [(place, get_keras_mask(output)) for place, output in enumerate(outputs)]
     masks = [(place, mask) for place, mask in masks if isinstance(mask, OpenVINOKerasTensor)]
-    model._n_main_outputs = len(outputs)
-    model._output_mask_indices = {place: len(outputs) + i for i, (place, _) in enumerate(masks)}
+    places = {place: len(outputs) + i for i, (place, _) in enumerate(masks)}
+    private.set_places_of_outputs(model, len(outputs), places)
     results = outputs + [mask for _, mask in masks]
     return openvino.Model([opset13.result(one.output) for one in results], parameters)
 

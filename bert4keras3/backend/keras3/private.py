@@ -1,20 +1,35 @@
-"""What Keras does not promise, one small function each: the only place to mend if a new Keras moves it."""
+"""All that Keras, JAX, PyTorch and OpenVINO do not promise, one small function or name each.
+
+A new version that moves one of them is mended here. tests/library/test_private_names.py runs each, and holds all
+other files to public names. Each comment says why the name is needed, what public name would replace it, and what
+happens without it.
+"""
 
 import keras
 from keras.src.backend.common import global_state
-from keras.src.backend.common.masking import get_keras_mask, set_keras_mask  # noqa: F401 no public name gives a mask
+
+# Masks travel on tensors. Keras 3.10 has no public name for them. Without: no masks from compiled calls.
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask  # noqa: F401
+
+framework = keras.config.backend()
 
 
 def is_in_call():
-    """Whether a layer is being called in this thread. Keras tells it to the called layer alone."""
+    """Whether a layer is being called in this thread.
+
+    Keras tells the called layer alone, by call contexts. Without: calls inside a call would be compiled by themselves.
+    """
     return global_state.get_global_attribute("current_call_ctx") is not None
 
 
 def compute_between(model, known, wanted):
-    """Values of the wanted symbolic tensors of a functional model.
+    """Values of the wanted symbolic tensors of a functional model, from known ones; for `K.function`.
 
-    known: {id of a symbolic tensor: its value}, the inputs of the model among them; a known tensor is not computed
-    again. Keras runs a model from its inputs alone.
+    Keras runs a model from its inputs alone. A public function from any tensor would replace this.
+
+    Args:
+        known: {id of a symbolic tensor: its value}, the inputs of the model among them.
+        wanted: symbolic tensors.
     """
     known = dict(known)
     for depth in sorted(model._nodes_by_depth, reverse=True):
@@ -28,12 +43,12 @@ def compute_between(model, known, wanted):
 
 
 def nodes_of(model):
-    """The calls of layers of which a functional model is made. Keras shows the layers alone."""
+    """The calls of layers that make up a functional model. Keras shows the layers alone."""
     return [node for nodes in model._nodes_by_depth.values() for node in nodes]
 
 
 def inner_layers(layer):
-    """All layers inside a layer. Keras shows the layers of models alone."""
+    """All layers inside a layer or a model. Keras shows the layers of models alone."""
     return layer._flatten_layers(include_self=False)
 
 
@@ -43,6 +58,98 @@ def outputs_of_call(layer, number):
     return outputs if len(outputs) > 1 else outputs[0]
 
 
+def inputs_of_call(layer):
+    """Symbolic inputs of the first call of a layer; empty without one. `layer.input` refuses layers with two calls."""
+    return list(layer._inbound_nodes[0].input_tensors) if layer._inbound_nodes else []
+
+
+def layer_of(tensor):
+    """The layer that made a symbolic tensor; for `search_layer`. No public name leads back."""
+    return tensor._keras_history[0]
+
+
 def set_weight(layer, name, weight):
-    """Set a weight that Keras gives by a property without a setter: an underscore is before the name of its own."""
+    """Set a weight that Keras gives by a property without a setter; for `layer.embeddings = …` of old scripts."""
     setattr(layer, "_" + name, weight)
+
+
+def own_weights(layer):
+    """Variables of the weight of a Dense or an Embedding, and of its scale in int8.
+
+    `layer.kernel` computes the sum with LoRA, and unpacks int4.
+    """
+    name = "kernel" if isinstance(layer, keras.layers.Dense) else "embeddings"
+    names = ["_" + name] if layer.quantization_mode is None else ["_" + name, name + "_scale"]
+    return [getattr(layer, one) for one in names]
+
+
+def own_weight(layer):
+    """The variable of the weight of a Dense or an Embedding, as it is stored."""
+    return own_weights(layer)[0]
+
+
+if framework == "jax":
+    # Keras's JAX trainer takes the weights out of the model during a call. Without these three names, a call that
+    # raises, or a second thread, leaves the model without weights. A public trainer that keeps them would do.
+    PURGE, STATE, STATE_IS_SYNCED = "_purge_model_variables", "_jax_state", "_jax_state_synced"
+
+    def set_state(model, state):
+        """Note the newest weights of a training step, which `model.jax_state_sync()` puts into the variables."""
+        model._jax_state, model._jax_state_synced = state, False
+
+
+if framework == "torch":
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode as DispatchMode  # noqa: F401 sees each operator
+    from torch.utils._python_dispatch import _disable_current_modes as no_dispatch_modes  # noqa: F401
+
+    # torch.fx and torch.compile trace Python code, not Keras's calls. Without the two names above: no graph capture.
+
+    def schema_of(operator):
+        """Names and aliases of an operator's arguments; None for other functions. Needed to reuse equal results."""
+        return getattr(operator, "_schema", None)
+
+    def version_of(tensor):
+        """A number that grows as the tensor changes in place. Without: packed weights would be packed each time."""
+        return tensor._version
+
+    # oneDNN's own operators, which torch.compile calls. `functional.linear` chooses MKL for float32. Without: slower.
+    def onednn_linear(inputs, weight, bias):
+        return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+
+    def pack_for_onednn(weight):
+        """The weight (units, size) in oneDNN's own layout."""
+        return torch.ops.mkldnn._reorder_linear_weight(weight)
+
+    def has_bfloat16_instructions():
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+    def has_float16_instructions():
+        return torch.ops.mkldnn._is_mkldnn_fp16_supported()
+
+    def quantized_tensor(weight, scales, zeros):
+        """int8 weight (units, size) as a quantized tensor. torch.quantize_per_channel would round it again."""
+        return torch._make_per_channel_quantized_tensor(weight, scales, zeros, 0)
+
+    # Operators over lists of tensors, which torch.optim is built on. Without: one operator for each weight.
+    foreach_add_ = torch._foreach_add_
+    foreach_addcmul_ = torch._foreach_addcmul_
+    foreach_copy_ = torch._foreach_copy_
+    foreach_div = torch._foreach_div
+    foreach_mul = torch._foreach_mul
+    foreach_mul_ = torch._foreach_mul_
+    foreach_norm = torch._foreach_norm
+    foreach_sqrt = torch._foreach_sqrt
+    foreach_sub = torch._foreach_sub
+
+
+if framework == "openvino":
+    # Keras's own compiles for each length and keeps old weights. Without: minutes for texts of many lengths.
+    from keras.src.backend.openvino.core import OPENVINO_DTYPES, OpenVINOKerasTensor  # noqa: F401
+
+    GET_COMPILED_MODEL = "_get_compiled_model"
+
+    def set_places_of_outputs(model, outputs, masks):
+        """Tell Keras's predict how many results are outputs, and which results are masks of which outputs."""
+        model._n_main_outputs = outputs
+        model._output_mask_indices = masks
