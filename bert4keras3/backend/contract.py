@@ -36,6 +36,7 @@ CONTRACT = (
     "inner_layers",
     "inputs_of_call",
     "layer_of",
+    "own_weight",  # the variable of a Dense or an Embedding, as int8 stores it
     # accelerated
     "dense",
     "dense_group",

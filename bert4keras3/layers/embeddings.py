@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bert4keras3.backend import Layer, Tensor, Tensors, keras, logits, operation, ops
+from bert4keras3.backend import Layer, Tensor, Tensors, keras, logits, operation, ops, own_weight
 
 
 @operation
@@ -48,7 +48,7 @@ class Embedding(Layer, keras.layers.Embedding):
                 f"{self.quantization_mode}. Leave it out: "
                 f"model.quantize(…, filters=lambda layer: layer.name != {self.name!r})"
             )
-        return logits(self, inputs, self._embeddings.value, self.embeddings_scale.value)
+        return logits(self, inputs, own_weight(self).value, self.embeddings_scale.value)
 
     def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         if len(inputs.shape) != 2:

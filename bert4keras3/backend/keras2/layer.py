@@ -27,7 +27,8 @@ multi_input_type = tuple if FLAVOUR == "tf_keras" else list
 foreach = parallel_class = not_supported(
     "bert4keras3.optimizers on Keras 2 are those of backend/keras2/optimizers.py"
 )
-Compiled = CompiledLoop = write_column = inner_layers = not_supported("compiled generation needs Keras 3")
+Compiled = CompiledLoop = write_column = not_supported("compiled generation needs Keras 3")
+inner_layers = own_weight = not_supported("compiled generation and int8 need Keras 3")
 optimizers_module = "bert4keras3.backend.keras2.optimizers"
 
 

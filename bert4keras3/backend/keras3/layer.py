@@ -27,6 +27,7 @@ from bert4keras3.backend.keras3.private import (  # noqa: F401
     inputs_of_call,
     layer_of,
     outputs_of_call,
+    own_weight,
 )
 
 framework = keras.config.backend()
