@@ -1,4 +1,4 @@
-"""What names and shapes say about a checkpoint that does not fit: which model it is of, and what to try."""
+"""Advice on a checkpoint that does not fit a model, from the names and shapes of its variables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Iterable, NamedTuple, Sequence
 class Family(NamedTuple):
     """Models whose variables have the same names.
 
-    present, absent: parts of names that some variable of the family has, and that none has.
+    `present` is a part of the name of some variable; no variable has `absent` in its name.
     """
 
     present: str
@@ -17,7 +17,7 @@ class Family(NamedTuple):
     absent: str | None = None
 
 
-# The first that fits counts.
+# The first match counts.
 FAMILIES = (
     Family(
         "word_embeddings_2",
@@ -52,13 +52,13 @@ FAMILIES = (
 
 
 class Advice(NamedTuple):
-    """For a missing variable whose name has `missing`, in a checkpoint of the model's own family."""
+    """Advice if a variable whose name contains `missing` is missing in a checkpoint of the model's own family."""
 
     missing: str
     text: str
 
 
-# The first that fits counts.
+# The first match counts.
 ADVICE = (
     Advice(
         "token_type_embeddings",
@@ -81,14 +81,14 @@ BLOCK = re.compile(r"^(.*?(?:layer_?|block_))(\d+)(/.*)$")
 
 
 class Size(NamedTuple):
-    """What decides an axis of the variables whose names match `names`."""
+    """The argument that sets the size of one axis of the variables whose names match the regular expression `names`."""
 
     names: str
     axis: int
     argument: str
 
 
-# The first that fits counts.
+# The first match counts.
 SIZES = (
     Size("word_embed|shared/embedding", 0, "vocab_size"),
     Size("word_embed|shared/embedding", 1, "hidden_size"),
@@ -102,7 +102,7 @@ SIZES = (
 
 
 def family_of(names: Iterable[str]) -> Family | None:
-    """The family of variables with these names; None for one that is not known."""
+    """The family of variables with these names; None if the names are unknown."""
     everything = "\n".join(names)
     for family in FAMILIES:
         if family.present in everything and (family.absent is None or family.absent not in everything):
@@ -111,18 +111,18 @@ def family_of(names: Iterable[str]) -> Family | None:
 
 
 def advise_family(names: Iterable[str], asked: Iterable[str]) -> str:
-    """Which model a checkpoint is of, if the model that asks is another one; otherwise "".
+    """Advice if the checkpoint is of another model than the one that loads it; otherwise "".
 
     Args:
-        names: of the variables of the checkpoint.
-        asked: names of the variables that the model asks for.
+        names: names of the variables of the checkpoint.
+        asked: names of the variables of the model.
     """
     found, expected = family_of(names), family_of(asked)
     return found.text if found and expected and found is not expected else ""
 
 
 def advise(missing: str, names: Iterable[str], asked: Iterable[str]) -> str:
-    """What to try if a checkpoint lacks the variable `missing`; "" if there is no advice."""
+    """Advice if a checkpoint lacks the variable `missing`; "" if there is no advice. See `advise_family`."""
     names = list(names)
     advice = advise_family(names, asked)
     if advice:
@@ -132,14 +132,15 @@ def advise(missing: str, names: Iterable[str], asked: Iterable[str]) -> str:
         same = re.compile(re.escape(block.group(1)) + r"(\d+)" + re.escape(block.group(3)) + "$")
         numbers = [int(match.group(1)) for match in map(same.match, names) if match]
         if numbers and int(block.group(2)) > max(numbers):
-            return "It has %d blocks: try num_hidden_layers=%d" % ((max(numbers) + 1,) * 2)
+            count = max(numbers) + 1
+            return f"It has {count} blocks: try num_hidden_layers={count}"
     return next((advice.text for advice in ADVICE if advice.missing in missing), "")
 
 
 def advise_shape(
     variable: str, found: Sequence[int], expected: Sequence[int], names: Iterable[str], asked: Iterable[str]
 ) -> str:
-    """What to try if a variable has the shape `found` and the weight the shape `expected`; "" if there is no advice."""
+    """Advice if a variable has the shape `found` and the weight has the shape `expected`; "" if there is no advice."""
     names = list(names)
     advice = advise_family(names, asked)
     if advice:
@@ -153,5 +154,5 @@ def advise_shape(
                 "mapping_in" in n or "embeddings_project" in n for n in names
             ):
                 argument = "embedding_size"
-            return "Try %s = %d, as in the checkpoint" % (argument, found[axis])
+            return f"Try {argument} = {found[axis]}, as in the checkpoint"
     return ""

@@ -1,7 +1,4 @@
-"""The tensor functions of this process: `keras.ops` on Keras 3, functions of the same names on Keras 2.
-
-from bert4keras3 import ops
-"""
+"""Tensor functions: `keras.ops` on Keras 3, functions with the same names on Keras 2. `from bert4keras3 import ops`"""
 
 from bert4keras3.backend import ops as _ops
 

@@ -9,7 +9,7 @@ from bert4keras3.layers import BatchConcat, BatchSplit
 
 
 class Replicas(Layer):
-    """Batch → its parts → the model on each device → joined outputs. All devices use the same weights."""
+    """Split the batch → call the model on each device → join the outputs. All devices share the weights."""
 
     def __init__(self, model, devices, parts, **kwargs):
         super().__init__(**kwargs)
@@ -43,11 +43,20 @@ class Replicas(Layer):
 def data_parallel(
     model: Any, devices: None | int | Sequence[str] = None, parts: Sequence[float] | None = None
 ) -> Any:
-    """A model that spreads each batch over devices; its weights are those of the model given.
+    """Distribute each batch over devices.
 
-    devices: their names, or how many GPUs; all GPUs where None. parts: what each takes of the batch, such as
-    [3, 1]; equal parts where None. On JAX the parts are always equal, and the batch has to be divisible.
-    Raises ValueError where there is no device or the two differ in length, NotImplementedError on PyTorch.
+    Args:
+        model: a Keras model; the new model shares its weights.
+        devices: names of devices, or a number of GPUs; None: all GPUs.
+        parts: sizes of the devices' parts of a batch, such as [3, 1]; None: equal parts. On JAX the parts are always
+            equal, and the number of devices divides the batch size.
+
+    Returns:
+        A Keras model with the inputs and outputs of `model`.
+
+    Raises:
+        ValueError: there is no device, or `parts` and `devices` differ in length.
+        NotImplementedError: the backend is PyTorch.
     """
     if devices is None or isinstance(devices, int):
         names = get_available_gpus()[:devices]
@@ -56,13 +65,11 @@ def data_parallel(
     if not names:
         raise ValueError("data_parallel: expected the names of devices, found no GPU on this machine")
     if parts is not None and len(parts) != len(names):
-        raise ValueError(
-            "data_parallel: expected a part for each of %d devices, got %r" % (len(names), parts)
-        )
-    spread = distribute(model, names)
-    if spread is not None:
+        raise ValueError(f"data_parallel: expected a part for each of {len(names)} devices, got {parts!r}")
+    distributed = distribute(model, names)
+    if distributed is not None:
         if parts is not None and len(set(parts)) > 1:
-            raise ValueError(f"data_parallel: this backend spreads a batch in equal parts, got {parts!r}")
-        return spread
+            raise ValueError(f"data_parallel: this backend splits a batch in equal parts, got {parts!r}")
+        return distributed
     outputs = Replicas(model, names, len(names) if parts is None else list(parts))(list(model.inputs))
     return Model(list(model.inputs), outputs)

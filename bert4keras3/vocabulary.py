@@ -1,4 +1,4 @@
-"""Which rows of a checkpoint's vocabulary a model takes: `keep_tokens` and `compound_tokens`."""
+"""Selection of the vocabulary's rows: `keep_tokens` and `compound_tokens`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 
 
 def check_tokens(keep_tokens: Any, compound_tokens: Any, vocab_size: int, source: str) -> int:
-    """Check both arguments; the size of the vocabulary that they give.
+    """Check `keep_tokens` and `compound_tokens`, and compute the new size of the vocabulary.
 
     Args:
-        keep_tokens: ids of rows to keep, or None for all.
-        compound_tokens: for each row to append, a list of ids of kept rows, or a pair (ids, weights); or None.
-        vocab_size: rows of the vocabulary before.
-        source: what an error calls these rows.
+        keep_tokens: ids of rows to keep; None: all rows.
+        compound_tokens: for each row to append, a list of ids of kept rows or a pair (ids, weights); or None.
+        vocab_size: number of rows before.
+        source: name of these rows in error messages.
 
     Returns:
-        The number of rows afterwards.
+        The new number of rows.
 
     Raises:
-        ValueError: if an id is no integer or has no row, or if weights give no average.
+        ValueError: an id is not an integer or has no row, or weights have no average.
     """
     kept = vocab_size
     if keep_tokens is not None:
@@ -43,7 +43,7 @@ def check_tokens(keep_tokens: Any, compound_tokens: Any, vocab_size: int, source
 
 
 def select_rows(rows: np.ndarray, keep_tokens: Any, compound_tokens: Any) -> np.ndarray:
-    """The rows that are kept, then the averages.
+    """Keep the rows `keep_tokens`, then append an average for each of `compound_tokens`.
 
     Args:
         rows: (vocabulary, …) array of floats.
@@ -65,7 +65,7 @@ def select_rows(rows: np.ndarray, keep_tokens: Any, compound_tokens: Any) -> np.
 
 
 def split_compound(item, argument):
-    """(ids, weights or None) of an item of `compound_tokens`."""
+    """Split an item of `compound_tokens` into (ids, weights); weights may be None."""
     if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], (list, tuple, np.ndarray)):
         return item
     if isinstance(item, list) or isinstance(item, np.ndarray) and item.ndim == 1:

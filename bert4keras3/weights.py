@@ -1,8 +1,8 @@
 """Weights between a checkpoint and the layers of a model.
 
-A weight table has one row a layer, `{layer name: variable names}`, in the order of the layer's weights. Names
-are written with braces as in a shell: `output/dense/{kernel,bias}` stands for two names; `%d` (or `%02d`, …) is
-the number of the Transformer block.
+A weight table is a dict `{layer name: variable names}`; the variables are in the order of the layer's weights.
+Braces stand for several names, as in a shell: `output/dense/{kernel,bias}` is two names.
+`%d` (or `%02d`, …) is the number of the Transformer block.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger("bert4keras3")
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """`a/{b,c}/{d,e}` → a/b/d, a/b/e, a/c/d, a/c/e; braces may stand inside braces."""
+    """`a/{b,c}/{d,e}` → a/b/d, a/b/e, a/c/d, a/c/e; braces may be nested."""
     depth, start = 0, pattern.find("{")
     if start < 0:
         return [pattern]
@@ -47,7 +47,7 @@ def expand_braces(pattern: str) -> list[str]:
 
 
 def expand_table(table: Mapping[str, str], num_hidden_layers: int) -> dict[str, list[str]]:
-    """A weight table with its braces expanded and each row that has a %d (or %02d …) repeated for every block."""
+    """Expand the braces of a weight table, and repeat each row that has a %d (or %02d …) for every block."""
     mapping = {}
     for layer, names in table.items():
         if not BLOCK_NUMBER.search(layer):
@@ -60,10 +60,13 @@ def expand_table(table: Mapping[str, str], num_hidden_layers: int) -> dict[str, 
 
 
 class LoadingReport(NamedTuple):
-    """What `load_weights_from_checkpoint` did, in names of checkpoint variables.
+    """Result of `load_weights_from_checkpoint`, as names of variables in the checkpoint.
 
-    used: loaded. unused: in the checkpoint, but not in the model. missing: skipped, with `ignore_invalid_weights`.
-    resized: repeated or cut to fit, with `autoresize_weights`; they are among those used.
+    Attributes:
+        used: variables that were loaded.
+        unused: variables of the checkpoint that the model does not have.
+        missing: variables that were skipped because of `ignore_invalid_weights`.
+        resized: variables that were repeated or cut because of `autoresize_weights`; `used` has them too.
     """
 
     used: list[str]
@@ -72,11 +75,11 @@ class LoadingReport(NamedTuple):
     resized: list[str]
 
     def __str__(self):
-        return ", ".join("%d %s" % (len(names), kind) for kind, names in self._asdict().items())
+        return ", ".join(f"{len(names)} {kind}" for kind, names in self._asdict().items())
 
 
 class Assignment(NamedTuple):
-    """One weight and the value that it is about to get."""
+    """One weight and its new value."""
 
     weight: Any
     variable: str
@@ -91,13 +94,17 @@ def load_weights(
     ignore_invalid_weights: bool = False,
     resize: Any = None,
 ) -> LoadingReport:
-    """Set the weights of the layers from a checkpoint. Everything is read and checked before the first is set.
+    """Set the weights of the layers from a checkpoint. All variables are read and checked before any weight is set.
 
-    mapping: layer name → variable names, in the order of the layer's weights.
-    load_variable: (checkpoint, name) → value in the layout of the weight.
-    resize: (layer, index, value, shape) → value of that shape, where shapes may differ.
-    Raises VariableNotFoundError for a name that the checkpoint lacks (unless `ignore_invalid_weights`),
-    CheckpointError for a shape that does not fit, or if the checkpoint has no variable of the model at all.
+    Args:
+        mapping: layer name → variable names, in the order of the layer's weights.
+        load_variable: (checkpoint, name) → value in the layout of the weight.
+        ignore_invalid_weights: log and skip variables that the checkpoint lacks.
+        resize: (layer, index, value, shape) → value of that shape; None: a wrong shape is an error.
+
+    Raises:
+        VariableNotFoundError: the checkpoint lacks a variable, and `ignore_invalid_weights` is False.
+        CheckpointError: a shape does not fit, or the checkpoint has no variable of the model.
     """
     asked = [variable for variables in mapping.values() for variable in variables]
     assignments: list[Assignment] = []
@@ -122,21 +129,17 @@ def load_weights(
             if tuple(value.shape) != shape:
                 advice = shape_advice(layer, variables, variable, value.shape, shape, checkpoint, asked)
                 raise CheckpointError(
-                    "%s: variable %r has shape %r, but weight %d of layer %r expects %r. %s. Or resize with "
+                    f"{describe(checkpoint)}: variable {variable!r} has shape {tuple(value.shape)!r}, but weight "
+                    f"{index} of layer {layer_name!r} expects {shape!r}. {advice}. Or resize with "
                     "autoresize_weights=True."
-                    % (describe(checkpoint), variable, tuple(value.shape), index, layer_name, shape, advice)
                 )
             assignments.append(Assignment(weight, variable, value))
 
     if missing and not assignments:
+        advice = advise(missing[0], checkpoint, asked) or "Check the path and the model class"
         raise CheckpointError(
-            "%s: it has none of the %d variables of the model, such as %r. %s."
-            % (
-                describe(checkpoint),
-                len(missing),
-                missing[0],
-                advise(missing[0], checkpoint, asked) or "Check the path and the model class",
-            )
+            f"{describe(checkpoint)}: it has none of the {len(missing)} variables of the model, such as "
+            f"{missing[0]!r}. {advice}."
         )
     set_values([(one.weight, one.value) for one in assignments])
     used = [one.variable for one in assignments]
@@ -146,22 +149,18 @@ def load_weights(
         logger.warning("%s: %s. Most of the model is untrained.", describe(checkpoint), report)
     other_model = advise_family(checkpoint, asked)
     if other_model:
-        logger.warning("%s: the model does not use all of it. %s.", describe(checkpoint), other_model)
+        logger.warning("%s: the model does not use all variables. %s.", describe(checkpoint), other_model)
     return report
 
 
 def shape_advice(layer, variables, variable, found, expected, checkpoint, asked):
-    """What to try if a variable does not fit; a sentence without its full stop."""
+    """Advice if a variable does not fit; a sentence without its full stop."""
     if isinstance(layer, FeedForward) and len(variables) != len(layer.weights):
+        fewer = len(variables) < len(layer.weights)
+        activation = "one activation" if fewer else "a list, such as ['gelu', 'linear'],"
         return (
-            "The checkpoint has %d variables for this layer, and the layer has %d weights. Try %s as hidden_act"
-            % (
-                len(variables),
-                len(layer.weights),
-                "one activation"
-                if len(variables) < len(layer.weights)
-                else "a list, such as ['gelu', 'linear'],",
-            )
+            f"The checkpoint has {len(variables)} variables for this layer, and the layer has "
+            f"{len(layer.weights)} weights. Try {activation} as hidden_act"
         )
     return (
         advise_shape(variable, found, expected, checkpoint, asked)
@@ -176,9 +175,10 @@ def describe(checkpoint: Any) -> str:
 def iterate_weights(
     layers: Mapping[str, Any], mapping: Mapping[str, list[str]]
 ) -> Iterable[tuple[str, np.ndarray]]:
-    """(variable name, value) of all mapped weights, one layer in memory at a time.
+    """Yield (variable name, value) of all mapped weights, with one layer in memory at a time.
 
-    Raises CheckpointError where layers that share a variable, as in an unshared ALBERT, have come to differ.
+    Raises:
+        CheckpointError: layers that share a variable have different weights, as in an unshared ALBERT.
     """
     uses = Counter(name for names in mapping.values() for name in names)
     shared: dict[str, tuple[str, np.ndarray]] = {}
@@ -197,10 +197,10 @@ def iterate_weights(
 
 
 def resize_like_wider_model(layer: Any, index: int, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A weight repeated or cut to another size so that the layer computes nearly the same.
+    """Repeat or cut a weight to another size, so that the layer computes nearly the same.
 
-    Queries and keys are scaled so that scores keep their size, the two parts of a feed-forward layer so that
-    its output does: https://kexue.fm/archives/8444
+    Queries and keys are scaled so that attention scores keep their size. The kernels of a feed-forward layer are
+    scaled so that its output keeps its size: https://kexue.fm/archives/8444
     """
     resized = orthogonally_resize(value, shape)
     factor = 1.0

@@ -5,17 +5,17 @@ from pathlib import Path
 from examples.compatibility import NOT_RUN, NOT_WORKING, PLACES, PUBLISHED
 
 names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in NOT_RUN)
-print("%-30s" % "example", *["%-10s" % place for place in PLACES])
+print(f"{'example':<30}", *[f"{place:<10}" for place in PLACES])
 for name in names:
     print(
-        "%-30s" % name,
-        *["%-10s" % ("no" if place in NOT_WORKING.get(name, {}) else "yes") for place in PLACES],
+        f"{name:<30}",
+        *[f"{'no' if place in NOT_WORKING.get(name, {}) else 'yes':<10}" for place in PLACES],
     )
 for name, places in NOT_WORKING.items():
     for place, reason in places.items():
         print(f"{name} on {place}: {reason}")
-print("\n%-46s%-30s%s" % ("published with bert4keras", "written like it here", "works with Keras 3 on"))
+print(f"\n{'published with bert4keras':<46}{'written like it here':<30}{'works with Keras 3 on'}")
 for script, name in PUBLISHED.items():
     working = [place for place in PLACES[2:] if place not in NOT_WORKING.get(name, {})]
-    print("%-46s%-30s%s" % (script, name, ", ".join(working)))
+    print(f"{script:<46}{name:<30}{', '.join(working)}")
 print("\nWhat a script of your own has to change: python -m bert4keras3.migrate SCRIPT")

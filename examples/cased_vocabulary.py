@@ -22,4 +22,4 @@ assert upper != lower
 inputs = to_array([upper, lower], [segment_ids, segment_ids])
 outputs = model.predict(inputs, verbose=0)
 assert np.abs(outputs[0] - outputs[1]).max() < 1e-5  # they begin the same
-print("%d new tokens, which begin as copies" % len(compound_tokens))
+print(f"{len(compound_tokens)} new tokens, which begin as copies")

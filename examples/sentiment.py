@@ -62,7 +62,7 @@ class Report(keras.callbacks.Callback):
         for inputs, labels in test:
             right += (model.predict(inputs, verbose=0).argmax(axis=1) == labels[:, 0]).sum()
             count += len(labels)
-        print("epoch %d: test accuracy %.3f, %.1f s" % (epoch + 1, right / count, seconds), flush=True)
+        print(f"epoch {epoch + 1}: test accuracy {right / count:.3f}, {seconds:.1f} s", flush=True)
 
 
 archive = sys.argv[1]

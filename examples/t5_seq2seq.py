@@ -45,4 +45,4 @@ class Adder(AutoRegressiveDecoder):
 adder = Adder(start_id=0, end_id=END, maxlen=4)
 written = [list(adder.generate(source)) == list(target) for source, target in zip(sources[:5], targets[:5])]
 assert np.mean(written) > 0.5, written
-print("texts written without a mistake: %d of 5" % np.sum(written))
+print(f"texts written without a mistake: {np.sum(written)} of 5")

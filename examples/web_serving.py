@@ -29,7 +29,7 @@ def ask():
         time.sleep(0.05)
     port = web.server.servers[0].sockets[0].getsockname()[1]
     try:
-        with urlopen("http://127.0.0.1:%d/fill?text=a%%20b%%20c&place=2" % port) as response:
+        with urlopen(f"http://127.0.0.1:{port}/fill?text=a%20b%20c&place=2") as response:
             answers.append(json.loads(response.read().decode("utf-8")))
     finally:
         web.server.should_exit = True

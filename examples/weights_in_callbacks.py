@@ -46,4 +46,4 @@ assert all(np.abs(now - before).max() > 0 for before, now in zip(mean.seen, mean
     "each batch counts"
 )
 assert np.isfinite(mean.sum).all() and np.abs(mean.predicted - last).max() > 0
-print("weights after each of %d batches, largest: %.4f" % (STEPS, np.abs(mean.seen[-1]).max()))
+print(f"weights after each of {STEPS} batches, largest: {np.abs(mean.seen[-1]).max():.4f}")

@@ -32,7 +32,7 @@ class FeedForward(Layer):
 
     def build(self, input_shape: Any) -> None:
         for i, activation in enumerate(self.activation):
-            name = "i%d_dense" % i
+            name = f"i{i}_dense"
             setattr(self, name, inner_dense(self, self.units, input_shape, name, activation))
         inner_shape = tuple(input_shape[:-1]) + (self.units,)
         self.o_dense = inner_dense(self, input_shape[-1], inner_shape, "o_dense")
@@ -42,7 +42,7 @@ class FeedForward(Layer):
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         x = dense(self.i0_dense, inputs)
         for i in range(1, len(self.activation)):
-            x = x * dense(getattr(self, "i%d_dense" % i), inputs)  # (batch, length, units)
+            x = x * dense(getattr(self, f"i{i}_dense"), inputs)  # (batch, length, units)
         return dense(self.o_dense, x)
 
     def compute_output_shape(self, input_shape: Any) -> Any:

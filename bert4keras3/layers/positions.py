@@ -152,7 +152,7 @@ class PositionEmbedding(PositionTable, TokenPositions):
         )
         message += "Cut the texts"
         if not self.hierarchical:
-            message += ", or build the model with hierarchical_position=True for %d positions" % rows**2
+            message += f", or build the model with hierarchical_position=True for {rows**2} positions"
         return at_most(length, self.max_position, message % (self.name, self.max_position, rows))
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -54,8 +54,4 @@ def what_is_wrong(source, filename, error):
         line, message = found.lineno or line, f"expected Python 3: {found.msg}"
     except ValueError as found:
         message = f"expected Python 3: {found}"
-    return "%s:%d: %s. Convert scripts of Python 2 first, for example with 2to3 -w" % (
-        filename,
-        line,
-        message,
-    )
+    return f"{filename}:{line}: {message}. Convert scripts of Python 2 first, for example with 2to3 -w"

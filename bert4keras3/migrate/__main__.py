@@ -85,7 +85,7 @@ def decode(content: bytes, path: str) -> tuple[str, str]:
     for number, line in enumerate(content.split(b"\n"), 1):
         if "unknown encoding" not in message and not is_text(line):
             message = "expected UTF-8, or the encoding that the first line declares: # -*- coding: gbk -*-"
-            raise SyntaxError("%s:%d: %s" % (path, number, message))
+            raise SyntaxError(f"{path}:{number}: {message}")
     raise SyntaxError(f"{path}:1: {message}")
 
 
@@ -138,7 +138,7 @@ def report(script: Script, is_written: bool) -> None:
             " (also line{} {})".format("s" * (len(others) > 1), ", ".join(map(str, others))) if others else ""
         )
         label = "note" if is_note else kind
-        print("%s:%d: %s: %s%s" % (script.path, lines[0], label, message, also), file=sys.stderr)
+        print(f"{script.path}:{lines[0]}: {label}: {message}{also}", file=sys.stderr)
 
 
 def line_after(script: Script, line: int) -> int:

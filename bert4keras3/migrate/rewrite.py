@@ -104,7 +104,7 @@ class Rewriter(cst.CSTVisitor):
         """What a function is called in a sentence, or the class around it."""
         owner = self.around(function, cst.ClassDef) or function
         place = self.names.positions[owner]
-        return "%s (lines %d to %d)" % (owner.name.value, place.start.line, place.end.line)
+        return f"{owner.name.value} (lines {place.start.line} to {place.end.line})"
 
     def is_in_call_of_layer(self, function):
         owner = self.names.class_around(function)

@@ -54,7 +54,7 @@ class T5_Base(Transformer):
             table[title + "Embedding-Relative-Position"] = first
             table[title + "Output-Norm"] = f"{side}/{final_norm}/scale"
             for number, part in enumerate(parts):
-                layer = "%s/block_%%03d/layer_%03d/" % (side, number)
+                layer = f"{side}/block_%03d/layer_{number:03d}/"
                 names = {
                     "MultiHeadSelfAttention": "SelfAttention/{q,k,v,o}",
                     "MultiHeadCrossAttention": "EncDecAttention/{q,k,v,o}",

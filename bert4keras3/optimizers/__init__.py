@@ -1,15 +1,17 @@
-"""bert4keras's optimizers, and the extensions that make a class of optimizers out of another:
+"""bert4keras's optimizers, and extensions that derive a class of optimizers from another class::
 
-AdamW = extend_with_weight_decay(Adam, "AdamW")
-AdamWLR = extend_with_piecewise_linear_lr(AdamW, "AdamWLR")
+    AdamW = extend_with_weight_decay(Adam, "AdamW")
+    AdamWLR = extend_with_piecewise_linear_lr(AdamW, "AdamWLR")
 
-On Keras 3, names without a suffix compute what bert4keras computes on keras 2.3.1, names with `_v2` what it computes
-on tf.keras; if both compute the same they are one. Adam and Lion, which it has on tf.keras alone, are those. On
-Keras 2 all names compute what bert4keras computes there, and Adam on keras 2.3.1 is keras.optimizers.Adam.
+On Keras 3, names without a suffix compute what bert4keras computes on keras 2.3.1, and names with `_v2` compute what
+it computes on tf.keras. If both compute the same, both names are one object. bert4keras has Adam and Lion on tf.keras
+only, and Keras 3 has those. On Keras 2 every name computes what bert4keras computes on the same Keras. On keras 2.3.1
+Adam is keras.optimizers.Adam.
 
 One difference: on Keras 3, steps are counted as on tf.keras, from 0 for a schedule and from 1 for Adam's bias
-correction. The graph of keras 2.3.1 leaves it to chance whether the counter is read before or after it is raised, and
-TensorFlow 1.15 reads it after: there all is one step ahead, with bert4keras and with this library.
+correction. The graph of keras 2.3.1 does not define whether an update reads the counter before or after the counter is
+incremented. TensorFlow 1.15 reads it after the increment, so that both bert4keras and this library are one step ahead
+there.
 """
 
 import re

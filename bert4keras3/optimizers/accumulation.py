@@ -1,4 +1,4 @@
-"""Steps that wait: for more gradients, and for rows that have one."""
+"""Gradient accumulation and lazy optimization."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bert4keras3.snippets import string_matching
 
 
 class GradientAccumulation(Extension):
-    """One step with the mean gradient of `grad_accum_steps` batches.
+    """One update with the mean gradient of k = `grad_accum_steps` batches.
 
-    At every k-th batch, from the first on: a step with the sum of gradients so far ÷ k, and the sum begins again;
-    then the gradient of this batch goes into the sum.
+    At every k-th batch, beginning with the first, the optimizer makes an update with (sum of gradients) ÷ k and clears
+    the sum. Then the gradient of this batch is added to the sum.
 
-    So the first step is made with a gradient of zero, the gradients of the last k batches wait for one more, and the
-    gradient of the batch at which a step is made is still that of the weights before it. Each batch counts as a step:
-    for Adam's bias correction, for schedules, for EMA. Only what is inside waits; a decay outside decays at every
-    batch. All this is as in bert4keras; Keras's gradient_accumulation_steps steps at the k-th batch with its gradient.
+    So the first update uses a gradient of zero. Each update lags by one batch: the gradient of the batch at which it
+    happens goes into the next sum. Each batch counts as a step for Adam's bias correction, for schedules and for EMA.
+    Only extensions inside this one wait; a weight decay outside decays at every batch. bert4keras does the same.
+    Keras's gradient_accumulation_steps makes its update at the k-th batch and includes the gradient of that batch.
     """
 
     def __init__(self, *args: Any, grad_accum_steps: int = 2, **kwargs: Any) -> None:
@@ -33,7 +33,7 @@ class GradientAccumulation(Extension):
             return
         before = len(self.variables)
         super().build(variables)
-        self._inside = self.variables[before:]
+        self._inner_slots = self.variables[before:]
         self._sums = self.add_optimizer_variables(variables, "sum_of_gradients")
 
     def step_gradients(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
@@ -41,7 +41,7 @@ class GradientAccumulation(Extension):
 
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
         is_due = ops.equal(self.iterations % self.grad_accum_steps, 0)
-        if foreach.known(is_due) is False:
+        if foreach.concrete_bool(is_due) is False:
             for _ in range(super().changes_per_step):
                 yield Change()
         else:
@@ -52,24 +52,25 @@ class GradientAccumulation(Extension):
     def due_changes(
         self, is_due: Any, gradients: list[Any], variables: list[Any], learning_rate: Any
     ) -> Iterator[Change]:
-        """Changes that are nothing, and slots inside that stay, where no step is due."""
-        old, factor = foreach.copies(self._inside), ops.cast(is_due, keras.config.floatx())
+        """Changes of the extended optimizer. If no update is due, they are zero and its slots keep their values."""
+        old, factor = foreach.copies(self._inner_slots), ops.cast(is_due, keras.config.floatx())
         mean = self.step_gradients(gradients, variables)
         for change in super().changes(mean, variables, learning_rate):
             yield change.scale(factor)
-        foreach.restore_unless(is_due, self._inside, old)
+        foreach.restore_unless(is_due, self._inner_slots, old)
 
     def get_config(self) -> dict[str, Any]:
         return dict(super().get_config(), grad_accum_steps=self.grad_accum_steps)
 
 
 class LazyOptimization(Extension):
-    """Variables whose rows, along the last axis, change only where their gradient is not all zero.
+    """Update a row of a variable only if the row's gradient is not all zero; rows are along the last axis.
 
-    include_in_lazy_optimization: regular expressions; a variable is lazy if one is found in its path.
+    Only the weights are lazy: Adam's moving averages are updated at every step. With gradient accumulation, inside or
+    outside, the gradient is the mean of several batches.
 
-    Only the weights wait; the averages of Adam go on. The gradient is that of the step: with gradient accumulation,
-    inside or outside, the mean of several batches.
+    Args:
+        include_in_lazy_optimization: regular expressions; a variable is lazy if one matches a part of its path.
     """
 
     def __init__(self, *args: Any, include_in_lazy_optimization: Sequence[str] = (), **kwargs: Any) -> None:
@@ -105,7 +106,7 @@ class LazyOptimization(Extension):
 
 
 class LazyOptimizationV2(LazyOptimization):
-    """As LazyOptimization, but outside of gradient accumulation it goes by the gradient of the batch alone."""
+    """LazyOptimization that, outside of gradient accumulation, tests the gradient of the present batch only."""
 
     def seen_gradients(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
         return gradients
@@ -113,19 +114,19 @@ class LazyOptimizationV2(LazyOptimization):
 
 @export_to_custom_objects
 def extend_with_gradient_accumulation(BaseOptimizer: type) -> type:
-    """Class that accumulates gradients, argument grad_accum_steps=2. See GradientAccumulation."""
+    """Derive a class that accumulates gradients; argument grad_accum_steps=2. See GradientAccumulation."""
     return extended(GradientAccumulation, BaseOptimizer)
 
 
 @export_to_custom_objects
 def extend_with_lazy_optimization(BaseOptimizer: type) -> type:
-    """Class for lazy embeddings, argument include_in_lazy_optimization=[]. See LazyOptimization."""
+    """Derive a class with lazy embeddings; argument include_in_lazy_optimization=[]. See LazyOptimization."""
     return extended(LazyOptimization, BaseOptimizer)
 
 
 @export_to_custom_objects
 def extend_with_lazy_optimization_v2(BaseOptimizer: type) -> type:
-    """Class for lazy embeddings, argument include_in_lazy_optimization=[]. See LazyOptimizationV2."""
+    """Derive a class with lazy embeddings; argument include_in_lazy_optimization=[]. See LazyOptimizationV2."""
     return extended(LazyOptimizationV2, BaseOptimizer)
 
 

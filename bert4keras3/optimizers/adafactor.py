@@ -1,4 +1,4 @@
-"""AdaFactor, which keeps the mean of squared gradients of a matrix as one row and one column."""
+"""AdaFactor, which stores the mean of squared gradients of a matrix as one row and one column."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bert4keras3.snippets import string_matching
 
 @serializable
 class RelativeRate(keras.optimizers.schedules.LearningRateSchedule):
-    """min(1 / √t, 0.01) at step t, from 1 on, times `scale`: AdaFactor's rate where none is given."""
+    """AdaFactor's default learning rate: scale · min(1 / √t, 0.01) at step t = 1, 2, …"""
 
     def __init__(self, scale: float = 1.0) -> None:
         self.scale = scale
@@ -32,16 +32,25 @@ class RelativeRate(keras.optimizers.schedules.LearningRateSchedule):
 class AdaFactor(Steps, keras.optimizers.Optimizer):
     """AdaFactor, https://arxiv.org/abs/1804.04235
 
-    v ← β2 v + (1 − β2) (g² + ε1), of a large matrix as an outer product of its means over rows and over columns
-    u = g / √(v + ε1);  u ← u / max(1, rms(u) / clipping_threshold);  u ← β1 u_before + (1 − β1) u
-    w ← w − lr · u · max(rms(w), ε2)
+    ::
 
-    learning_rate None: min(1 / √t, 0.01), 0.05 of it without multiply_by_parameter_scale. beta2 None: 1 − t^−0.8.
-    clipping_threshold None: no clipping. A tensor is factored over its two largest axes, if both have at least
-    min_dim_size_to_factor. exclude_from_parameter_scale: regular expressions for the paths of variables.
+        v ← β2 v + (1 − β2) (g² + ε1), of a large matrix as an outer product of its means over rows and over columns
+        u = g / √(v + ε1);  u ← u / max(1, rms(u) / clipping_threshold);  u ← β1 u_before + (1 − β1) u
+        w ← w − lr · u · max(rms(w), ε2)
 
-    Keras's Adafactor has no β1, factors every matrix over its last two axes, scales all by rms(w), and takes the
-    smaller of lr and 1 / √t, twice.
+    Keras's Adafactor differs: it has no β1, factors every matrix over its last two axes, multiplies the update of every
+    variable by rms(w), and applies the minimum of lr and 1 / √t twice.
+
+    Args:
+        learning_rate: a number or a schedule. None: min(1 / √t, 0.01), or 0.05 times that without
+            multiply_by_parameter_scale.
+        beta1: β1; 0: no momentum.
+        beta2: β2; None: 1 − t^−0.8.
+        epsilon1, epsilon2: ε1 and ε2.
+        multiply_by_parameter_scale: whether updates are multiplied by max(rms(w), ε2).
+        clipping_threshold: largest rms of an update; None: no clipping.
+        min_dim_size_to_factor: v is factored over the two largest axes if both have at least this size.
+        exclude_from_parameter_scale: regular expressions; a variable whose path matches is not multiplied by its scale.
     """
 
     def __init__(
@@ -68,7 +77,7 @@ class AdaFactor(Steps, keras.optimizers.Optimizer):
         self.exclude_from_parameter_scale = list(exclude_from_parameter_scale or [])
 
     def factored_axes(self, shape: Sequence[int]) -> tuple[int, int] | None:
-        """The largest axis and the second largest; None where v is kept whole."""
+        """The largest axis and the second largest axis; None if v is not factored."""
         if len(shape) < 2:
             return None
         second, largest = np.argsort(shape, kind="stable")[-2:]
@@ -88,7 +97,7 @@ class AdaFactor(Steps, keras.optimizers.Optimizer):
         self._squares = [self.add_squares(variable) for variable in variables]
 
     def add_squares(self, variable: Any) -> list[Any]:
-        """Slots of a variable for v: all of it, or its means over each of two axes, (…, 1, …)."""
+        """Slots of a variable for v: one of its shape, or its means over each of two axes, (…, 1, …)."""
         axes = self.factored_axes(variable.shape)
         if axes is None:
             return [self.add_variable_from_reference(variable, "v")]
@@ -116,7 +125,7 @@ class AdaFactor(Steps, keras.optimizers.Optimizer):
         yield Change(updates, [-learning_rate * scale for scale in scales])
 
     def update(self, gradient: Any, variable: Any, beta2: Any) -> Any:
-        """u before its momentum, of one variable."""
+        """u of one variable, before momentum."""
         slots = self._squares[self._get_variable_index(variable)]
         squares = ops.square(gradient) + self.epsilon1
         axes = self.factored_axes(variable.shape)

@@ -1,4 +1,4 @@
-"""Adam, with a switch for its bias correction."""
+"""Adam, with an option for its bias correction."""
 
 from __future__ import annotations
 
@@ -12,13 +12,24 @@ from bert4keras3.optimizers.steps import Change, Steps
 
 @serializable
 class Adam(Steps, keras.optimizers.Adam):
-    """Adam, https://arxiv.org/abs/1412.6980 , Algorithm 1.
+    """Adam, https://arxiv.org/abs/1412.6980 , Algorithm 1, as bert4keras has it on tf.keras.
 
-    m ← β1 m + (1 − β1) g;  v ← β2 v + (1 − β2) g²
-    with bias correction: w ← w − lr · m / (1 − β1^t) / (√(v / (1 − β2^t)) + ε), else w ← w − lr · m / (√v + ε)
+    ::
 
-    That of bert4keras on tf.keras. Keras's own adds ε to the uncorrected √v, as does that of keras 2.3.1, which
-    bert4keras takes there, and has ε = 1e-7. `lr` is an old name of learning_rate.
+        m ← β1 m + (1 − β1) g;  v ← β2 v + (1 − β2) g²
+        with bias correction:     w ← w − lr · m / (1 − β1^t) / (√(v / (1 − β2^t)) + ε)
+        without bias correction:  w ← w − lr · m / (√v + ε)
+
+    Keras's Adam differs: it adds ε to √v without bias correction, and its default ε is 1e-7. keras.optimizers.Adam of
+    keras 2.3.1, which bert4keras uses there, does the same.
+
+    Args:
+        learning_rate: a number or a schedule; `lr` is its old name.
+        beta_1, beta_2, epsilon: β1, β2 and ε.
+        bias_correction: whether m and v are divided by 1 − β^t.
+
+    Raises:
+        ValueError: amsgrad=True.
     """
 
     def __init__(
@@ -33,19 +44,19 @@ class Adam(Steps, keras.optimizers.Adam):
         learning_rate = kwargs.pop("lr", learning_rate)
         super().__init__(learning_rate, beta_1, beta_2, epsilon or keras.config.epsilon(), **kwargs)
         if self.amsgrad:
-            raise ValueError("Adam: amsgrad is not among its options, take keras.optimizers.Adam")
+            raise ValueError("Adam: amsgrad is not supported. Use keras.optimizers.Adam")
         self.bias_correction = bias_correction
 
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
         momentums, velocities = self.of(self._momentums, variables), self.of(self._velocities, variables)
         foreach.average(momentums, self.beta_1, gradients)
         foreach.average(velocities, self.beta_2, foreach.squares(gradients))
-        rate, epsilon = learning_rate, self.epsilon
-        if self.bias_correction:  # of v by √(1 − β2^t) on both sides of the fraction
+        scale, epsilon = learning_rate, self.epsilon
+        if self.bias_correction:  # numerator and denominator are multiplied by √(1 − β2^t)
             root = ops.sqrt(1 - ops.power(self.beta_2, self.step_count()))
-            rate = rate * root / (1 - ops.power(self.beta_1, self.step_count()))
+            scale = scale * root / (1 - ops.power(self.beta_1, self.step_count()))
             epsilon = epsilon * root
-        yield Change(foreach.adam_directions(momentums, velocities, epsilon), -rate)
+        yield Change(foreach.adam_directions(momentums, velocities, epsilon), -scale)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

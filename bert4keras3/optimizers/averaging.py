@@ -1,4 +1,4 @@
-"""Second weights beside those that are trained: lookahead's slow ones, and a moving average."""
+"""A second copy of the weights: lookahead's slow weights, and an exponential moving average."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ from bert4keras3.optimizers.steps import Change
 class Lookahead(Extension):
     """Lookahead, https://arxiv.org/abs/1907.08610
 
-    After every k-th step, from the first on: slow ← slow + α (w − slow);  w ← slow
-    with k = steps_per_slow_update and α = slow_step_size.
+    At every k-th step, beginning with the first: slow ← slow + α (w − slow);  w ← slow
 
-    As in bert4keras, and unlike the paper, the slow weights begin as zeros and are updated after the first step
-    already: that step takes the weights to α times what they were. slow_from_weights=True begins with the weights.
+    As in bert4keras, and unlike in the paper, the slow weights begin as zeros, and the first step updates them. So the
+    first step multiplies the weights by α.
+
+    Args:
+        steps_per_slow_update: k.
+        slow_step_size: α.
+        slow_from_weights: begin with the weights in place of zeros.
     """
 
     def __init__(
@@ -50,7 +54,7 @@ class Lookahead(Extension):
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
         yield from super().changes(gradients, variables, learning_rate)
         is_due = ops.equal(self.iterations % self.steps_per_slow_update, 0)
-        if foreach.known(is_due) is False:
+        if foreach.concrete_bool(is_due) is False:
             yield Change()
             return
         factor, slow_weights = ops.cast(is_due, keras.config.floatx()), self.of(self._slow_weights, variables)
@@ -69,7 +73,7 @@ class Lookahead(Extension):
 class ExponentialMovingAverage(Extension):
     """A moving average of the weights: ema ← ema_momentum · ema + (1 − ema_momentum) · w after every step
 
-    It begins as zeros; apply_ema_weights divides it by 1 − ema_momentum^steps. Keras's use_ema begins with the
+    The average begins as zeros; apply_ema_weights divides it by 1 − ema_momentum^steps. Keras's use_ema begins with the
     weights of the first step, and leaves the average in the model when training ends.
     """
 
@@ -88,9 +92,10 @@ class ExponentialMovingAverage(Extension):
         foreach.average(self._ema_weights, self.ema_momentum, foreach.values(self._trainable_variables))
 
     def apply_ema_weights(self, bias_correction: bool = True) -> None:
-        """Keep the weights of the model and put their average in their place, for evaluation.
+        """Save the weights of the model, then replace them by their average.
 
-        Raises ValueError before the first step.
+        Raises:
+            ValueError: there was no training step yet.
         """
         averages = get_values(self._ema_weights) if self.built else []
         (iterations,) = get_values([self.iterations])
@@ -103,7 +108,11 @@ class ExponentialMovingAverage(Extension):
         set_values(list(zip(self._trainable_variables, averages)))
 
     def reset_old_weights(self) -> None:
-        """Put the weights back that apply_ema_weights has kept. Raises ValueError if it has not been called."""
+        """Restore the weights that apply_ema_weights saved.
+
+        Raises:
+            ValueError: apply_ema_weights was not called.
+        """
         if not hasattr(self, "_old_weights"):
             raise ValueError(f"{self.name}: no old weights: call apply_ema_weights first")
         set_values(list(zip(self._trainable_variables, self._old_weights)))
@@ -114,13 +123,13 @@ class ExponentialMovingAverage(Extension):
 
 @export_to_custom_objects
 def extend_with_lookahead(BaseOptimizer: type) -> type:
-    """Class with slow weights, arguments steps_per_slow_update=5, slow_step_size=0.5. See Lookahead."""
+    """Derive a class with slow weights; arguments steps_per_slow_update=5, slow_step_size=0.5. See Lookahead."""
     return extended(Lookahead, BaseOptimizer)
 
 
 @export_to_custom_objects
 def extend_with_exponential_moving_average(BaseOptimizer: type) -> type:
-    """Class with averaged weights, argument ema_momentum=0.999. See ExponentialMovingAverage."""
+    """Derive a class with averaged weights; argument ema_momentum=0.999. See ExponentialMovingAverage."""
     return extended(ExponentialMovingAverage, BaseOptimizer)
 
 

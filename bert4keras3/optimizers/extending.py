@@ -1,7 +1,8 @@
-"""How an extension makes a class out of a class, and how what it made is saved and loaded.
+"""How an extension derives a class from another, and how optimizers of such classes are saved and loaded.
 
-A class made at run time has no place of its own where a file could find it. So an optimizer's configuration holds
-its composition, and every extended class is registered under one name, whose `from_config` composes it again.
+No module contains a class that is created at run time, so a saved file cannot name it. Therefore an optimizer's
+configuration contains the composition of its class. All extended classes are registered under one name, and
+`from_config` composes the class again.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ Extend = TypeVar("Extend", bound=Callable)
 
 
 class Extension(Steps):
-    """Base of the extensions: saves with an optimizer what it is composed of."""
+    """Base of the extensions; saves the composition of the class with the optimizer."""
 
-    # Name of the class that was extended first, then [extension, name of the class that it made] for each.
+    # The name of the first class, then [extension, name of the derived class] for each extension.
     composition: list[Any] = []
 
     def get_config(self) -> dict[str, Any]:
@@ -30,39 +31,45 @@ class Extension(Steps):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
         config = dict(config)
-        made = composed(config.pop("composition", cls.composition), custom_objects)
-        return keras.optimizers.Optimizer.from_config.__func__(made, config, custom_objects)
+        composed = compose(config.pop("composition", cls.composition), custom_objects)
+        return keras.optimizers.Optimizer.from_config.__func__(composed, config, custom_objects)
 
 
 keras.saving.register_keras_serializable("bert4keras3", REGISTERED)(Extension)
 
 
-def composed(composition: list[Any], custom_objects: dict[str, Any] | None = None) -> type:
-    """The class of a composition. Raises ValueError for what is not known here."""
+def compose(composition: list[Any], custom_objects: dict[str, Any] | None = None) -> type:
+    """The class of a composition.
+
+    Raises:
+        ValueError: the optimizer or an extension is unknown.
+    """
     first, *steps = composition
-    made = keras.saving.get_registered_object(first, custom_objects) or getattr(keras.optimizers, first, None)
-    if made is None:
+    result = keras.saving.get_registered_object(first, custom_objects) or getattr(
+        keras.optimizers, first, None
+    )
+    if result is None:
         raise ValueError(f"{first}: no optimizer of this name; import the module that defines it")
     for extension, name in steps:
         if extension not in EXTENSIONS:
             raise ValueError(f"{extension}: no extension of this name; import the module that defines it")
-        made = EXTENSIONS[extension](made, name)
-    return made
+        result = EXTENSIONS[extension](result, name)
+    return result
 
 
 def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callable[..., type]:
-    """Decorator of an extension, a function from a class to a class: gives what it makes a name.
+    """Decorate an extension, a function from a class to a class, so that it names the class that it returns.
 
-    The function gets a second argument, `name`, of the class. Under it the class is among Keras's custom objects,
-    unless Keras has an optimizer of that name. The same class and name give the same class again.
+    The decorated function has a second argument, `name`. The class is registered under this name among Keras's custom
+    objects, unless Keras has an optimizer with that name. The same class and name give the same class again.
     """
     extension = base_extend_with.__name__
-    made: dict[Any, type] = {}
+    classes: dict[Any, type] = {}
 
     def new_extend_with(BaseOptimizer: type, name: str | None = None) -> type:
-        if (BaseOptimizer, name) not in made:
-            made[BaseOptimizer, name] = extend(BaseOptimizer, name)
-        return made[BaseOptimizer, name]
+        if (BaseOptimizer, name) not in classes:
+            classes[BaseOptimizer, name] = extend(BaseOptimizer, name)
+        return classes[BaseOptimizer, name]
 
     def extend(BaseOptimizer: type, name: str | None) -> type:
         if not (isinstance(BaseOptimizer, type) and issubclass(BaseOptimizer, keras.optimizers.Optimizer)):
@@ -74,8 +81,8 @@ def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callab
         if name is None:
             name = BaseOptimizer.__name__ + extension.replace("extend_", "").title().replace("_", "")
         NewOptimizer.__name__ = NewOptimizer.__qualname__ = name
-        known = getattr(BaseOptimizer, "composition", [keras.saving.get_registered_name(BaseOptimizer)])
-        NewOptimizer.composition = known + [[extension, name]]  # type: ignore[attr-defined]
+        base = getattr(BaseOptimizer, "composition", [keras.saving.get_registered_name(BaseOptimizer)])
+        NewOptimizer.composition = base + [[extension, name]]  # type: ignore[attr-defined]
         if issubclass(NewOptimizer, Extension):
             keras.saving.register_keras_serializable("bert4keras3", REGISTERED)(NewOptimizer)
         if not hasattr(keras.optimizers, name):
@@ -89,7 +96,11 @@ def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callab
 
 
 def extended(extension: type[Extension], BaseOptimizer: type) -> type:
-    """A subclass of both. Raises TypeError if BaseOptimizer has the extension."""
+    """A subclass of both classes.
+
+    Raises:
+        TypeError: BaseOptimizer has the extension already.
+    """
     if issubclass(BaseOptimizer, extension):
         raise TypeError(f"{BaseOptimizer.__name__} has {extension.__name__} already")
     return type(extension.__name__, (extension, BaseOptimizer), {"__doc__": extension.__doc__})

@@ -1,7 +1,9 @@
-"""Rates by step, by variable, and by the size of a layer's weights."""
+"""Learning rates that depend on the step, on the variable, and on the norm of the variable."""
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,14 +15,15 @@ from bert4keras3.snippets import string_matching
 
 
 class PiecewiseLinearRate(Extension):
-    """Scales each change of a step: w_new ← w + (w_new − w) · multiplier
+    """Scale each change of a step: w_new ← w + (w_new − w) · multiplier
 
-    lr_schedule: {1000: 1, 2000: 0.1} is a line from 0 at step 0 to 1 at step 1000, on to 0.1 at step 2000, 0.1 from
-    there on. Steps count from 0; with gradient accumulation each batch is one.
+    `optimizer.learning_rate` does not change. The extension scales all changes inside it, weight decay too. A weight
+    decay outside it does not see the schedule. A layer adaptation outside cancels the schedule. bert4keras does the
+    same on keras 2.3.1; extend_with_piecewise_linear_lr_v2 computes what bert4keras computes on tf.keras.
 
-    `optimizer.learning_rate` stays what it was. What is inside is scaled as a whole, decay too; a decay or layer
-    adaptation outside does not see the schedule, and the latter undoes it. So it is in bert4keras on keras 2.3.1;
-    extend_with_piecewise_linear_lr_v2 is that on tf.keras.
+    Args:
+        lr_schedule: {step: multiplier}. {1000: 1, 2000: 0.1} rises linearly from 0 at step 0 to 1 at step 1000, falls
+            linearly to 0.1 at step 2000, and stays 0.1. Steps count from 0; each accumulated batch is a step.
     """
 
     def __init__(self, *args: Any, lr_schedule: Mapping[Any, float] | None = None, **kwargs: Any) -> None:
@@ -42,9 +45,9 @@ class PiecewiseLinearRate(Extension):
 
 
 class PiecewiseLinearRateV2(PiecewiseLinearRate):
-    """Scales the learning rate, for what is inside and outside alike: lr ← lr · multiplier
+    """Scale the learning rate of all extensions, inside and outside: lr ← lr · multiplier
 
-    lr_schedule: as in PiecewiseLinearRate. `optimizer.learning_rate` stays what it was.
+    `optimizer.learning_rate` does not change. `lr_schedule` is as in PiecewiseLinearRate.
     """
 
     def step_rate(self, learning_rate: Any) -> Any:
@@ -55,10 +58,11 @@ class PiecewiseLinearRateV2(PiecewiseLinearRate):
 
 
 class ParameterWiseRate(Extension):
-    """Scales the changes of some variables: w_new ← w + (w_new − w) · factor
+    """Scale the changes of some variables: w_new ← w + (w_new − w) · factor
 
-    paramwise_lr_schedule: {"Embedding": 0.1, "gamma": 2}; the factor of a variable is the product of those whose
-    name is part of its path.
+    Args:
+        paramwise_lr_schedule: {part of a path: factor}, such as {"Embedding": 0.1, "gamma": 2}. If several parts are in
+            the path of a variable, their factors are multiplied.
     """
 
     def __init__(
@@ -74,12 +78,9 @@ class ParameterWiseRate(Extension):
         self._factors = matching(variables, self.factor)
 
     def factor(self, path: str) -> float | None:
-        """Of the variable with this path; None where there is none."""
+        """Factor of the variable with this path; None if no part matches."""
         factors = [factor for name, factor in self.paramwise_lr_schedule.items() if name in path]
-        product = 1.0
-        for factor in factors:
-            product *= factor
-        return product if factors else None
+        return functools.reduce(operator.mul, factors, 1.0) if factors else None
 
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
         factors = self.of(self._factors, variables)
@@ -91,14 +92,16 @@ class ParameterWiseRate(Extension):
 
 
 class LayerAdaptation(Extension):
-    """Changes in proportion to the weights, as in LAMB, https://arxiv.org/abs/1904.00962 :
+    """Changes in proportion to the weights, as in LAMB, https://arxiv.org/abs/1904.00962
 
-    w_new ← w + (w_new − w) · |w| / (|w_new − w| / lr), where both norms are above 0.
+    w_new ← w + (w_new − w) · ‖w‖ / (‖w_new − w‖ / lr), if both norms are above 0.
 
-    exclude_from_layer_adaptation: regular expressions; a variable takes part unless one is found in its path.
+    The changes of all extensions inside are adapted together, weight decay too. So
+    extend_with_layer_adaptation(extend_with_weight_decay(Adam)) is LAMB. Keras's Lamb has no weight decay in the norm,
+    and it adapts all variables.
 
-    What is inside counts to the change, decay too: extend_with_layer_adaptation(extend_with_weight_decay(Adam)) is
-    LAMB. Keras's Lamb has no decay under the norm, and excludes nothing.
+    Args:
+        exclude_from_layer_adaptation: regular expressions; a variable is adapted unless one matches a part of its path.
     """
 
     def __init__(self, *args: Any, exclude_from_layer_adaptation: Sequence[str] = (), **kwargs: Any) -> None:
@@ -114,16 +117,15 @@ class LayerAdaptation(Extension):
         )
 
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
-        chosen = self.of(self._adapts, variables)
-        places = [i for i, is_chosen in enumerate(chosen) if is_chosen]
-        adapted = [variables[i] for i in places]
+        indices = [i for i, is_adapted in enumerate(self.of(self._adapts, variables)) if is_adapted]
+        adapted = [variables[i] for i in indices]
         rate = ops.maximum(learning_rate, keras.config.epsilon())
         for change in super().changes(gradients, variables, learning_rate):
             if adapted:
                 norms = ops.stack(foreach.norms(foreach.values(adapted)))
-                change_norms = ops.stack(foreach.norms(change.part(places).totals(adapted)))
+                change_norms = ops.stack(foreach.norms(change.select(indices).sums(adapted)))
                 factors: list[Any] = [None] * len(variables)
-                for i, factor in zip(places, ops.unstack(ratio(norms, change_norms / rate))):
+                for i, factor in zip(indices, ops.unstack(ratio(norms, change_norms / rate))):
                     factors[i] = factor
                 change.scale(factors)
             yield change
@@ -135,32 +137,32 @@ class LayerAdaptation(Extension):
 
 
 def ratio(norms: Any, change_norms: Any) -> Any:
-    """Their ratios, 1 where one of both is 0."""
+    """Ratio of the norms; 1 if one of them is 0."""
     both = ops.logical_and(norms > 0, change_norms > 0)
     return ops.where(both, norms / ops.where(both, change_norms, 1.0), 1.0)
 
 
 @export_to_custom_objects
 def extend_with_piecewise_linear_lr(BaseOptimizer: type) -> type:
-    """Class with a schedule, argument lr_schedule={0: 1}. See PiecewiseLinearRate."""
+    """Derive a class with a schedule; argument lr_schedule={0: 1}. See PiecewiseLinearRate."""
     return extended(PiecewiseLinearRate, BaseOptimizer)
 
 
 @export_to_custom_objects
 def extend_with_piecewise_linear_lr_v2(BaseOptimizer: type) -> type:
-    """Class with a schedule, argument lr_schedule={0: 1}. See PiecewiseLinearRateV2."""
+    """Derive a class with a schedule; argument lr_schedule={0: 1}. See PiecewiseLinearRateV2."""
     return extended(PiecewiseLinearRateV2, BaseOptimizer)
 
 
 @export_to_custom_objects
 def extend_with_parameter_wise_lr(BaseOptimizer: type) -> type:
-    """Class with rates for each variable, argument paramwise_lr_schedule={}. See ParameterWiseRate."""
+    """Derive a class with a rate for each variable; argument paramwise_lr_schedule={}. See ParameterWiseRate."""
     return extended(ParameterWiseRate, BaseOptimizer)
 
 
 @export_to_custom_objects
 def extend_with_layer_adaptation(BaseOptimizer: type) -> type:
-    """Class with LAMB's rates, argument exclude_from_layer_adaptation=[]. See LayerAdaptation."""
+    """Derive a class with LAMB's rates; argument exclude_from_layer_adaptation=[]. See LayerAdaptation."""
     return extended(LayerAdaptation, BaseOptimizer)
 
 

@@ -1,4 +1,4 @@
-"""Lion is Keras's own, with the defaults of bert4keras."""
+"""Keras's Lion with the defaults of bert4keras."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class LionV2(parallel_class(keras.optimizers.Lion)):  # type: ignore[misc]
 
     w ← w − lr · sign(β1 m + (1 − β1) g);  m ← β2 m + (1 − β2) g
 
-    Keras's own, whose defaults are lr = 1e-3, β1 = 0.9 and β2 = 0.99.
+    This is Keras's Lion with other defaults; Keras's are lr = 1e-3, β1 = 0.9 and β2 = 0.99.
     """
 
     def __init__(

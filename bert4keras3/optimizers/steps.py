@@ -1,9 +1,9 @@
-"""What the extensions have in common: a step is a few changes, and each extension alters those of the one inside it.
+"""Base of the extensions: a step is a few changes, and each extension modifies the changes of the optimizer inside it.
 
-`changes` is a generator. The innermost one computes what its optimizer would add to the variables, an extension
-goes through the changes of what it extends and passes them on: scaled, with decay, or with one more of its own. What
-comes out of the last is added. So the order of extensions is the order of arithmetic, as in bert4keras, where each
-assignment to a weight passes through the extensions from the inside to the outside.
+`changes` is a generator. The innermost optimizer yields what it would add to the variables. An extension passes these
+changes on: it scales them, adds weight decay, or yields one more change. The changes that leave the outermost
+extension are added to the variables. So the order of extensions is the order of arithmetic. The same holds in
+bert4keras, where each assignment to a weight passes through the extensions from the innermost to the outermost.
 """
 
 from __future__ import annotations
@@ -16,65 +16,69 @@ from bert4keras3.backend import foreach, keras
 
 
 class Change:
-    """What is added to the variables: rate · direction + shrink · variable, an item a variable.
+    """What is added to each variable: scale · direction + decay · variable
 
-    rates: one value for all or a list; shrinks: a list, None where there is none. Values are numbers or tensors that
-    broadcast to their variable. Kept apart, so that a factor costs nothing until the variables are changed.
+    The terms stay apart until `apply`, so that `scale` multiplies no large tensor.
+
+    Attributes:
+        directions: a tensor for each variable, or None.
+        scales: one scale for all variables, or a list; a scale is a number or a tensor that broadcasts to its variable.
+        decays: a list of numbers, tensors and Nones, or None; None means no decay.
     """
 
-    def __init__(self, directions: list[Any] | None = None, rates: Any = 1.0) -> None:
-        self.directions, self.rates = directions, rates
-        self.shrinks: list[Any] | None = None
+    def __init__(self, directions: list[Any] | None = None, scales: Any = 1.0) -> None:
+        self.directions, self.scales = directions, scales
+        self.decays: list[Any] | None = None
 
     def scale(self, factors: Any) -> Change:
-        """Multiply all of it: by one factor, or by a list with None for what stays."""
-        self.rates = product(self.rates, factors)
-        if self.shrinks is not None:
-            self.shrinks = product(self.shrinks, factors)
+        """Multiply the change by one factor, or by a list of factors; None in the list is the factor 1."""
+        self.scales = multiply(self.scales, factors)
+        if self.decays is not None:
+            self.decays = multiply(self.decays, factors)
         return self
 
-    def shrink(self, amount: Any, chosen: Sequence[bool]) -> Change:
-        """Take amount · variable off the chosen ones."""
-        minus, old = -amount, self.shrinks or [None] * len(chosen)
-        self.shrinks = [
-            (minus if one is None else one + minus) if is_chosen else one
-            for one, is_chosen in zip(old, chosen)
+    def decay(self, rate: Any, is_decayed: Sequence[bool]) -> Change:
+        """Subtract rate · variable for each variable that is decayed."""
+        old = self.decays or [None] * len(is_decayed)
+        self.decays = [
+            (-rate if one is None else one - rate) if decayed else one
+            for one, decayed in zip(old, is_decayed)
         ]
         return self
 
-    def part(self, places: list[int]) -> Change:
-        """That of the variables at these places."""
-        part = Change(None if self.directions is None else [self.directions[i] for i in places])
-        part.rates = [self.rates[i] for i in places] if isinstance(self.rates, list) else self.rates
-        part.shrinks = None if self.shrinks is None else [self.shrinks[i] for i in places]
-        return part
+    def select(self, indices: list[int]) -> Change:
+        """The change of the variables with these indices."""
+        selected = Change(None if self.directions is None else [self.directions[i] for i in indices])
+        selected.scales = [self.scales[i] for i in indices] if isinstance(self.scales, list) else self.scales
+        selected.decays = None if self.decays is None else [self.decays[i] for i in indices]
+        return selected
 
-    def totals(self, variables: list[Any]) -> list[Any]:
-        """All of it as a tensor a variable."""
+    def sums(self, variables: list[Any]) -> list[Any]:
+        """The whole change as one tensor for each variable."""
         size, xs = len(variables), foreach.values(variables)
-        totals = self.directions or [ops.zeros_like(x) for x in xs]
-        totals = [ops.multiply(rate, one) for rate, one in zip(listed(self.rates, size), totals)]
-        for i, shrink in enumerate(self.shrinks or []):
-            if shrink is not None:
-                totals[i] = ops.add(totals[i], ops.multiply(shrink, xs[i]))
-        return totals
+        sums = self.directions or [ops.zeros_like(x) for x in xs]
+        sums = [ops.multiply(scale, one) for scale, one in zip(listed(self.scales, size), sums)]
+        for i, decay in enumerate(self.decays or []):
+            if decay is not None:
+                sums[i] = ops.add(sums[i], ops.multiply(decay, xs[i]))
+        return sums
 
     def apply(self, variables: list[Any]) -> None:
-        foreach.move(variables, self.directions, self.rates, self.shrinks)
+        foreach.apply_updates(variables, self.directions, self.scales, self.decays)
 
 
-def product(values: Any, factors: Any) -> Any:
-    """Products of what is each one value or a list; None among values stays, among factors changes nothing."""
+def multiply(values: Any, factors: Any) -> Any:
+    """Multiply values by factors; each is one value or a list. None as a value stays None, as a factor it is 1."""
     if not isinstance(values, list) and not isinstance(factors, list):
         return values * factors
     size = len(values if isinstance(values, list) else factors)
-    known: dict[Any, Any] = {}  # one product for all who have the same, which is quick, and which torch likes
+    cache: dict[Any, Any] = {}  # equal pairs share one result, which foreach_torch applies by one kernel
     results = []
     for value, factor in zip(listed(values, size), listed(factors, size)):
         pair = id(value), factor if isinstance(factor, (int, float)) else id(factor)
-        if pair not in known:
-            known[pair] = value if value is None or factor is None else value * factor
-        results.append(known[pair])
+        if pair not in cache:
+            cache[pair] = value if value is None or factor is None else value * factor
+        results.append(cache[pair])
     return results
 
 
@@ -82,15 +86,15 @@ def listed(values: Any, size: int) -> list[Any]:
     return values if isinstance(values, list) else [values] * size
 
 
-Mixed: Any = object  # what follows in the order of classes is an optimizer of Keras
+Mixed: Any = object  # for mypy: the next class in the method resolution order is an optimizer of Keras
 
 
 class Steps(Mixed):
-    """Base of our optimizers and of all extensions, before an optimizer of Keras in the order of classes."""
+    """Mixin of our optimizers and of all extensions; it stands before an optimizer of Keras in the bases."""
 
     @property
     def changes_per_step(self) -> int:
-        """How many changes `changes` gives."""
+        """Number of changes that `changes` yields."""
         return 1
 
     def step_rate(self, learning_rate: Any) -> Any:
@@ -98,11 +102,11 @@ class Steps(Mixed):
         return learning_rate
 
     def step_gradients(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
-        """The gradients that a step is made with."""
+        """The gradients that the update of this step uses."""
         return gradients
 
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
-        """Here: what Keras's optimizer does, which has then been done, so take it back first."""
+        """Changes of Keras's optimizer: let it update the variables, take the differences, restore the variables."""
         old = foreach.copies(variables)
         super()._backend_update_step(gradients, variables, learning_rate)
         directions = foreach.subtract(foreach.values(variables), old)
@@ -111,21 +115,21 @@ class Steps(Mixed):
 
     @foreach.without_gradients
     def _backend_update_step(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> None:
-        """Where Keras hands over all gradients, clipped, and the learning rate."""
+        """Keras calls this with all gradients, which are clipped, and with the learning rate."""
         gradients = foreach.dense(gradients, variables)
         rate = self.step_rate(ops.convert_to_tensor(learning_rate))
         for change in self.changes(gradients, variables, rate):
             change.apply(variables)
 
     def of(self, items: list[Any], variables: list[Any]) -> list[Any]:
-        """The items of these variables, out of one for each variable that the optimizer was built with."""
+        """Select the items of these variables, from a list with an item for each variable of the optimizer."""
         return [items[self._get_variable_index(variable)] for variable in variables]
 
     def step_count(self) -> Any:
-        """The step that is being made as a float, from 1 on; with accumulation each batch counts."""
+        """Number of the present step as a float, from 1 on; each accumulated batch is a step."""
         return ops.cast(self.iterations + 1, keras.config.floatx())
 
 
 def matching(variables: Sequence[Any], match: Callable[[str], Any]) -> list[Any]:
-    """What `match` says of the path of each variable, such as "Transformer-0-FeedForward-Norm/gamma"."""
+    """`match(path)` for each variable; a path is, for example, "Transformer-0-FeedForward-Norm/gamma"."""
     return [match(getattr(variable, "path", variable.name)) for variable in variables]

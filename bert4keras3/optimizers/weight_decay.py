@@ -1,4 +1,4 @@
-"""Weight decay beside the gradient."""
+"""Decoupled weight decay."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from bert4keras3.snippets import string_matching
 
 
 class WeightDecay(Extension):
-    """Weight decay beside the gradient, https://arxiv.org/abs/1711.05101 : w_new ← w_new − lr · weight_decay_rate · w
+    """Decoupled weight decay, https://arxiv.org/abs/1711.05101 : w_new ← w_new − lr · weight_decay_rate · w
 
-    exclude_from_weight_decay: regular expressions; a variable decays unless one is found in its path, such as
-    "Transformer-0-FeedForward-Norm/gamma".
+    w is the weight before the step. Keras's AdamW decays before its update; for Adam the result is the same. An
+    extension outside this one scales the decay too. With a lookahead inside, a step changes the weights twice and the
+    weights decay twice, as in bert4keras.
 
-    The w that decays is the one before the step; Keras's AdamW decays first and steps from there, which is the same
-    for Adam alone. What extends this one from outside scales the decay too. A lookahead inside is a second change
-    of the weights in each step, and they decay a second time, as in bert4keras.
+    Args:
+        weight_decay_rate: decay per step, relative to the learning rate.
+        exclude_from_weight_decay: regular expressions; a variable decays unless one matches a part of its path, such as
+            "Transformer-0-FeedForward-Norm/gamma".
     """
 
     def __init__(
@@ -30,18 +32,20 @@ class WeightDecay(Extension):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.weight_decay_rate = weight_decay_rate
-        self._exclude_from_decay = list(exclude_from_weight_decay)  # Keras has a method of the longer name
+        self._exclude_from_decay = list(exclude_from_weight_decay)  # Keras has a method with the longer name
 
     def build(self, variables: list[Any]) -> None:
         if self.built:
             return
         super().build(variables)
-        self._decays = matching(variables, lambda path: not string_matching(path, self._exclude_from_decay))
+        self._is_decayed = matching(
+            variables, lambda path: not string_matching(path, self._exclude_from_decay)
+        )
 
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
-        amount, chosen = learning_rate * self.weight_decay_rate, self.of(self._decays, variables)
+        rate, is_decayed = learning_rate * self.weight_decay_rate, self.of(self._is_decayed, variables)
         for change in super().changes(gradients, variables, learning_rate):
-            yield change.shrink(amount, chosen)
+            yield change.decay(rate, is_decayed)
 
     def get_config(self) -> dict[str, Any]:
         return dict(
@@ -53,7 +57,7 @@ class WeightDecay(Extension):
 
 @export_to_custom_objects
 def extend_with_weight_decay(BaseOptimizer: type) -> type:
-    """Class with weight decay: arguments weight_decay_rate=0.01, exclude_from_weight_decay=[]. See WeightDecay."""
+    """Derive a class; arguments weight_decay_rate=0.01, exclude_from_weight_decay=[]. See WeightDecay."""
     return extended(WeightDecay, BaseOptimizer)
 
 

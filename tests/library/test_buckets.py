@@ -70,4 +70,4 @@ def test_the_model_is_compiled_once_a_bucket():
         return CountsItsTraces.traces
 
     bucketed = traces(lambda model, x: predict_in_buckets(model, x, lengths=(4, 8), verbose=0))
-    assert bucketed <= 2, "2 buckets, but the layers were traced %d times" % bucketed
+    assert bucketed <= 2, f"2 buckets, but the layers were traced {bucketed} times"

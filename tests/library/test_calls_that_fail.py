@@ -234,7 +234,7 @@ def test_a_service_answers_right_after_wrong_requests():
     server.start()
     while not web.server.started:
         time.sleep(0.01)
-    address = "http://127.0.0.1:%d/classify?ids=" % web.server.servers[0].sockets[0].getsockname()[1]
+    address = f"http://127.0.0.1:{web.server.servers[0].sockets[0].getsockname()[1]}/classify?ids="
     good = {"2-5-9": None, "2-7-7-7-3": None}
     expected = {ids: classify(ids) for ids in good}
     bad = ["2-x", "-".join(["2"] * 30), "2-4000"]

@@ -29,10 +29,7 @@ def test_neighbours_are_dropped_independently():
     x = dropped(Dropout(0.5, seed=2)) == 0
     for axis in range(3):
         both = (x & np.roll(x, 1, axis)).mean()
-        assert abs(both - 0.25) < 4 * np.sqrt(0.25 * 0.75 / x.size), "axis %d: %.4f, expected 0.25" % (
-            axis,
-            both,
-        )
+        assert abs(both - 0.25) < 4 * np.sqrt(0.25 * 0.75 / x.size), f"axis {axis}: {both:.4f}, expected 0.25"
 
 
 def test_each_call_draws_anew_and_a_seed_repeats_them():

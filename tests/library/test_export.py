@@ -62,7 +62,7 @@ def test_a_saved_model_from_jax_computes_what_the_model_does(tmp_path, name):
     """
     model, (long, short) = built(name)
     shapes = ["(batch, decoded)" if "Decoder" in x.name else "(batch, length)" for x in model.inputs]
-    limits = ["length <= %d" % small_models.SIZES["max_position_embeddings"]]
+    limits = [f"length <= {small_models.SIZES['max_position_embeddings']}"]
     # for gradients jax2tf would trace without the limits
     arguments = dict(polymorphic_shapes=[shapes], polymorphic_constraints=limits, with_gradient=False)
     model.export(str(tmp_path), verbose=False, jax2tf_kwargs=arguments)

@@ -89,9 +89,9 @@ def test_texts_are_those_of_the_reference(name, beams):
             step = next(i for i, pair in enumerate(zip(new, text["tokens"])) if pair[0] != pair[1])
             gap = min(text["gaps"][: step + 1])
             assert gap < ROUNDING, (
-                "%s, prompt %r, %d beams: token %d differs from the reference's, whose candidates are %.1e apart "
-                "there and rounding explains %.0e: %r, expected %r"
-                % (name, text["prompt"], text["beams"], step, gap, ROUNDING, new.tolist(), text["tokens"])
+                f"{name}, prompt {text['prompt']!r}, {text['beams']} beams: token {step} differs from the "
+                f"reference's, whose candidates are {gap:.1e} apart there and rounding explains {ROUNDING:.0e}: "
+                f"{new.tolist()!r}, expected {text['tokens']!r}"
             )
 
 
@@ -197,7 +197,7 @@ def test_drawn_tokens_have_their_probabilities(options):
         kept = kept[: 1 + int((np.cumsum(kept) < options["top_p"]).sum())]
     expected = kept / kept.sum()
     counts = np.bincount(drawn, minlength=len(probas))[order] / len(drawn)
-    assert counts[len(kept) :].sum() == 0, "tokens outside of the %d candidates were drawn" % len(kept)
+    assert counts[len(kept) :].sum() == 0, f"tokens outside of the {len(kept)} candidates were drawn"
     np.testing.assert_allclose(counts[: len(kept)], expected, atol=0.04)  # 5 standard deviations
 
 
@@ -277,7 +277,7 @@ def test_lengths_are_compiled_once_and_weights_are_those_of_the_moment():
     one = Generator(transformer)
     for prompt, max_tokens in (([5, 6], 3), ([5] * 9, 7), ([4] * 16, 8)):
         one.generate([prompt], max_tokens=max_tokens)
-    assert one.compilations == 2, "the start and the loop, got %d compilations" % one.compilations
+    assert one.compilations == 2, f"the start and the loop, got {one.compilations} compilations"
     texts = []
     for layer in transformer.model.layers:
         layer.set_weights([np.random.RandomState(0).normal(size=w.shape) for w in layer.get_weights()])

@@ -175,7 +175,7 @@ def as_tensor(argument):
 
 
 @pytest.mark.parametrize(
-    "name, arguments, keywords, expected", ROWS, ids=["%s-%d" % (row[0], i) for i, row in enumerate(ROWS)]
+    "name, arguments, keywords, expected", ROWS, ids=[f"{row[0]}-{i}" for i, row in enumerate(ROWS)]
 )
 def test_function_matches_numpy(name, arguments, keywords, expected):
     if FLAVOUR != "keras3" and not hasattr(K, name):

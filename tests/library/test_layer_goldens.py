@@ -67,12 +67,7 @@ def test_layer_computes_what_the_reference_does(name):
         assert finite.any()
         error = rms([output[finite].astype("float64") - golden[finite]])
         ratio = error / max(noise, FLOOR * rms([golden[finite]]), np.finfo("float32").tiny)
-        assert ratio <= BOUND, "%s, output %d: error ratio %.3g, expected at most %g" % (
-            name,
-            number,
-            ratio,
-            BOUND,
-        )
+        assert ratio <= BOUND, f"{name}, output {number}: error ratio {ratio:.3g}, expected at most {BOUND:g}"
 
 
 def test_golden_is_of_these_cases():

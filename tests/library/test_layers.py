@@ -77,7 +77,7 @@ ROWS = [
     ("GlobalAveragePooling1D", dict(), [X], (2, 8)),
     ("GlobalMaxPooling1D", dict(), [X], (2, 8)),
 ]
-NAMES = ["%s-%d" % (row[0], i) for i, row in enumerate(ROWS)]
+NAMES = [f"{row[0]}-{i}" for i, row in enumerate(ROWS)]
 
 
 def build(name, arguments, values):

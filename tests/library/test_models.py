@@ -364,7 +364,7 @@ class TwoHeads(BERT):
             layer=Dense,
             units=self.hidden_size,
             kernel_initializer=self.initializer,
-            name="Adapter-%d" % index,
+            name=f"Adapter-{index}",
         )
 
     def variable_mapping(self):

@@ -130,7 +130,7 @@ def tensors(argument):
 
 
 @pytest.mark.parametrize(
-    "name, arguments, keywords, expected", ROWS, ids=["%s-%d" % (r[0], i) for i, r in enumerate(ROWS)]
+    "name, arguments, keywords, expected", ROWS, ids=[f"{r[0]}-{i}" for i, r in enumerate(ROWS)]
 )
 def test_function_computes_what_numpy_does(name, arguments, keywords, expected):
     result = getattr(ops, name)(*[tensors(argument) for argument in arguments], **keywords)

@@ -248,7 +248,7 @@ def test_names_are_found_in_the_paths_of_variables():
     decayed = [
         variable.path
         for variable in model.trainable_variables
-        if model.optimizer._decays[model.optimizer._get_variable_index(variable)]
+        if model.optimizer._is_decayed[model.optimizer._get_variable_index(variable)]
     ]
     assert decayed == ["Embedding-Token/embeddings", "Dense/kernel"]
 

@@ -35,7 +35,7 @@ def test_a_text_that_is_too_long_is_told_with_max_position(method, arguments, lo
     model = build_transformer_model(**dict(SIZES, **arguments))
     assert model.predict_on_batch(ids(longest)).shape == (2, longest, 8)
     assert model.predict_on_batch(ids(longest - 1)).shape == (2, longest - 1, 8)
-    words = "(?s)Embedding-Position.*at most 9 tokens.*max_position is %d" % arguments["max_position"]
+    words = f"(?s)Embedding-Position.*at most 9 tokens.*max_position is {arguments['max_position']}"
     with pytest.raises(Exception, match=words) as caught:
         getattr(model, method)(ids(longest + 4))
     assert str(longest + 4) in str(caught.value)

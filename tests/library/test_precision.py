@@ -76,7 +76,7 @@ def outputs_of_case(library, case, weights):
     length = case.lengths[-1]
     values = make_inputs(library, case, length, transformer, model)
     outputs = evaluate(library, model, values if len(values) > 1 else values[0])
-    return {"%d/output/%d" % (length, i): output.astype("float64") for i, output in enumerate(outputs)}
+    return {f"{length}/output/{i}": output.astype("float64") for i, output in enumerate(outputs)}
 
 
 def rounded(checkpoint):
@@ -98,7 +98,7 @@ def test_bfloat16_is_as_close_as_its_roundings_allow(name):
     library, case = open_library("bert4keras3"), CASES_BY_NAME[name]
     metadata = read_json(GOLDENS / (name + ".json"))
     arrays = read_arrays(GOLDENS / (name + ".npz"))
-    golden = {key: value for key, value in arrays.items() if key.startswith("%d/" % case.lengths[-1])}
+    golden = {key: value for key, value in arrays.items() if key.startswith(f"{case.lengths[-1]}/")}
     weights = rounded(case_weights(case))
     baseline = outputs_of_case(library, case, weights)
     set_policy("bfloat16")

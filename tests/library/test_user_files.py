@@ -55,7 +55,7 @@ FOLDERS = {
     "cpm_lm": ("CPM_LM_2.6B_TF", dict(model="gpt2")),
 }
 VOCABULARY = "[PAD] [unused1] [UNK] [CLS] [SEP] [MASK] 语 言 模 型".split()
-VOCABULARY += ["[unused%d]" % i for i in range(2, 122 - len(VOCABULARY))]
+VOCABULARY += [f"[unused{i}]" for i in range(2, 122 - len(VOCABULARY))]
 
 
 @pytest.mark.parametrize("release", sorted(FOLDERS))

@@ -46,7 +46,7 @@ def service():
         time.sleep(0.01)
     host, port = web.server.servers[0].sockets[0].getsockname()
     assert host == "127.0.0.1"
-    yield "http://127.0.0.1:%d" % port, threads, thread
+    yield f"http://127.0.0.1:{port}", threads, thread
     web.server.should_exit = True
     thread.join(20)
     assert not thread.is_alive()

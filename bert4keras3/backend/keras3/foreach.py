@@ -1,7 +1,7 @@
-"""Arithmetic over many tensors at once, one for each variable that an optimizer steps, on Keras 3.
+"""Arithmetic on lists of tensors, one tensor for each variable of an optimizer, on Keras 3.
 
-A compiler makes one kernel of it where there is one. PyTorch has none by default, so there these are its functions
-over lists, which change what they can in place.
+JAX and TensorFlow compile each list into one kernel. PyTorch is not compiled by default, so there these functions are
+PyTorch's own foreach functions, which work in place.
 """
 
 import keras
@@ -16,18 +16,18 @@ else:
         one_tensor = ops.convert_to_tensor
 
     def without_gradients(function):
-        """Decorator: what the function computes is not recorded for a gradient."""
+        """Decorator: run the function without recording gradients."""
         return function
 
-    def known(condition):
-        """True or False where the framework knows it now; None where it is still to be computed."""
+    def concrete_bool(condition):
+        """True or False if the value is known now; None if it is known only when the graph runs."""
         return None
 
     def values(variables):
-        """Tensors of the variables; of TensorFlow's, which change in place, as they are now."""
+        """Tensors of the variables, with their present values."""
         return [one_tensor(variable.value) for variable in variables]
 
-    copies = values  # later assignments to the variables do not change them
+    copies = values  # later assignments to the variables do not change these tensors
 
     def restore(variables, old):
         """Give the variables their old values back."""
@@ -35,7 +35,7 @@ else:
             variable.assign(value)
 
     def dense(gradients, variables):
-        """Gradients in the dtype of their variables; TensorFlow's of embeddings, rows and their places, as one."""
+        """Gradients in the dtype of their variables; TensorFlow's IndexedSlices become dense tensors."""
         return [ops.cast(one_tensor(one), variable.dtype) for one, variable in zip(gradients, variables)]
 
     def subtract(xs, ys):
@@ -74,23 +74,27 @@ else:
         for variable, value in zip(variables, old):
             variable.assign(ops.where(condition, variable.value, value))
 
-    def move(variables, directions, rates, shrinks):
-        """variable ← variable + shrink · variable + rate · direction; None in shrinks: nothing of it.
+    def apply_updates(variables, directions, scales, decays):
+        """variable ← variable + decay · variable + scale · direction
 
-        rates: one for all, or a list; each a number or a tensor that broadcasts to its variable.
+        Args:
+            variables: variables to change in place.
+            directions: a tensor for each variable, or None.
+            scales: one scale for all, or a list; a scale is a number or a tensor that broadcasts to its variable.
+            decays: a list of numbers, tensors and Nones, or None; None means no decay.
         """
-        if not isinstance(rates, list):
-            rates = [rates] * len(variables)
+        if not isinstance(scales, list):
+            scales = [scales] * len(variables)
         for i, variable in enumerate(variables):
             terms = []
-            if shrinks is not None and shrinks[i] is not None:
-                terms.append(ops.cast(shrinks[i], variable.dtype) * variable)
+            if decays is not None and decays[i] is not None:
+                terms.append(ops.cast(decays[i], variable.dtype) * variable)
             if directions is not None:
-                terms.append(ops.cast(rates[i], variable.dtype) * directions[i])
+                terms.append(ops.cast(scales[i], variable.dtype) * directions[i])
             if terms:
                 variable.assign(variable + sum(terms[1:], terms[0]))
 
 
 def parallel_class(optimizer):
-    """The class in whose name this framework makes instances of a class of Keras: PyTorch has faster ones."""
+    """Class of the instances that `optimizer` creates on this framework. Keras has faster subclasses for PyTorch."""
     return type(optimizer.__new__(optimizer))

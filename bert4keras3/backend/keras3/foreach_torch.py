@@ -1,4 +1,4 @@
-"""The functions of foreach.py on PyTorch: those of torch over lists, in place where that is asked for."""
+"""The functions of foreach.py on PyTorch: PyTorch's foreach functions, in place if possible."""
 
 import keras
 import numpy as np
@@ -9,12 +9,12 @@ from bert4keras3.backend.keras3 import private
 __all__ = [
     "accumulate",
     "adam_directions",
+    "apply_updates",
     "average",
+    "concrete_bool",
     "copies",
     "dense",
     "divide",
-    "known",
-    "move",
     "norms",
     "restore",
     "restore_unless",
@@ -26,7 +26,7 @@ __all__ = [
 without_gradients = torch.no_grad()
 
 
-def known(condition):
+def concrete_bool(condition):
     return bool(condition)
 
 
@@ -93,20 +93,20 @@ def restore_unless(condition, variables, old):
         restore(variables, old)
 
 
-def move(variables, directions, rates, shrinks):
+def apply_updates(variables, directions, scales, decays):
     variables = values(variables)
-    if shrinks is not None:
-        places = [i for i, shrink in enumerate(shrinks) if shrink is not None]
-        shrunk = [variables[i] for i in places]
-        if shrunk:  # not a product with 1 + shrink, which is rounded the same way in every step
-            private.foreach_addcmul_(shrunk, shrunk, tensors([shrinks[i] for i in places], shrunk))
+    if decays is not None:
+        indices = [i for i, decay in enumerate(decays) if decay is not None]
+        decayed = [variables[i] for i in indices]
+        if decayed:  # not multiplied by 1 + decay, whose rounding error is the same in every step
+            private.foreach_addcmul_(decayed, decayed, tensors([decays[i] for i in indices], decayed))
     if directions is not None:
-        scale(directions, rates)
+        scale(directions, scales)
         private.foreach_add_(variables, directions)
 
 
 def scale(xs, factors):
-    """x ← factor · x; factors as the rates of `move`. One kernel where all have the same."""
+    """x ← factor · x; factors are like the scales of `apply_updates`. Equal factors take one kernel."""
     if isinstance(factors, list) and all(factor is factors[0] for factor in factors):
         factors = factors[0] if factors else 1
     if isinstance(factors, list):
@@ -116,5 +116,5 @@ def scale(xs, factors):
 
 
 def tensors(factors, xs):
-    """Factors as tensors of the same dtypes and devices as xs."""
+    """Factors as tensors, each with the dtype and the device of its x."""
     return [torch.as_tensor(factor, dtype=x.dtype, device=x.device) for factor, x in zip(factors, xs)]
