@@ -7,15 +7,13 @@ from pathlib import Path
 from sphinx.util.inspect import stringify_signature
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
-
-import docstrings  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
 import bert4keras3  # noqa: E402
 
 project = "bert4keras3"
 release = version = bert4keras3.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 html_theme = "pydata_sphinx_theme"
 html_title = "bert4keras3"
 html_static_path = ["static"]
@@ -31,6 +29,10 @@ html_show_sourcelink = False
 html_copy_source = False
 smartquotes = False
 highlight_language = "none"
+default_role = "literal"  # a name in single backticks is code
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
 myst_heading_anchors = 3
 
 autoclass_content = "both"
@@ -74,4 +76,3 @@ def setup(app):
     app.connect("include-read", rewrite_links)
     app.connect("source-read", rewrite_page_links)
     app.connect("autodoc-process-signature", signature_of_init)
-    app.connect("autodoc-process-docstring", docstrings.process)

@@ -1,4 +1,4 @@
-"""TensorFlow checkpoints without TensorFlow; also dicts, `.npz` and `.safetensors`, all behind one interface.
+"""TensorFlow checkpoints without TensorFlow; also dicts, `.npz` and `.safetensors`, all behind one interface::
 
     checkpoint = open_checkpoint("chinese_L-12_H-768_A-12/bert_model.ckpt")
     checkpoint["bert/embeddings/word_embeddings"]          # read-only, mapped from the file, checksum checked
@@ -24,11 +24,17 @@ __all__ = ["Checkpoint", "CheckpointError", "VariableNotFoundError", "open_check
 
 
 def open_checkpoint(checkpoint: Any) -> Any:
-    """Opens what holds a model's weights, as a read-only mapping from names to arrays.
+    """Open the weights of a model as a read-only mapping from names to arrays.
 
-    checkpoint: prefix of a TensorFlow V2 checkpoint (`X` for `X.index` and `X.data-…`), path of a `.npz` or
-        `.safetensors` file, or a dict of arrays.
-    Raises CheckpointError for whatever is wrong with the files, later VariableNotFoundError for a name.
+    Args:
+        checkpoint: prefix of a TensorFlow V2 checkpoint (`X` for `X.index` and `X.data-…`), path of a `.npz` or
+            `.safetensors` file, or a dict of arrays.
+
+    Returns:
+        A `Checkpoint`; looking up an unknown name raises VariableNotFoundError.
+
+    Raises:
+        CheckpointError: the files are missing, damaged or of another format.
     """
     if isinstance(checkpoint, Checkpoint):
         return checkpoint
@@ -46,12 +52,15 @@ def open_checkpoint(checkpoint: Any) -> Any:
 
 
 def save_checkpoint(path: str, variables: Iterable[tuple[str, Any]], dtype: str | None = None) -> None:
-    """Writes a TensorFlow V2 checkpoint that every TensorFlow since 1.15 reads.
+    """Write a TensorFlow V2 checkpoint, which TensorFlow 1.15 and later read.
 
-    path: the prefix, `X` for `X.index` and `X.data-00000-of-00001`; older ones are replaced, both or none.
-    variables: (name, array) pairs, a generator for instance; one array is held at a time.
-    dtype: 'float16', 'bfloat16', 'float32' or 'float64' to convert floats on the way; others stay as is.
-    Raises CheckpointError for what cannot be written; what `variables` itself raises passes through.
+    Args:
+        path: the prefix, `X` for `X.index` and `X.data-00000-of-00001`. Either both old files are replaced or neither.
+        variables: (name, array) pairs, for instance a generator; one array is in memory at a time.
+        dtype: dtype of all variables of floats: 'float16', 'bfloat16', 'float32' or 'float64'; None: no conversion.
+
+    Raises:
+        CheckpointError: a name, an array or the path cannot be written. Exceptions of `variables` pass through.
     """
     write_bundle(_as_path(path), variables, dtype)
 

@@ -1,8 +1,8 @@
 """Reads TensorFlow's V2 checkpoints ("bundles") without TensorFlow.
 
-`X.index` is a table: the key "" holds a header, every other key is a variable and holds its dtype, shape,
-shard, offset, size and checksum; the bytes lie in `X.data-0000i-of-0000n`. A partitioned variable's entry
-lists slices instead; each slice has an entry of its own under a key that starts with a zero byte.
+`X.index` is a table. Its key "" holds a header. Every other key is the name of a variable and holds dtype, shape,
+shard, offset, size and checksum. The bytes are in `X.data-0000i-of-0000n`. The entry of a partitioned variable lists
+slices instead; each slice has its own entry, under a key that begins with a zero byte.
 """
 
 import os
@@ -22,11 +22,11 @@ FULL_EXTENT = -1
 NEWEST_FORMAT = 1
 STRING = 7  # TensorFlow's number of the dtype
 CHECKSUM_SIZE = 4
-MAX_SLICES = 10000  # they are compared pairwise
+MAX_SLICES = 10000  # all pairs of slices are compared
 
 
 class Entry(NamedTuple):
-    """Where one variable, or one slice of it, lies."""
+    """Place of a variable, or of one slice of a variable."""
 
     dtype: int
     shape: tuple
@@ -34,7 +34,7 @@ class Entry(NamedTuple):
     offset: int
     size: int
     checksum: int
-    slices: list  # [[(start, length), …a dimension], …a slice]; empty for a variable in one piece
+    slices: list  # for each slice a list of (start, length), one for each dimension; empty if not partitioned
 
 
 def shard_path(prefix, shard, shards):
@@ -42,7 +42,7 @@ def shard_path(prefix, shard, shards):
 
 
 class BundleCheckpoint(Checkpoint):
-    """`X.index` with its data shards. Opening reads the index and checks that the shards are long enough."""
+    """`X.index` and its data shards. Opening reads the index and checks the sizes of the shards."""
 
     def __init__(self, path):
         self._index_path = path + ".index"
@@ -90,21 +90,21 @@ class BundleCheckpoint(Checkpoint):
         except DecodeError as error:
             raise damaged(file.path, f"{name!r}: {error}") from error
         text = raw[start + CHECKSUM_SIZE :]
-        # TensorFlow takes the checksum of the length as a fixed number, not of the varint in the file.
+        # TensorFlow's checksum covers the length as a fixed-width integer, not as the varint in the file.
         checked = length.to_bytes(4 if length < 1 << 32 else 8, "little") + raw[start:]
         if len(text) != length or masked_crc32c(checked) != entry.checksum:
             raise damaged(file.path, f"the length or the checksum of {name!r} is wrong")
         return text
 
     def _check_place(self, name, entry):
-        """Raises unless the entry's bytes lie inside a shard that is there."""
+        """Raise CheckpointError unless the entry's bytes are inside an existing shard."""
         if not 0 <= entry.shard < self._shards:
             raise damaged(self._index_path, f"{name!r} lies in shard {entry.shard} of {self._shards}")
         data_path = shard_path(self.path, entry.shard, self._shards)
         if entry.shard not in self._files:
             if not os.path.isfile(data_path):
                 raise CheckpointError(
-                    f"'{data_path}' is missing, where '{self._index_path}' places {name!r}. "
+                    f"'{data_path}' is missing; '{self._index_path}' says that it contains {name!r}. "
                     f"Put all {self._shards} data file(s) next to the index"
                 )
             self._files[entry.shard] = MappedFile(data_path)
@@ -128,7 +128,7 @@ class BundleCheckpoint(Checkpoint):
         return decode(raw, dtype, entry.shape, self._byte_order)
 
     def _assemble(self, name, entry, dtype):
-        """The whole of a partitioned variable."""
+        """Read all slices of a partitioned variable into one array."""
         try:
             ranges = _slice_ranges(entry)
         except DecodeError as error:
@@ -162,12 +162,12 @@ class BundleCheckpoint(Checkpoint):
 
 
 def _plain_name(key):
-    """The variable that a key, maybe a slice's, belongs to; for messages."""
+    """Name of the variable for a key, which may be the key of a slice; for messages."""
     return key.lstrip(b"\0").split(b"\0")[0].decode("utf-8", "replace")
 
 
 def _slice_ranges(entry):
-    """[(start, stop)] of the slices, as arrays over the dimensions; they must cover the shape exactly."""
+    """[(start, stop)] of the slices, as arrays over the dimensions; raise DecodeError if they leave gaps or overlap."""
     shape = np.array(entry.shape, np.int64)
     if len(entry.slices) > MAX_SLICES:
         raise DecodeError(f"{len(entry.slices)} slices, expected at most {MAX_SLICES}")
@@ -186,8 +186,8 @@ def _slice_ranges(entry):
     stops = starts + lengths
     for index in range(len(starts)):
         others = slice(index + 1, None)
-        meet = (starts[index] < stops[others]) & (starts[others] < stops[index])
-        if np.any(np.all(meet, axis=1)):
+        overlaps = (starts[index] < stops[others]) & (starts[others] < stops[index])
+        if np.any(np.all(overlaps, axis=1)):
             raise DecodeError("its slices overlap")
     covered, expected = (
         sum(byte_count(row, "uint8") for row in lengths.tolist()),

@@ -1,8 +1,8 @@
-"""Writes a checkpoint as a TensorFlow V2 bundle of one shard, one variable in memory at a time.
+"""Writes a TensorFlow V2 bundle of one shard, with one variable in memory at a time.
 
-Both files are written under temporary names next to their places, flushed to disk and then renamed, data
-first: whatever fails on the way leaves the old files as they were. A power cut between the two renames is the
-one gap that the format leaves; the checksums tell of it.
+Both files are written under temporary names in the same folder, flushed to disk and then renamed, data first. An
+error on the way leaves the old files unchanged. A power failure between the two renames leaves an old index with new
+data; the checksums detect it.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ OTHER_FILE = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5}|npz|safetensors|h5|k
 
 
 def write_bundle(path, variables, dtype=None):
-    """Writes `variables`, (name, array) pairs, as `path`.index and `path`.data-00000-of-00001."""
+    """Write `variables`, (name, array) pairs, to `path`.index and `path`.data-00000-of-00001."""
     dtype = _check_arguments(path, dtype)
     if isinstance(variables, Mapping):
         variables = variables.items()
@@ -58,11 +58,11 @@ def _check_arguments(path, dtype):
             f"Give '{OTHER_FILE.sub('', path)}'"
         )
     if not os.path.isdir(folder or "."):
-        raise CheckpointError(f"the folder of '{path}' does not exist. Make it first")
+        raise CheckpointError(f"the folder of '{path}' does not exist. Create it first")
     for final in (shard_path(path, 0, 1), path + ".index"):
         if os.path.isdir(final):
             raise CheckpointError(
-                f"'{final}' is a folder, in the place of a file to write. Choose another prefix"
+                f"'{final}' is a folder, but a file of this name has to be written. Choose another prefix"
             )
     if dtype is None:
         return None
@@ -78,7 +78,7 @@ def _check_arguments(path, dtype):
 
 
 def _write_data(file, path, variables, dtype):
-    """Writes the arrays one after the other; returns {key: value} of the index."""
+    """Write the arrays one after the other, and return {key: value} of the index."""
     version = varint_field(1, NEWEST_FORMAT)
     entries = {b"": varint_field(1, 1) + bytes_field(3, version)}
     offset = 0
@@ -97,7 +97,7 @@ def _write_data(file, path, variables, dtype):
             _write_all(file, raw)
         entries[key] = _entry(kind, array.shape, offset, raw)
         offset += raw.size
-        del item, array, raw  # or this array would live on while the next one is made
+        del item, array, raw  # otherwise two arrays would be in memory
     if len(entries) == 1:
         raise CheckpointError(f"cannot write '{path}': there are no variables to save")
     return entries
@@ -131,7 +131,7 @@ def _entry(dtype, shape, offset, raw):
 
 
 def _write_all(file, raw):
-    """Writes to an unbuffered file: nothing is left over that could fail once more when it is closed."""
+    """Write to an unbuffered file, so that closing the file has nothing to flush and cannot fail."""
     rest = memoryview(raw)
     while rest:
         rest = rest[file.write(rest) :]
@@ -143,7 +143,7 @@ def _flush(file):
 
 
 def _publish(data_path, index_path, mark):
-    """Renames data, then index; puts the old data back if the index does not follow."""
+    """Rename data, then index; restore the old data if the index cannot be renamed."""
     aside = data_path + mark + "-old"
     try:
         if os.path.exists(data_path):
@@ -163,7 +163,7 @@ def _publish(data_path, index_path, mark):
 
 
 def _flush_folder(folder):
-    """Makes the renames reach the disk too, where the file system can do that."""
+    """Flush the renames to disk if the file system can do so."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,6 +1,6 @@
-"""What every kind of checkpoint looks like from outside: a read-only mapping from names to arrays.
+"""Interface of all checkpoints: a read-only mapping from names to arrays.
 
-`checkpoint[name]` reads one variable, `checkpoint.shape(name)` reads no data, `checkpoint.path` for messages.
+`checkpoint[name]` reads one variable. `checkpoint.shape(name)` reads no data. `checkpoint.path` is for messages.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .errors import CheckpointError, VariableNotFoundError
 
 
 class Checkpoint(Mapping):
-    """Names, shapes and a way to read one array; subclasses write `_read(name)`."""
+    """Read-only mapping from names of variables to arrays; a subclass defines `_read(name)`."""
 
     def __init__(self, path: str, shapes: dict[str, tuple]) -> None:
         self.path = path
@@ -37,7 +37,7 @@ class Checkpoint(Mapping):
         return f"<{type(self).__name__} {self.path!r}: {len(self)} variables>"
 
     def shape(self, name: str) -> tuple:
-        """Shape of the variable, known without reading its data."""
+        """Shape of the variable; reads no data."""
         self._require(name)
         return self._shapes[name]
 
@@ -50,7 +50,7 @@ class Checkpoint(Mapping):
 
 
 class ArrayCheckpoint(Checkpoint):
-    """A dict of arrays that the caller made."""
+    """Checkpoint from a dict of arrays."""
 
     def __init__(self, arrays: Mapping[str, Any]) -> None:
         path = f"<{type(arrays).__name__}>"

@@ -1,10 +1,10 @@
-"""The checksum of TensorFlow's files: CRC-32C, rotated and shifted so that a CRC of CRCs stays useful."""
+"""Checksum of TensorFlow's files: CRC-32C, rotated and shifted, so that data may contain checksums of its own."""
 
 import google_crc32c
 
 
 def masked_crc32c(*buffers):
-    """Masked CRC-32C of the buffers (bytes or uint8 arrays) one after the other."""
+    """Masked CRC-32C of the concatenated buffers (bytes or uint8 arrays)."""
     value = 0
     for buffer in buffers:
         value = google_crc32c.extend(value, buffer)

@@ -1,4 +1,4 @@
-"""What to say about a path that is no checkpoint: what was found there, and what to type instead."""
+"""Error messages for a path that is not a checkpoint: what is there, and what to write instead."""
 
 import difflib
 import os
@@ -18,14 +18,14 @@ CONVERSION = """
 
 
 def explain_path(path):
-    """The message for a path at which there is nothing to open."""
+    """Message for a path that cannot be opened."""
     part = BUNDLE_FILE.match(path)
     if os.path.isdir(path):
         return f"'{path}' is a folder, expected the prefix of a checkpoint. {_contents(path)}"
     if part and (os.path.exists(part.group(1) + ".index") or os.path.exists(path)):
         prefix = part.group(1)
         missing = "" if os.path.exists(prefix + ".index") else f" ('{prefix}.index' is missing, too)"
-        return f"'{path}' is one file of a checkpoint. Type the prefix of its files: '{prefix}'{missing}"
+        return f"'{path}' is one file of a checkpoint. Give the prefix of its files: '{prefix}'{missing}"
     if os.path.isfile(path):
         if is_table(path):
             steps = CONVERSION.format(path=path, new_path=path + "-v2")
@@ -36,10 +36,10 @@ def explain_path(path):
         return f"'{path}' does not exist, nor does its folder. Check the path"
     files = os.listdir(folder or ".")
     if any(file.startswith(name + ".data-") for file in files):
-        return f"'{path}.index' is missing, though its data is there. Copy it next to the data"
+        return f"'{path}.index' is missing, but its data file exists. Copy the index next to the data"
     near = difflib.get_close_matches(name, _checkpoints(files), n=SHOWN, cutoff=0.4)
     if near:
-        return f"there is no checkpoint '{path}'. Near names in its folder: {_listed(near)}"
+        return f"there is no checkpoint '{path}'. Similar names in its folder: {_listed(near)}"
     return f"there is no checkpoint '{path}'. {_contents(folder or '.')}"
 
 

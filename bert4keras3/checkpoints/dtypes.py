@@ -1,13 +1,14 @@
-"""Raw bytes ↔ arrays. NumPy has no bfloat16: it is read as float32 (exact) and written from float32.
+"""Raw bytes ↔ arrays.
 
-A bfloat16 is the upper half of a float32, so both ways are a shift; only the rounding needs care.
+NumPy has no bfloat16. It is read as float32, which is exact, and written from float32. A bfloat16 is the upper half
+of a float32, so the conversion is a shift, with rounding when writing.
 """
 
 import numpy as np
 
 from .wire import DecodeError
 
-# TensorFlow's DataType numbers. Strings, resources, quantised and 8-bit floats are listed but not read.
+# TensorFlow's DataType numbers. Strings, resources, quantized numbers and 8-bit floats cannot be read.
 BUNDLE_DTYPES = {
     1: "float32",
     2: "float64",
@@ -37,7 +38,7 @@ def itemsize(dtype):
 
 
 def check_shape(shape):
-    """Raises DecodeError for a shape that no array can have."""
+    """Raise DecodeError for a shape that no array can have."""
     if len(shape) > MAX_RANK:
         raise DecodeError(f"a shape of {len(shape)} dimensions, expected at most {MAX_RANK}")
     if any(length < 0 for length in shape):
@@ -47,7 +48,7 @@ def check_shape(shape):
 
 
 def byte_count(shape, dtype):
-    """Bytes of an array, in exact integers: np.prod would wrap around."""
+    """Bytes of an array, as an exact integer: np.prod would overflow."""
     count = itemsize(dtype)
     for length in shape:
         count *= length
@@ -55,9 +56,9 @@ def byte_count(shape, dtype):
 
 
 def decode(raw, dtype, shape, byte_order="<"):
-    """Read-only array from a uint8 view; a view of the same memory where bytes can be used as they lie."""
+    """Read-only array from a uint8 view; without a copy if byte order and alignment allow it."""
     if dtype == "bfloat16":
-        array = widen_bfloat16(raw.view(byte_order + "u2"))
+        array = upcast_bfloat16(raw.view(byte_order + "u2"))
     else:
         array = raw.view(np.dtype(dtype).newbyteorder(byte_order))
         if not (array.dtype.isnative and array.flags.aligned):
@@ -68,7 +69,7 @@ def decode(raw, dtype, shape, byte_order="<"):
 
 
 def encode(array, dtype=None):
-    """(dtype name, little-endian bytes as a uint8 array) of `array`; `dtype` replaces that of floats only."""
+    """(name of the dtype, little-endian bytes as a uint8 array); `dtype` converts arrays of floats only."""
     name = array.dtype.name
     if dtype is not None and name in FLOATS and name != dtype:
         array, name = _converted(without_bfloat16(array), dtype), dtype
@@ -81,18 +82,18 @@ def encode(array, dtype=None):
 
 
 def without_bfloat16(array):
-    """float32 in place of the bfloat16 that TensorFlow and JAX add to NumPy; any other array as it is."""
+    """Convert the bfloat16 that TensorFlow and JAX add to NumPy to float32; return any other array unchanged."""
     if array.dtype.name != "bfloat16":
         return array
-    return widen_bfloat16(np.ascontiguousarray(array).view("u2")).reshape(array.shape)
+    return upcast_bfloat16(np.ascontiguousarray(array).view("u2")).reshape(array.shape)
 
 
-def widen_bfloat16(bits):
+def upcast_bfloat16(bits):
     return np.left_shift(bits, 16, dtype=np.uint32).view(np.float32)
 
 
-def narrow_to_bfloat16(array):
-    """uint16 bits of the nearest bfloat16, ties to even; a NaN stays a NaN whatever its payload."""
+def round_to_bfloat16(array):
+    """Bits (uint16) of the nearest bfloat16, ties to even; a NaN stays a NaN."""
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
     return np.where(
@@ -101,10 +102,14 @@ def narrow_to_bfloat16(array):
 
 
 def _converted(array, dtype):
-    """`array` in another float dtype (bits as uint16 for bfloat16); overflow is an error, not an infinity."""
+    """Convert to another dtype of floats (uint16 bits for bfloat16).
+
+    Raises:
+        ValueError: a finite value is too large for `dtype`.
+    """
     with np.errstate(over="ignore"):
-        converted = narrow_to_bfloat16(array) if dtype == "bfloat16" else array.astype(dtype)
-    values = widen_bfloat16(converted) if dtype == "bfloat16" else converted
+        converted = round_to_bfloat16(array) if dtype == "bfloat16" else array.astype(dtype)
+    values = upcast_bfloat16(converted) if dtype == "bfloat16" else converted
     if np.any(np.isinf(values.reshape(array.shape)) & np.isfinite(array)):
         raise ValueError(f"a value is too large for {dtype}")
     return converted

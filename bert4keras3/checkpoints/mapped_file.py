@@ -1,4 +1,4 @@
-"""A file mapped into memory: its bytes are used where the system caches them, without a second copy."""
+"""Files mapped into memory: arrays use the pages of the system's cache, without a second copy."""
 
 import mmap
 import os
@@ -9,7 +9,7 @@ from .errors import damaged
 
 
 class MappedFile:
-    """Read-only bytes of a file. It is mapped at once, so that replacing the file later does no harm."""
+    """Read-only bytes of a file. The file is mapped when it is opened, so replacing it later does no harm."""
 
     def __init__(self, path):
         self.path = path
@@ -18,10 +18,10 @@ class MappedFile:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.size else None
 
     def view(self, offset, size):
-        """uint8 view of a range that lies inside the file."""
+        """uint8 view of a range inside the file."""
         if not size:
             return np.empty(0, np.uint8)
-        if self._map.size() < offset + size:  # touching pages that are gone would kill the process
+        if self._map.size() < offset + size:  # reading pages beyond the end would kill the process
             raise damaged(
                 self.path, f"it was cut from {self.size} to {self._map.size()} bytes after it was opened"
             )

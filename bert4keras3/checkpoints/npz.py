@@ -1,7 +1,7 @@
-"""Reads `.npz`, NumPy's zip of arrays; opening reads the zip's directory and each array's header only.
+"""Reads `.npz`, NumPy's zip of arrays; opening reads the zip's directory and the header of each array only.
 
-zipfile and numpy raise a dozen kinds of exceptions on bad input and do not document which: here, and only
-here, all of them are caught and named.
+zipfile and numpy raise a dozen kinds of exceptions on bad input and do not document them. So this file catches every
+Exception and raises CheckpointError.
 """
 
 import zipfile
@@ -13,8 +13,8 @@ from .dtypes import byte_count
 from .errors import CheckpointError, damaged
 from .wire import DecodeError
 
-MAX_DEFLATE_RATIO = 1040  # deflate cannot shrink by more, so a larger claim is false
-NUMBERS = "biufc"  # kinds of dtype; a bfloat16 of ml_dtypes comes back from NumPy's format as void
+MAX_DEFLATE_RATIO = 1040  # deflate cannot compress more, so a larger ratio means a damaged file
+NUMBERS = "biufc"  # kinds of dtype; NumPy reads a bfloat16 of ml_dtypes as void
 HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -56,7 +56,7 @@ class NpzCheckpoint(Checkpoint):
                 raise DecodeError(f"it holds {array.dtype}, not numbers")
         except Exception as error:
             raise CheckpointError(
-                f"cannot read {name!r} of '{self.path}': {error}. Save it anew as numbers that NumPy knows"
+                f"cannot read {name!r} of '{self.path}': {error}. Save it again with a numeric dtype of NumPy"
             ) from error
         array.flags.writeable = False
         return array

@@ -1,7 +1,8 @@
 """The object graph that tf.keras writes into a checkpoint: which variable is which attribute of which layer.
 
 `model.save_weights("best_model.weights")` of tf.keras writes a bundle whose keys are paths of attributes, such as
-`layer_with_weights-4/q_dense/kernel/.ATTRIBUTES/VARIABLE_VALUE`, and the graph of the objects, a protocol buffer.
+`layer_with_weights-4/q_dense/kernel/.ATTRIBUTES/VARIABLE_VALUE`. The bundle also contains the graph of the objects, a
+protocol buffer.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ class ObjectVariable(NamedTuple):
 
 
 def read_object_graph(checkpoint: BundleCheckpoint) -> list[ObjectVariable]:
-    """The variables of the model, in the order of the graph; slots of optimizers are left out.
+    """The variables of the model in the order of the graph, without the slots of optimizers.
 
     Args:
-        checkpoint: what `open_checkpoint` gives for the prefix of a TensorFlow checkpoint.
+        checkpoint: result of `open_checkpoint` for the prefix of a TensorFlow checkpoint.
 
     Raises:
         CheckpointError: the checkpoint has no object graph, or the graph is damaged.
@@ -58,5 +59,5 @@ def _variable(attribute):
 
 
 def _unescaped(name):
-    """Name of an attribute. TensorFlow writes "/" as ".S" and "." as ".."."""
+    """Name of an attribute; TensorFlow escapes "/" as ".S" and "." as ".."."""
     return name if name == SLOT else name.replace(".S", "/").replace("..", ".")

@@ -1,7 +1,7 @@
 """Reads `.safetensors` without its library: 8 bytes of header length, a JSON header, then the data, mapped.
 
-The format has no checksums, so the header is held to its rules strictly: every byte of the data belongs to
-exactly one tensor. That tells of a file that was cut off.
+The format has no checksums. Therefore every byte of the data must belong to exactly one tensor, which detects a
+truncated file.
 """
 
 import json
@@ -38,7 +38,7 @@ class SafetensorsCheckpoint(Checkpoint):
         self._file = MappedFile(path)
         try:
             self._data_start, self._entries = _read_entries(self._file)
-        except (ValueError, RecursionError) as error:  # what json raises included
+        except (ValueError, RecursionError) as error:  # json raises both
             raise damaged(path, error) from error
         super().__init__(path, {name: shape for name, (_, shape, _, _) in self._entries.items()})
 
@@ -52,7 +52,7 @@ class SafetensorsCheckpoint(Checkpoint):
 
 
 def _read_entries(file):
-    """(where the data starts, {name: (dtype, shape, begin, end)})."""
+    """(offset of the data, {name: (dtype, shape, begin, end)})."""
     if file.size < 8:
         raise DecodeError(f"{file.size} bytes long, expected at least 8")
     length = int.from_bytes(file.view(0, 8).tobytes(), "little")

@@ -2,7 +2,7 @@
 
     data blocks … · metaindex block · index block · footer (two block handles, padding, magic: 48 bytes)
     block  = entries · restart offsets · their count, then a type byte and a masked CRC-32C
-    entry  = bytes shared with the key before · further key bytes · value length · key bytes · value
+    entry  = bytes shared with the previous key · further key bytes · value length · key bytes · value
     handle = offset · size, as varints
 
 The index block maps the last key of each data block to its handle.
@@ -18,14 +18,14 @@ from .wire import DecodeError, read_varint, write_varint
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 FOOTER_SIZE = 48
 TRAILER_SIZE = 5
-BLOCK_SIZE = 1 << 18  # where the writer starts a new block, as TensorFlow does
+BLOCK_SIZE = 1 << 18  # size at which the writer begins a new block, as in TensorFlow
 MAX_BLOCK_SIZE = 1 << 26
 RESTART_INTERVAL = 16
 NO_COMPRESSION, SNAPPY = 0, 1
 
 
 def is_table(path):
-    """Whether the file ends as a table does."""
+    """Whether the file ends with a table's magic number."""
     if os.path.getsize(path) < FOOTER_SIZE:
         return False
     with open(path, "rb") as file:
@@ -34,7 +34,7 @@ def is_table(path):
 
 
 def read_table(path):
-    """{key: value} in key order, every block's checksum checked."""
+    """{key: value} in the order of keys; the checksum of every block is checked."""
     try:
         with open(path, "rb") as file:
             return dict(_entries_of_file(file, os.fstat(file.fileno()).st_size))
@@ -43,7 +43,7 @@ def read_table(path):
 
 
 def write_table(entries):
-    """Bytes of a table; `entries` are (key, value) in increasing order of keys."""
+    """Bytes of a table; `entries` are (key, value) pairs in increasing order of keys."""
     file, index, block, last_key = bytearray(), [], [], b""
     size = 0
     for key, value in entries:
@@ -68,7 +68,7 @@ def _entries_of_file(file, file_size):
     file.seek(file_size - FOOTER_SIZE)
     footer = file.read(FOOTER_SIZE)
     if footer[-len(MAGIC) :] != MAGIC:
-        raise DecodeError("it does not end as an index does; it is cut off or something else")
+        raise DecodeError("it does not end like an index; it is cut off or of another format")
     _, position = _read_handle(footer, 0)
     index_handle, _ = _read_handle(footer, position)
     previous = None
@@ -100,7 +100,7 @@ def _read_block(file, file_size, handle):
         raise DecodeError(f"the checksum of the block at {offset} is wrong")
     if kind == SNAPPY:
         raise DecodeError(
-            "its blocks are compressed with Snappy, which TensorFlow's Saver never does; save it anew"
+            "its blocks are compressed with Snappy, which TensorFlow's Saver never does; save it again"
         )
     if kind != NO_COMPRESSION:
         raise DecodeError(f"a block of unknown kind {kind}")
@@ -114,7 +114,7 @@ def _entries_of_block(block):
     end = len(block) - 4 - 4 * restarts
     if end < 0:
         raise DecodeError("a block has more restarts than bytes")
-    # A key restarts every 16 entries, so keys cannot unfold to much more than the block holds.
+    # Every 16th key is stored whole, so the total length of all keys is bounded by the size of the block.
     budget = 4 * RESTART_INTERVAL * len(block)
     key, position = b"", 0
     while position < end:
@@ -127,13 +127,13 @@ def _entries_of_block(block):
         position += unshared
         budget -= len(key)
         if budget < 0:
-            raise DecodeError("its keys unfold without end")
+            raise DecodeError("its keys are longer than its block allows")
         yield key, block[position : position + length]
         position += length
 
 
 def _append_block(file, entries, restart_interval=RESTART_INTERVAL):
-    """Appends a block and returns its handle."""
+    """Append a block and return its handle."""
     block, restarts, previous = bytearray(), [], b""
     for count, (key, value) in enumerate(entries):
         shared = 0

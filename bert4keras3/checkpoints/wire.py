@@ -1,7 +1,7 @@
-"""Varints, protocol-buffer messages and ordered codes: the few encodings that a bundle's index is made of.
+"""Encodings in a bundle's index: varints, protocol-buffer messages and ordered codes.
 
-Written by hand so that neither TensorFlow nor protobuf is needed. Every length is checked before it is used;
-what does not fit raises DecodeError, which the callers turn into a CheckpointError with the file's name.
+They are implemented here so that neither TensorFlow nor protobuf is needed. Every length is checked before use.
+Malformed bytes raise DecodeError, which callers turn into a CheckpointError with the name of the file.
 """
 
 import re
@@ -11,7 +11,7 @@ WORD = 1 << 64
 
 
 class DecodeError(ValueError):
-    """Bytes that break the format."""
+    """Malformed bytes."""
 
 
 def read_varint(buffer, position):
@@ -97,7 +97,7 @@ class Message:
 
 
 def varint_field(number, value):
-    """A number; zero is the default and takes no bytes."""
+    """An integer field; zero is the default and takes no bytes."""
     return write_varint(number << 3) + write_varint(value) if value else b""
 
 
@@ -110,13 +110,13 @@ def bytes_field(number, value):
 
 
 def ordered_number(value):
-    """Unsigned number whose bytes sort as the number does: a length, then big-endian bytes."""
+    """Unsigned integer in bytes that sort like the integers: a length, then big-endian bytes."""
     length = (value.bit_length() + 7) // 8
     return bytes([length]) + value.to_bytes(length, "big")
 
 
 def ordered_signed(value):
-    """Signed number: two's complement, with as many leading ones as bytes flipped into it."""
+    """Signed integer in bytes that sort like the integers: two's complement, whose first `length` bits are flipped."""
     magnitude = ~value if value < 0 else value
     length = magnitude.bit_length() // 7 + 1
     header = ((1 << length) - 1) << (7 * length)

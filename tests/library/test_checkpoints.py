@@ -47,7 +47,7 @@ def sample(dtype, shape=(3, 5)):
     if dtype == "bool":
         return random.rand(*shape) > 0.5
     if dtype == "bfloat16":
-        return dtypes.widen_bfloat16(dtypes.narrow_to_bfloat16(random.standard_normal(shape)))
+        return dtypes.upcast_bfloat16(dtypes.round_to_bfloat16(random.standard_normal(shape)))
     if np.dtype(dtype).kind in "iu":
         return np.frombuffer(random.bytes(int(np.prod(shape)) * np.dtype(dtype).itemsize), dtype).reshape(
             shape
@@ -177,7 +177,7 @@ def test_save_with_dtype_converts_floats_only(prefix, dtype):
 )
 def test_bfloat16_rounds_to_nearest_even(bits, expected):
     values = np.array([bits], np.uint32).view(np.float32)
-    assert dtypes.narrow_to_bfloat16(values)[0] == expected
+    assert dtypes.round_to_bfloat16(values)[0] == expected
 
 
 @pytest.mark.parametrize("shape", [(), (3, 5), (0, 4)], ids=str)
@@ -269,7 +269,7 @@ def test_missing_name_lists_near_names(any_kind, access):
     with pytest.raises(VariableNotFoundError) as caught:
         getattr(checkpoint, access)("bert/kernle")
     assert isinstance(caught.value, KeyError) and isinstance(caught.value, CheckpointError)
-    message = f"'{checkpoint.path}' has no variable 'bert/kernle' among its 2; near names: 'bert/kernel'"
+    message = f"'{checkpoint.path}' has no variable 'bert/kernle' among its 2; similar names: 'bert/kernel'"
     assert str(caught.value) == message
 
 
@@ -403,7 +403,7 @@ def test_save_onto_a_full_disk_leaves_old_files(prefix, tmp_path, size):
         ("model.npz", "Give '.*model'$"),
         ("missing/model.ckpt", "folder of .* does not exist"),
         ("", "names no checkpoint"),
-        ("folder", "is a folder, in the place of a file"),
+        ("folder", "is a folder, but a file"),
         ("a\0b", "expected a path"),
         ("x" * 300, "cannot write"),
     ],
@@ -437,13 +437,13 @@ def test_save_holds_one_array_at_a_time(prefix):
     [
         ("", "is a folder, expected the prefix.*Found there: '.*bert_model.ckpt', '.*weights.npz'"),
         ("empty", "is a folder.*There is no checkpoint in"),
-        ("bert_model.ckpt.index", "Type the prefix of its files: '.*bert_model.ckpt'$"),
-        ("bert_model.ckpt" + DATA, "Type the prefix of its files: '.*bert_model.ckpt'$"),
-        ("bert_modle.ckpt", "no checkpoint '.*bert_modle.ckpt'. Near names in its folder: 'bert_model.ckpt'"),
+        ("bert_model.ckpt.index", "Give the prefix of its files: '.*bert_model.ckpt'$"),
+        ("bert_model.ckpt" + DATA, "Give the prefix of its files: '.*bert_model.ckpt'$"),
+        ("bert_modle.ckpt", "no checkpoint '.*bert_modle.ckpt'. Similar names in its folder: 'bert_model.ckpt'"),
         ("zzz", "no checkpoint '.*zzz'. Found there: '.*bert_model.ckpt'"),
         ("nowhere/bert_model.ckpt", "nor does its folder"),
         ("dataonly", "'.*dataonly.index' is missing"),
-        ("dataonly" + DATA, "Type the prefix .*dataonly' .'.*dataonly.index' is missing, too"),
+        ("dataonly" + DATA, "Give the prefix .*dataonly' .'.*dataonly.index' is missing, too"),
         ("vocab.txt", "is not a checkpoint, expected a TensorFlow V2 prefix"),
         ("old.ckpt", "is a V1 checkpoint of TensorFlow, expected V2. Convert it once"),
         ("a\0b", "expected a path"),
@@ -537,7 +537,7 @@ def test_data_cut_after_opening_is_an_error(prefix):
 def test_missing_shard_is_named(prefix):
     small_bundle(prefix)
     os.remove(prefix + DATA)
-    with pytest.raises(CheckpointError, match="'.*model.ckpt.data-00000-of-00001' is missing, where .* 'a'"):
+    with pytest.raises(CheckpointError, match="'.*model.ckpt.data-00000-of-00001' is missing; .* 'a'"):
         open_checkpoint(prefix)
 
 
@@ -646,11 +646,11 @@ def test_malformed_block_is_an_error(prefix, content, match):
         open_checkpoint(prefix)
 
 
-def test_keys_that_unfold_without_end_are_an_error(prefix):
+def test_keys_longer_than_their_block_are_an_error(prefix):
     long_key = b"\x00" + wire.write_varint(50000) + b"\x00" + b"k" * 50000
     shared = b"".join(wire.write_varint(50000 + number) + b"\x01\x00k" for number in range(10000))
     write_blocks(prefix, long_key + shared + struct.pack("<II", 0, 1))
-    with pytest.raises(CheckpointError, match="unfold without end"):
+    with pytest.raises(CheckpointError, match="longer than its block allows"):
         open_checkpoint(prefix)
 
 
@@ -731,7 +731,7 @@ def test_ordered_string_has_known_bytes(value, expected):
 
 def test_safetensors_bfloat16_is_read_as_float32(tmp_path):
     expected = sample("bfloat16")
-    write_safetensors(tmp_path / "a.safetensors", {"a": ("BF16", dtypes.narrow_to_bfloat16(expected))})
+    write_safetensors(tmp_path / "a.safetensors", {"a": ("BF16", dtypes.round_to_bfloat16(expected))})
     assert_same(open_checkpoint(tmp_path / "a.safetensors")["a"], expected)
 
 

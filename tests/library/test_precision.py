@@ -82,8 +82,8 @@ def outputs_of_case(library, case, weights):
 def rounded(checkpoint):
     """A checkpoint's variables with the values that bfloat16 has, in float32."""
     checkpoint = open_checkpoint(checkpoint)
-    narrow = dtypes.narrow_to_bfloat16
-    return {name: dtypes.widen_bfloat16(narrow(np.asarray(checkpoint[name]))) for name in checkpoint}
+    narrow = dtypes.round_to_bfloat16
+    return {name: dtypes.upcast_bfloat16(narrow(np.asarray(checkpoint[name]))) for name in checkpoint}
 
 
 @pytest.mark.skipif(not IS_KERAS_3, reason="tf.keras has no policy bfloat16")
