@@ -1,7 +1,7 @@
-"""Helpers that users' scripts import: text, padding, batches, decoding, parallel work.
+"""Helpers for users' scripts: text, padding, batches, decoding, parallel work.
 
-NumPy and the standard library only; Keras is imported by the few functions that need it, when they run. Results
-are those of bert4keras 0.11.5; where it crashes or is wrong, the docstring says what happens here.
+They need NumPy and the standard library only; the few functions that need Keras import it when they run. Results equal
+those of bert4keras 0.11.5. If bert4keras crashes or is wrong, the docstring says what happens here.
 """
 
 import json
@@ -42,7 +42,7 @@ from bert4keras3.snippets.text import (
 from bert4keras3.snippets.viterbi import ViterbiDecoder
 from bert4keras3.snippets.web_serving import WebServing
 
-# On Python 2, importing it made lists print their Chinese; scripts still do, and here they print it anyway.
+# Scripts still import uniout, which made Python 2 print Chinese in lists; Python 3 prints it anyway.
 uniout = None
 is_py2 = False
 
@@ -89,7 +89,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    """`K`, `keras` and `tf` of the backend: Keras is imported when a script asks for one of them."""
+    """`K`, `keras` and `tf` of the backend; Keras is imported when a script first uses one of them."""
     if name not in ("K", "keras", "tf"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from bert4keras3 import backend

@@ -1,4 +1,4 @@
-"""Decorators that add arguments to an `__init__`, or take some away."""
+"""Decorators that add arguments to an `__init__` or remove some."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 
 
 def insert_arguments(**arguments: Any) -> Callable:
-    """Decorate `__init__`: these keyword arguments, or defaults, become attributes and do not reach it."""
+    """Decorate `__init__` so that these keyword arguments become attributes and are not passed on.
+
+    Args:
+        arguments: names and their default values.
+    """
 
     def decorate(method: Callable) -> Callable:
         @functools.wraps(method)
@@ -23,7 +27,11 @@ def insert_arguments(**arguments: Any) -> Callable:
 
 
 def delete_arguments(*arguments: str) -> Callable:
-    """Decorate `__init__`: these keyword arguments are unknown to it; a call with one raises TypeError."""
+    """Decorate `__init__` so that it does not accept these keyword arguments.
+
+    Raises:
+        TypeError: a caller passes one of them.
+    """
 
     def decorate(method: Callable) -> Callable:
         @functools.wraps(method)

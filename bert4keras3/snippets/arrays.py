@@ -1,4 +1,4 @@
-"""NumPy arrays: softmax, resizing."""
+"""Functions of NumPy arrays: softmax, resizing."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ import numpy as np
 
 
 def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
-    """exp(x) ÷ its sum along `axis`, finite for large scores; same shape as `x`."""
+    """exp(x) ÷ its sum along `axis`, without overflow for large scores; same shape as `x`."""
     x = np.asarray(x)
     x = np.exp(x - x.max(axis=axis, keepdims=True))
     return x / x.sum(axis=axis, keepdims=True)
 
 
 def orthogonally_resize(a: np.ndarray, new_shape: Sequence[int], window: int = 2) -> np.ndarray:
-    """Resize weights to `new_shape`, keeping their norm: an axis is cut, or grows by repeating its rows.
+    """Resize weights and keep their norm: an axis is cut, or it grows by repeating its rows.
 
-    A growing axis repeats each group of `window` rows ⌈new ÷ old⌉ times, then is cut. An array that is all 0
-    stays so (NaN in the reference). Raises ValueError if the numbers of axes differ, or a growing axis is not
-    a multiple of `window`.
+    A growing axis repeats each group of `window` rows ⌈new ÷ old⌉ times and is then cut. An array of zeros stays an
+    array of zeros (NaN in bert4keras).
+
+    Args:
+        a: array of floats.
+        new_shape: sizes of its axes afterwards.
+        window: number of rows in a group.
+
+    Raises:
+        ValueError: the numbers of axes differ, or the size of a growing axis is not a multiple of `window`.
     """
     a = np.asarray(a)
     if a.ndim != len(new_shape):
@@ -30,7 +37,7 @@ def orthogonally_resize(a: np.ndarray, new_shape: Sequence[int], window: int = 2
         if new > old:
             if old == 0 or old % window:
                 raise ValueError(
-                    f"orthogonally_resize: to grow, an axis is expected in groups of {window}, got {old}"
+                    f"orthogonally_resize: expected a growing axis with a multiple of {window} rows, got {old}"
                 )
             repeats = -(-new // old)
             index = index // (window * repeats) * window + index % window

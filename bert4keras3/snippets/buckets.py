@@ -1,4 +1,4 @@
-"""Predictions for texts of any length by a model that is compiled for a few."""
+"""Predictions for inputs of any length by a model that is compiled for a few lengths."""
 
 from __future__ import annotations
 
@@ -12,14 +12,22 @@ LENGTHS = (16, 32, 64, 128, 256, 512)
 
 
 def predict_in_buckets(model: Any, inputs: Any, lengths: Sequence[int] = LENGTHS, **options: Any) -> Any:
-    """`model.predict(inputs)`, with each input padded with zeros to the next of `lengths` and the outputs cut.
+    """`model.predict(inputs)` with inputs padded to the next of `lengths` and outputs cut back.
 
-    inputs: (batch, length) ids, or a list of them, which may differ in length as those of T5 do. Padding is what
-    models mask, so that results stay what they were; the model is compiled once for each of the lengths at most.
-    A longer text stays as it is, and no text becomes longer than the model has positions for. options: of `predict`.
+    Models mask padding, so results do not change. The model is compiled at most once for each of the lengths. An input
+    that is longer than all of them is not padded, and none is padded beyond the model's number of positions.
+
+    Args:
+        model: a Keras model.
+        inputs: (batch, length) ids, or a list of them; in a list the lengths may differ, as for T5.
+        lengths: lengths in increasing order.
+        options: further arguments of `predict`.
+
+    Returns:
+        What `predict` returns.
     """
-    room = positions_of(model)
-    lengths = [min(one, room) for one in lengths]
+    positions = positions_of(model)
+    lengths = [min(one, positions) for one in lengths]
     arrays = [np.asarray(x) for x in (inputs if isinstance(inputs, (list, tuple)) else [inputs])]
     fed = [padded(x, lengths, tensor.shape[1]) for x, tensor in zip(arrays, model.inputs)]
     outputs = model.predict(fed if len(fed) > 1 else fed[0], **options)
@@ -29,15 +37,15 @@ def predict_in_buckets(model: Any, inputs: Any, lengths: Sequence[int] = LENGTHS
 
 
 def positions_of(model: Any) -> int:
-    """How many tokens the tables of positions have room for; sys.maxsize where a model has none."""
+    """The smallest number of positions in the model's position embeddings; sys.maxsize if it has none."""
     tables = [layer for layer in model.layers if getattr(layer, "hierarchical", True) in (None, False)]
     return min((layer.input_dim for layer in tables), default=sys.maxsize)
 
 
 def padded(x: np.ndarray, lengths: Sequence[int], fixed: Any) -> np.ndarray:
-    """Ids with zeros behind, (batch, next of the lengths); as they are where the model fixes their length.
+    """Pad ids with zeros to (batch, next of the lengths), unless the model has a fixed length.
 
-    Vectors, as the context of a T5 decoder, stay as they are: no model knows which of them are padding.
+    Vectors, such as the context of a T5 decoder, stay unchanged: the model could not mask their padding.
     """
     if x.ndim != 2 or is_known(fixed):
         return x
@@ -46,7 +54,7 @@ def padded(x: np.ndarray, lengths: Sequence[int], fixed: Any) -> np.ndarray:
 
 
 def cut(output: np.ndarray, tensor: Any, arrays: list[np.ndarray], fed: list[np.ndarray]) -> np.ndarray:
-    """An output without what stands where padding was. The last input of its length is the one that it is of."""
+    """Remove padding from an output; its length is that of the last input with the same padded length."""
     if len(tensor.shape) < 3 or is_known(tensor.shape[1]):
         return output
     lengths = [x.shape[1] for x, one in zip(arrays, fed) if one.shape[1] == output.shape[1]]

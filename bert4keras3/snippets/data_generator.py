@@ -11,31 +11,37 @@ from bert4keras3.snippets.text import is_string
 
 
 class DataGenerator:
-    """Template: a subclass writes `__iter__(self, random=False)`, which makes batches from `self.sample(random)`.
+    """Base class: a subclass defines `__iter__(self, random=False)`, which batches `self.sample(random)`.
 
-    `fit(generator.forfit(), steps_per_epoch=len(generator))`. Order at random is that of NumPy's generator:
-    `np.random.seed` makes it the same again.
+    Use it as `fit(generator.forfit(), steps_per_epoch=len(generator))`. Random order comes from NumPy's generator, so
+    `np.random.seed` makes it reproducible.
+
+    Args:
+        data: a sequence of samples, or an iterable without a length, which is shuffled in a buffer.
+        batch_size: number of samples in a batch.
+        buffer_size: number of samples in the buffer; None: 1000 batches.
     """
 
     def __init__(self, data: Any, batch_size: int = 32, buffer_size: int | None = None) -> None:
-        """`data`: a sequence of samples, or an iterable without a length, which is shuffled in a buffer of
-        `buffer_size` samples (None: 1000 batches).
-        """
         self.data, self.batch_size = data, batch_size
         self.steps = -(-len(data) // batch_size) if hasattr(data, "__len__") else None
         self.buffer_size = buffer_size or batch_size * 1000
 
     def __len__(self) -> int:
-        """Batches of one epoch; TypeError for data without a length (in the reference too, less clearly)."""
+        """Number of batches in an epoch.
+
+        Raises:
+            TypeError: the data has no length.
+        """
         if self.steps is None:
             raise TypeError(
-                f"{type(self).__name__}: data without a length, {type(self.data).__name__}, has no number of "
-                "batches; give steps_per_epoch as a number"
+                f"{type(self).__name__}: {type(self.data).__name__} has no length, so the number of batches is "
+                "unknown; give steps_per_epoch as a number"
             )
         return self.steps
 
     def sample(self, random: bool = False) -> Iterator[tuple[bool, Any]]:
-        """One epoch of (whether it is the last, sample); none from no data (the reference crashes)."""
+        """Yield (is it the last sample, sample) for one epoch; nothing if there is no data (bert4keras crashes)."""
         samples = self._shuffled() if random else iter(self.data)
         waiting: list[Any] = []
         for sample in samples:
@@ -46,7 +52,7 @@ class DataGenerator:
             yield True, sample
 
     def _shuffled(self) -> Iterator[Any]:
-        """All of the data where it has a length, else each sample drawn from a buffer that is kept full."""
+        """Yield all data in random order; if it has no length, draw each sample from a buffer that is refilled."""
         if self.steps is not None:
             for i in np.random.permutation(len(self.data)):
                 yield self.data[i]
@@ -60,15 +66,18 @@ class DataGenerator:
             yield buffer.pop(np.random.randint(len(buffer)))
 
     def __iter__(self, random: bool = False) -> Iterator[Any]:
-        """One epoch of batches (inputs, targets), each an array, or a list of arrays, or None."""
+        """One epoch of batches (inputs, targets), each an array, a list of arrays or None."""
         raise NotImplementedError(f"{type(self).__name__} is expected to define __iter__(self, random=False)")
 
     def forfit(self, random: bool = True) -> Iterator[tuple]:
-        """Batches without end for `model.fit`, in the form that the installed Keras takes.
+        """Endless batches for `model.fit`, in the structure that the installed Keras needs.
 
-        That is a tuple, in which lists of arrays are lists on keras 2.3.1, which takes nothing else, and tuples
-        on tf.keras and Keras 3, which take lists for other things. Keras 3 on TensorFlow wants lengths that
-        vary to differ between the first two batches. Raises ValueError for an epoch without a batch.
+        A batch is a tuple. Several arrays are a list on keras 2.3.1, which accepts nothing else, and a tuple on
+        tf.keras and Keras 3, where a list has another meaning. If lengths vary, they must differ between the first two
+        batches for Keras 3 on TensorFlow.
+
+        Raises:
+            ValueError: an epoch has no batch.
         """
         from bert4keras3.backend import multi_input_type
 
@@ -86,19 +95,24 @@ class DataGenerator:
                 raise ValueError(f"{type(self).__name__}: expected at least one batch of data, got none")
 
     def fortest(self, random: bool = False) -> Iterator[tuple]:
-        """(inputs, None) without end for `model.predict`.
+        """Endless (inputs, None) for `model.predict`.
 
-        The reference gives bare inputs, but Keras 3 takes only tuples and tf.keras cuts a list in two.
+        bert4keras yields the inputs alone, but Keras 3 accepts tuples only, and tf.keras splits a list.
         """
         for batch in self.forfit(random):
             yield batch[0], None
 
     def to_dataset(self, types: Any, shapes: Any, names: Any = None, padded_batch: bool = False) -> Any:
-        """A `tf.data.Dataset` of batches from an `__iter__` that gives single samples; needs TensorFlow.
+        """A `tf.data.Dataset` of batches, from an `__iter__` that yields single samples; needs TensorFlow.
 
-        `types` and `shapes` are those of a sample, in its structure. `names` makes dicts of them: one name,
-        the names of several arrays, or the lists of names of inputs and targets. `padded_batch` fills samples
-        up to `shapes`, in which None is the longest of the batch. Raises ImportError without TensorFlow.
+        Args:
+            types: dtypes of a sample, in its structure.
+            shapes: shapes of a sample, in its structure.
+            names: turns arrays into dicts: one name, a list of names, or a pair of lists for inputs and targets.
+            padded_batch: pad samples to `shapes`, in which None is the longest of the batch.
+
+        Raises:
+            ImportError: TensorFlow is not installed.
         """
         from bert4keras3.backend import batched_dataset
 

@@ -1,7 +1,7 @@
-"""Text from a model that predicts the next token: beam search and random sampling, in NumPy.
+"""Decoding with a model that predicts the next token: beam search and random sampling, in NumPy.
 
-Candidates stand in a defined order, the best first and equal ones by their id, so that a seed gives the same
-text with any NumPy.
+The order of candidates is defined: by score, and by id if scores are equal. So a seed gives the same sequence with
+every NumPy.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ RTYPES = ("probas", "logits")
 
 
 def best_candidates(scores: np.ndarray, k: int) -> np.ndarray:
-    """Indices (…, k) of the `k` highest along the last axis, best first, of equals the lowest index first."""
+    """Indices (…, k) of the `k` highest scores along the last axis, sorted by score, then by index."""
     size = scores.shape[-1]
     if np.isnan(scores).any():
-        raise ValueError("AutoRegressiveDecoder: expected numbers from predict, got NaN")
+        raise ValueError("AutoRegressiveDecoder: predict returned NaN, expected numbers")
     if k >= size:
         return np.argsort(-scores, axis=-1, kind="stable")
     threshold = np.partition(scores, size - k, axis=-1)[..., size - k, None]
@@ -33,13 +33,13 @@ def best_candidates(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 def sample_tokens(probas: np.ndarray, topk: int | None = None, topp: float | None = None) -> np.ndarray:
-    """Probabilities (batch, vocabulary) → one token id drawn for each row, (batch,).
+    """Draw one token id for each row of probabilities (batch, vocabulary): (batch,).
 
-    Of the `topk` most probable tokens, and of those, of the most probable that first reach `topp` together.
-    One number of NumPy's generator is used for each row.
+    It is drawn from the `topk` most probable tokens, restricted to the most probable ones whose sum first reaches
+    `topp`. Each row takes one number of NumPy's random generator.
     """
     probas = np.asarray(probas, "float64")
-    ids = None  # of the columns, where they are sorted
+    ids = None  # token ids of the columns, if the columns are sorted
     if topk is not None or topp is not None:
         ids = best_candidates(probas, probas.shape[-1] if topk is None else topk)
         probas = np.take_along_axis(probas, ids, axis=-1)
@@ -54,12 +54,16 @@ def sample_tokens(probas: np.ndarray, topk: int | None = None, topp: float | Non
 
 
 class AutoRegressiveDecoder:
-    """Template: a subclass writes `predict`, decorated with `wraps`, and calls `beam_search` or `random_sample`."""
+    """Base class: a subclass defines `predict`, decorated with `wraps`; users call `beam_search` or `random_sample`.
+
+    Args:
+        start_id: id of the start token; None: no start token.
+        end_id: id of the end token.
+        maxlen: largest number of generated tokens.
+        minlen: shortest length, with the start token, at which a sequence may end.
+    """
 
     def __init__(self, start_id: int | None, end_id: int, maxlen: int, minlen: int = 1) -> None:
-        """`start_id`: None for no start token. A text that is `minlen` long, start included, may end with
-        `end_id`; `maxlen` tokens are added at most.
-        """
         self.start_id, self.end_id = start_id, end_id
         self.maxlen, self.minlen = maxlen, minlen
         self.models: dict[Any, Any] = {}
@@ -67,20 +71,26 @@ class AutoRegressiveDecoder:
 
     @staticmethod
     def wraps(default_rtype: str = "probas", use_states: bool = False) -> Callable[[Callable], Callable]:
-        """Decorate `predict(self, inputs, output_ids, states)`, which returns what `default_rtype` says:
-        'probas', or 'logits' before the softmax; with `use_states`, that and the new states.
+        """Decorate `predict(self, inputs, output_ids, states)`.
 
-        What comes out takes a temperature and an `rtype` too, and returns (probabilities, states), or
-        (their logarithms, states) for the `rtype` 'logits'.
+        The decorated method also takes `temperature` and `rtype`. It returns (probabilities, states), or
+        (log-probabilities, states) if `rtype` is 'logits'.
+
+        Args:
+            default_rtype: what `predict` returns: 'probas' or 'logits' (before softmax).
+            use_states: whether `predict` returns (scores, new states).
+
+        Raises:
+            ValueError: the type is unknown.
         """
         if default_rtype not in RTYPES:
-            raise ValueError(f"wraps: default_rtype expected one of {RTYPES}, got {default_rtype!r}")
+            raise ValueError(f"wraps: expected default_rtype to be one of {RTYPES}, got {default_rtype!r}")
 
         def decorate(predict: Callable) -> Callable:
             @functools.wraps(predict)
             def wrapper(self, inputs, output_ids, states=None, temperature=1, rtype=default_rtype):
                 if rtype not in RTYPES:
-                    raise ValueError(f"predict: rtype expected one of {RTYPES}, got {rtype!r}")
+                    raise ValueError(f"predict: expected rtype to be one of {RTYPES}, got {rtype!r}")
                 prediction = predict(self, inputs, output_ids, states)
                 scores, states = prediction if use_states else (prediction, None)
                 probas = np.asarray(scores)
@@ -96,12 +106,12 @@ class AutoRegressiveDecoder:
         return decorate
 
     def last_token(self, model: Any) -> Any:
-        """A model with the weights of `model` that gives its outputs at the last token only, (batch, …).
+        """A model with the weights of `model` and its outputs at the last token only, (batch, …).
 
-        The token is taken inside, so that one row of the vocabulary leaves the device, not one for each token;
-        and its `predict` is quick for a few rows, and silent. Made once for each model. JAX compiles it for
-        each length that is new. A `CachedModel` of bert4keras3.generation is that already, and computes only the
-        newest token.
+        The last token is selected inside the model, so only one row of vocabulary scores leaves the device. Its
+        `predict` is fast for a few rows, and silent. The model is created once for each `model`. JAX compiles it for
+        each new length. A `CachedModel` of bert4keras3.generation already does this, and computes only the newest
+        token.
         """
         if hasattr(model, "last_token_model"):
             return model.last_token_model()
@@ -112,38 +122,48 @@ class AutoRegressiveDecoder:
         return self.models[model]
 
     def predict(self, inputs: list[np.ndarray], output_ids: np.ndarray, states: Any = None) -> Any:
-        """The next token's probabilities, (batch, vocabulary), for `inputs` and the tokens so far, (batch, length).
+        """Probabilities (batch, vocabulary) of the next token. A subclass defines it and decorates it with `wraps`.
 
-        A subclass writes it and decorates it with `AutoRegressiveDecoder.wraps(…)`. `states` are those of the
-        step before, None at first; nothing here looks into them.
+        Args:
+            inputs: arrays with a batch axis.
+            output_ids: tokens so far, (batch, length).
+            states: states that the previous step returned; None at the first step.
         """
         raise NotImplementedError(
-            f"{type(self).__name__} is expected to define predict(self, inputs, output_ids, states), "
+            f"{type(self).__name__} must define predict(self, inputs, output_ids, states), "
             "decorated with @AutoRegressiveDecoder.wraps()"
         )
 
     def beam_search(
         self, inputs: Sequence[Any], topk: int, states: Any = None, temperature: float = 1, min_ends: int = 1
     ) -> np.ndarray:
-        """Ids (length,) of the best text, start and end included, with `topk` texts followed at a time.
+        """Beam search.
 
-        `inputs`: those of one sample, without batch axis. A text is complete with its `min_ends`-th end token.
+        Args:
+            inputs: inputs of one sample, without batch axis.
+            topk: number of beams.
+            states: states for the first call of `predict`.
+            temperature: divides the logits.
+            min_ends: number of end tokens that complete a sequence.
+
+        Returns:
+            Ids (length,) of the best sequence, with start and end token.
         """
         batch = [np.array([one]) for one in inputs]
-        output_ids, totals = self.first_output_ids, np.zeros(1)  # of the texts that are followed, best first
+        output_ids, beam_scores = self.first_output_ids, np.zeros(1)  # best beam first
         for _ in range(self.maxlen):
-            # the last two arguments come with `wraps`
+            # `wraps` adds the last two arguments
             scores, states = self.predict(batch, output_ids, states, temperature, "logits")  # type: ignore[call-arg]
-            scores = totals[:, None] + np.asarray(scores)
+            scores = beam_scores[:, None] + np.asarray(scores)
             best = best_candidates(scores.ravel(), topk)
-            texts, tokens = np.divmod(best, scores.shape[1])
-            output_ids = np.column_stack([output_ids[texts], tokens])
+            beams, tokens = np.divmod(best, scores.shape[1])
+            output_ids = np.column_stack([output_ids[beams], tokens])
             complete = self._is_complete(output_ids, min_ends)
             if complete[0]:
                 return output_ids[0]
-            going = ~complete
-            batch = [one[texts[going]] for one in batch]
-            output_ids, totals = output_ids[going], scores.ravel()[best[going]]
+            alive = ~complete
+            batch = [one[beams[alive]] for one in batch]
+            output_ids, beam_scores = output_ids[alive], scores.ravel()[best[alive]]
             topk = len(output_ids)
         return output_ids[0]
 
@@ -157,10 +177,17 @@ class AutoRegressiveDecoder:
         temperature: float = 1,
         min_ends: int = 1,
     ) -> list[np.ndarray]:
-        """Ids of `n` texts, each (length,), the ones that were complete first in front.
+        """Random sampling.
 
-        Each token is drawn from the `topk` most probable ones, and of those, from the most probable that reach
-        `topp` together; None: from all. The rest is as in `beam_search`.
+        Args:
+            inputs: inputs of one sample, without batch axis.
+            n: number of sequences.
+            topk: draw from the `topk` most probable tokens; None: from all.
+            topp: draw from the most probable tokens whose sum first reaches `topp`; None: from all.
+            states, temperature, min_ends: as in `beam_search`.
+
+        Returns:
+            Ids (length,) of each of the `n` sequences, in the order in which they were completed.
         """
         batch = [np.array([one]) for one in inputs]
         output_ids, results = self.first_output_ids, []
@@ -178,6 +205,6 @@ class AutoRegressiveDecoder:
         return results + list(output_ids)
 
     def _is_complete(self, output_ids: np.ndarray, min_ends: int) -> np.ndarray:
-        """Which texts (batch, length) are long enough and end with an end token, the `min_ends`-th or later."""
+        """Which sequences (batch, length) have `minlen` tokens, `min_ends` end tokens, and an end token last."""
         is_end = output_ids == self.end_id
         return is_end[:, -1] & (is_end.sum(axis=1) >= min_ends) & (output_ids.shape[1] >= self.minlen)

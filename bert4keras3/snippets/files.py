@@ -13,13 +13,13 @@ from typing import Any
 from bert4keras3.snippets.progress import with_progress
 from bert4keras3.snippets.text import convert_to_str, convert_to_unicode
 
-# Those in which the bytes of a line end are nothing else.
+# Encodings in which the byte of a line end is never a part of another character.
 PLAIN_ENCODINGS = {"ascii", "utf-8", "iso8859-1", "cp1252", "gb2312", "gbk", "gb18030", "big5"}
 OLD_LINE_END = re.compile(rb"\r(?!\n|\Z)")
 
 
 def line_offsets(path: str | os.PathLike, binary: bool = False, show_tqdm: bool = False) -> list[int]:
-    """The byte at which each line begins; a lone carriage return ends one too, but in a `binary` file."""
+    """The offset in bytes of each line. A lone carriage return ends a line too, unless the file is `binary`."""
     offsets, start = [], 0
     with builtins.open(path, "rb") as file:
         for line in with_progress(file, show_tqdm, unit=" lines"):
@@ -31,9 +31,15 @@ def line_offsets(path: str | os.PathLike, binary: bool = False, show_tqdm: bool 
 
 
 class open:
-    """A file as the builtin `open` gives it, whose lines `file[i]` finds at once if it is `indexable`.
+    """A file like that of the builtin `open`; with `indexable`, `file[i]` reads line i directly.
 
-    A file in binary mode takes an `encoding` too, in which it is decoded and encoded (the reference crashes).
+    With an `encoding`, a file in binary mode is decoded and encoded too (bert4keras crashes).
+
+    Args:
+        name: path of the file.
+        mode, encoding, errors: as in the builtin `open`.
+        indexable: True builds the index; a path loads the index from there, or builds it and saves it there.
+        show_tqdm: show a progress bar while the index is built.
     """
 
     def __init__(
@@ -45,10 +51,6 @@ class open:
         indexable: bool | str | os.PathLike = False,
         show_tqdm: bool = False,
     ) -> None:
-        """`indexable`: True builds the index now; a path reads it from there, or builds and writes it there.
-
-        `show_tqdm` shows how far building has come. Other arguments are those of the builtin.
-        """
         self.name, self.encoding, self.errors = name, encoding, errors
         as_text: dict[str, Any] = {} if "b" in mode else {"encoding": encoding, "errors": errors}
         self.file: Any = builtins.open(name, mode, **as_text)
@@ -65,11 +67,11 @@ class open:
                 json.dump(self.offsets, saved)
 
     def create_indexes(self, show_tqdm: bool = False) -> None:
-        """Note where each line begins, in `offsets`; the file is then at its beginning."""
+        """Find the offset of each line and store the list in `offsets`; afterwards the file is at its beginning."""
         binary = "b" in self.file.mode
         if binary or codecs.lookup(self.file.encoding).name in PLAIN_ENCODINGS:
             self.offsets = line_offsets(self.name, binary, show_tqdm)
-        else:  # fifty times as slow, as tell puts what the decoder remembers into its number
+        else:  # 50 times slower, because tell encodes the decoder's state in its result
             self.seek(0)
             offsets = [0]
             for _ in with_progress(iter(self.readline, ""), show_tqdm, unit=" lines"):
@@ -78,23 +80,23 @@ class open:
         self.seek(0)
 
     def __getitem__(self, key: int) -> str:
-        """Line number `key` of an indexable file, from 0; negative ones count from the end."""
+        """Line number `key` of an indexable file, from 0; negative numbers count from the end."""
         if self.offsets is None:
-            raise TypeError(f"{self.name}: lines have numbers in a file that is opened with indexable=True")
+            raise TypeError(f"{self.name}: open the file with indexable=True to read lines by number")
         self.seek(self.offsets[key])
         return self.readline()
 
     def __len__(self) -> int:
-        """The number of lines of an indexable file."""
+        """Number of lines of an indexable file."""
         if self.offsets is None:
-            raise TypeError(f"{self.name}: lines are counted in a file that is opened with indexable=True")
+            raise TypeError(f"{self.name}: open the file with indexable=True to count its lines")
         return len(self.offsets)
 
     def __iter__(self) -> Iterator[str]:
         return map(self._decode, self.file)
 
     def next(self) -> str:
-        """The next line; StopIteration after the last."""
+        """The next line; StopIteration after the last line."""
         line = self.readline()  # next(self.file) would forbid tell
         if not line:
             raise StopIteration
@@ -103,7 +105,7 @@ class open:
     __next__ = next
 
     def read(self) -> str:
-        """All that is left."""
+        """The rest of the file."""
         return self._decode(self.file.read())
 
     def readline(self) -> str:
@@ -111,20 +113,20 @@ class open:
         return self._decode(self.file.readline())
 
     def readlines(self) -> list[str]:
-        """The lines that are left."""
+        """The rest of the lines."""
         return list(self)
 
     def write(self, text: str) -> None:
-        """Write text, with no line end of its own."""
+        """Write text; no line end is added."""
         self.file.write(self._encode(text))
 
     def seek(self, offset: int = 0) -> int:
-        """Go to a place that `tell` gave."""
+        """Go to an offset that `tell` returned."""
         return self.file.seek(offset)
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else the file has: flush, close, tell, closed, …"""
-        if name == "file":  # the builtin raised, so there is none
+        """Other attributes of the file: flush, close, tell, closed, …"""
+        if name == "file":  # the builtin `open` raised an error, so the attribute is missing
             raise AttributeError(name)
         return getattr(self.file, name)
 

@@ -1,4 +1,4 @@
-"""A dict that fills itself."""
+"""A dict that computes missing values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Memo(dict):
-    """A dict that computes a missing value once, from its key; `str.translate` takes one as its table."""
+    """A dict that computes a missing value once, from its key; it can be the table of `str.translate`."""
 
     def __init__(self, compute: Callable[[Any], Any]) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""A function over many items in processes or threads; whatever goes wrong in a worker reaches the caller.
+"""Apply a function to many items in processes or threads; exceptions in a worker reach the caller.
 
-A queue of items, one of results, and workers between them: for small items that is several times as fast as the
+Workers take items from one queue and put results into another. For small items this is several times faster than the
 executors of the standard library.
 """
 
@@ -18,11 +18,11 @@ import numpy as np
 
 from bert4keras3.snippets.progress import with_progress
 
-SECONDS_BETWEEN_CHECKS = 1.0  # for workers that died, while no result comes
+SECONDS_BETWEEN_CHECKS = 1.0  # between checks for dead workers, while no result arrives
 
 
 class RemoteTraceback(Exception):
-    """Cause of an exception from a worker: where it was raised there."""
+    """Cause of an exception from a worker; contains the worker's traceback."""
 
 
 def parallel_apply_generator(
@@ -34,61 +34,69 @@ def parallel_apply_generator(
     random_seeds: bool | Sequence[int | None] | None = True,
     show_tqdm: bool = False,
 ) -> Iterator[tuple[int, Any]]:
-    """(index of an item, `func` of it), in the order in which the results come.
+    """Yield (index of the item, `func(item)`) in the order of completion.
 
-    `workers` processes, or threads if `dummy`. At most `max_queue_size` items wait for a worker, so that
-    `iterable` may be endless; 0 is no bound. `random_seeds` starts NumPy's and Python's generators in the
-    processes: True, each anew; a list, one seed for each worker, None for a new one; False, as they were.
-    Threads share the caller's generators, which stay as they are.
+    On Linux processes are forked and `func` may be any function; elsewhere `func` must be picklable.
 
-    On Linux processes are forked and `func` may be any function, elsewhere it has to be picklable. Raises what
-    `func` raises, RuntimeError if a process dies, ValueError if `workers` is not positive.
+    Args:
+        func: function of one item.
+        iterable: items; may be endless if `max_queue_size` is positive.
+        workers: number of processes or threads.
+        max_queue_size: largest number of items that wait for a worker; 0: no limit.
+        dummy: use threads; they share the caller's random generators and do not change their state.
+        random_seeds: seeds of NumPy's and Python's generators in processes. True: a new seed for each process;
+            a list: one seed for each worker, None for a new one; False: processes keep the caller's state.
+        show_tqdm: show a progress bar, which needs tqdm.
+
+    Raises:
+        RuntimeError: a process died.
+        ValueError: `workers` is not positive.
+        Exception: any exception of `func`.
     """
     if workers < 1:
         raise ValueError(f"parallel_apply: expected at least 1 worker, got {workers}")
-    room = workers + max_queue_size if max_queue_size > 0 else sys.maxsize
-    crew = (Threads if dummy else Processes)(func, workers, room, random_seeds)
+    limit = workers + max_queue_size if max_queue_size > 0 else sys.maxsize
+    pool = (Threads if dummy else Processes)(func, workers, limit, random_seeds)
     total = len(iterable) if isinstance(iterable, Sized) else None
-    return iter(with_progress(crew.apply(iterable), show_tqdm, total))
+    return iter(with_progress(pool.apply(iterable), show_tqdm, total))
 
 
 class Threads:
-    """Workers that share our memory."""
+    """A pool of threads. `limit` is the largest number of pending items; `random_seeds` matter to processes only."""
 
-    def __init__(self, func: Callable[[Any], Any], workers: int, room: int, random_seeds: Any):
-        """`room`: as many items are on their way at most. `random_seeds` are for processes."""
+    def __init__(self, func: Callable[[Any], Any], workers: int, limit: int, random_seeds: Any):
         import threading
 
-        self.room = room
+        self.limit = limit
         self.tasks: Any = queue.Queue()
         self.results: Any = queue.Queue()
         arguments = (func, self.tasks, self.results)
-        self.crew: list[Any] = [
+        self.workers: list[Any] = [
             threading.Thread(target=work, args=arguments, daemon=True) for _ in range(workers)
         ]
 
     pack = unpack = staticmethod(lambda message: message)
 
     def apply(self, iterable: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-        """Hand out items while there is room, and take results whenever there are some."""
-        on_their_way = 0
+        """Queue items while fewer than `limit` are pending, and yield results as they arrive."""
+        pending = 0
         try:
-            for worker in self.crew:
+            for worker in self.workers:
                 worker.start()
             for task in enumerate(iterable):
-                while on_their_way == self.room or on_their_way and not self.results.empty():
+                while pending == self.limit or pending and not self.results.empty():
                     yield self.receive()
-                    on_their_way -= 1
+                    pending -= 1
                 self.tasks.put(self.pack(task))
-                on_their_way += 1
-            while on_their_way:
+                pending += 1
+            while pending:
                 yield self.receive()
-                on_their_way -= 1
+                pending -= 1
         finally:
             self.stop()
 
     def receive(self) -> tuple[int, Any]:
-        """The next result; raises what was raised in the worker, RuntimeError if one is dead."""
+        """The next result; raises the exception of the worker, or RuntimeError if a worker died."""
         while True:
             try:
                 index, result, failure = self.unpack(self.results.get(timeout=SECONDS_BETWEEN_CHECKS))
@@ -104,27 +112,27 @@ class Threads:
         """Threads do not die."""
 
     def stop(self) -> None:
-        """Take back what is waiting, and let each thread finish the item that it has."""
+        """Discard waiting items, and let each thread finish its present item."""
         try:
             while True:
                 self.tasks.get_nowait()
         except queue.Empty:
             pass
-        for _ in self.crew:
+        for _ in self.workers:
             self.tasks.put(None)
-        for worker in self.crew:
+        for worker in self.workers:
             worker.join()
 
 
 class Processes(Threads):
-    """Workers with a memory of their own. Messages are pickled here, as a queue loses what it cannot pickle."""
+    """A pool of processes. Messages are pickled here, because a queue silently drops what it cannot pickle."""
 
-    def __init__(self, func: Callable[[Any], Any], workers: int, room: int, random_seeds: Any):
+    def __init__(self, func: Callable[[Any], Any], workers: int, limit: int, random_seeds: Any):
         import multiprocessing
 
         context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-        self.room, self.tasks, self.results = room, context.Queue(), context.Queue()
-        self.crew = [
+        self.limit, self.tasks, self.results = limit, context.Queue(), context.Queue()
+        self.workers = [
             context.Process(
                 target=work,
                 args=(func, self.tasks, self.results, pickle.dumps, pickle.loads, seed),
@@ -136,13 +144,13 @@ class Processes(Threads):
     pack, unpack = staticmethod(pickle.dumps), staticmethod(pickle.loads)  # type: ignore[assignment]
 
     def check(self) -> None:
-        codes = [worker.exitcode for worker in self.crew if worker.exitcode is not None]
+        codes = [worker.exitcode for worker in self.workers if worker.exitcode is not None]
         if codes:
-            raise RuntimeError(f"parallel_apply: a process died, exit code {codes[0]}, and its item with it")
+            raise RuntimeError(f"parallel_apply: a process died with exit code {codes[0]}; its item is lost")
 
     def stop(self) -> None:
-        """Whatever a process is doing, no one waits for it any more."""
-        for worker in self.crew:
+        """Terminate all processes."""
+        for worker in self.workers:
             if worker.pid is not None:
                 worker.terminate()
                 worker.join()
@@ -159,7 +167,7 @@ def work(
     unpack: Callable[[Any], Any] = Threads.unpack,
     seed: tuple | None = None,
 ) -> None:
-    """What a worker does until it gets None: take (index, item), send (index, result, failure)."""
+    """Loop of a worker: receive (index, item), send (index, result, failure); None ends it."""
     if seed is not None:
         np.random.seed(*seed)
         random.seed(*seed)
@@ -167,13 +175,13 @@ def work(
         index, item = unpack(message)
         try:
             answer = pack((index, func(item), None))
-        except BaseException as error:  # SystemExit too: the caller waits for an answer
+        except BaseException as error:  # SystemExit too, because the caller waits for an answer
             answer = pack((index, None, (sendable(error, pack), traceback.format_exc())))
         results.put(answer)
 
 
 def sendable(error: BaseException, pack: Callable[[Any], Any]) -> BaseException:
-    """The exception, or one that says what it was, if it cannot be pickled."""
+    """The exception itself, or a RuntimeError with its text if it cannot be pickled."""
     try:
         pack(error)
     except Exception:
@@ -182,7 +190,7 @@ def sendable(error: BaseException, pack: Callable[[Any], Any]) -> BaseException:
 
 
 def seeds_of_workers(random_seeds: bool | Sequence[int | None] | None, workers: int) -> list[tuple | None]:
-    """For each worker the arguments of `seed`: (number,), () for a new one, or None to leave its generators alone."""
+    """Arguments of `seed` for each worker: (number,), or () for a new seed, or None to keep the generators' state."""
     if random_seeds is True:
         random_seeds = [None] * workers
     given = [() if seed is None else (seed,) for seed in random_seeds or []]
@@ -200,10 +208,14 @@ def parallel_apply(
     unordered: bool = True,
     show_tqdm: bool = False,
 ) -> list[Any] | None:
-    """The results as a list, in any order, or in that of `iterable` with `unordered=False`.
+    """Apply `func` to all items in processes or threads. Other arguments are as in `parallel_apply_generator`.
 
-    With a `callback` each result goes to it as it comes, and None is returned. `show_tqdm` shows a progress
-    bar, which needs tqdm. The rest is as in `parallel_apply_generator`.
+    Args:
+        callback: function of each result, called in the order of completion.
+        unordered: return results in the order of completion; False: in the order of `iterable`.
+
+    Returns:
+        A list of results, or None if there is a `callback`.
     """
     results = parallel_apply_generator(
         func, iterable, workers, max_queue_size, dummy, random_seeds, show_tqdm

@@ -1,4 +1,4 @@
-"""A progress bar over long work: off unless asked for, drawn by the package tqdm."""
+"""An optional progress bar, drawn by the package tqdm."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 
 def with_progress(items: Iterable[Any], show: bool, total: int | None = None, unit: str = "it") -> Iterable:
-    """`items` as they are; where `show` is true, behind a bar on stderr that counts them up to `total`.
+    """`items` unchanged; if `show` is true, with a progress bar on stderr that counts them up to `total`.
 
-    Raises ImportError if a bar is asked for and tqdm is not installed: who asks for one wants to see it.
+    Raises:
+        ImportError: `show` is true and tqdm is not installed.
     """
     if not show:
         return items
@@ -17,7 +18,7 @@ def with_progress(items: Iterable[Any], show: bool, total: int | None = None, un
         from tqdm.auto import tqdm
     except ImportError as error:
         raise ImportError(
-            "show_tqdm=True draws its bar with tqdm, which is not installed: pip install bert4keras3[progress]"
+            "show_tqdm=True needs tqdm, which is not installed: pip install bert4keras3[progress]"
         ) from error
     if total is None and isinstance(items, Sized):
         total = len(items)

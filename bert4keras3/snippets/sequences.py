@@ -1,4 +1,4 @@
-"""Sequences: padding, truncation, what two of them have in common."""
+"""Sequences: padding, truncation, common parts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 
 def is_one_of(x: Any, ys: Iterable[Any]) -> bool:
-    """True if `x` itself is in `ys`: by identity, as `in` would compare tensors element by element."""
+    """True if `x` is an element of `ys` by identity; `in` would compare tensors element by element."""
     return any(x is y for y in ys)
 
 
 def to_array(*args: Any) -> np.ndarray | list[np.ndarray]:
-    """One argument → its array; several (or none) → the list of their arrays."""
+    """One argument → an array; several arguments (or none) → a list of arrays."""
     arrays = [np.array(argument) for argument in args]
     return arrays[0] if len(arrays) == 1 else arrays
 
@@ -26,20 +26,27 @@ def sequence_padding(
     seq_dims: int = 1,
     mode: str = "post",
 ) -> np.ndarray:
-    """Cut or fill sequences to one length: batch × (length_1, …, length_seq_dims, features…) → one array.
+    """Pad or truncate sequences to one length: batch × (length_1, …, length_seq_dims, features…) → one array.
 
-    `length` is one number or one for each of the `seq_dims` leading axes; None means the longest of `inputs`.
-    Sequences that are too long lose their end in both modes. `mode` says where `value` goes: 'post' behind,
-    'pre' in front. `value` is cast to the type of each sequence as cut, and the batch has the common type of
-    all: an empty list makes it float64. Raises ValueError for no inputs, another mode, or shapes that do not
-    fit together.
+    `value` is cast to the dtype of each sequence, and the batch has the common dtype of all sequences. So an empty list
+    makes the batch float64.
+
+    Args:
+        inputs: a batch of sequences.
+        length: one number, or a number for each of the `seq_dims` leading axes; None: the longest of `inputs`.
+        value: value of the padding.
+        seq_dims: number of axes to pad.
+        mode: 'post' pads at the end, 'pre' at the beginning. Truncation is at the end in both modes.
+
+    Raises:
+        ValueError: there are no inputs, the mode is unknown, or the shapes do not fit together.
     """
     if mode not in ("post", "pre"):
-        raise ValueError(f"sequence_padding: mode expected 'post' or 'pre', got {mode!r}")
+        raise ValueError(f"sequence_padding: expected mode 'post' or 'pre', got {mode!r}")
     if length is not None:
         lengths = np.atleast_1d(length)[:seq_dims]
         if len(lengths) < seq_dims:
-            raise ValueError(f"sequence_padding: length expected {seq_dims} numbers, got {length!r}")
+            raise ValueError(f"sequence_padding: expected {seq_dims} numbers as length, got {length!r}")
         inputs = [sequence[: lengths[0]] for sequence in inputs]
     arrays = [np.asarray(sequence) for sequence in inputs]
     if not arrays:
@@ -48,7 +55,7 @@ def sequence_padding(
     for array in arrays:
         if array.ndim < seq_dims or array.shape[seq_dims:] != features:
             raise ValueError(
-                f"sequence_padding: every input expected with {seq_dims} sequence axes, then {features}, "
+                f"sequence_padding: expected every input to have {seq_dims} sequence axes, then {features}, "
                 f"got shape {array.shape}"
             )
     if length is None:
@@ -66,31 +73,39 @@ def sequence_padding(
 
 
 def truncate_sequences(maxlen: int, indices: int | Sequence[int], *sequences: list[Any]) -> list[list[Any]]:
-    """Shorten lists in place, the longest first (the first of equals), until `maxlen` items are left in all.
+    """Shorten lists in place to `maxlen` items in all, one by one from the longest list (the first of equals).
 
-    Items go at `indices`, one index for all or one for each sequence, counted anew after each. Returns the
-    lists that were not empty. `indices` stay with their sequences when one is empty, which shifts them in the
-    reference. Raises ValueError, with the lists untouched, if items would have to go that are not there
-    (IndexError in the reference).
+    If a list is empty, the others keep their indices; in bert4keras they shift.
+
+    Args:
+        maxlen: total number of items afterwards.
+        indices: index of the item to remove, one for all lists or one for each; it applies anew after each removal.
+        sequences: lists; None is ignored.
+
+    Returns:
+        The lists that were not empty.
+
+    Raises:
+        ValueError: there is no item at an index (IndexError in bert4keras); the lists are unchanged.
     """
     given = [sequence for sequence in sequences if sequence is not None]
-    places = [indices] * len(given) if isinstance(indices, int) else list(indices)
-    if len(places) < len(given):
+    listed = [indices] * len(given) if isinstance(indices, int) else list(indices)
+    if len(listed) < len(given):
         raise ValueError(f"truncate_sequences: expected {len(given)} indices, got {indices!r}")
-    pairs = [(sequence, index) for sequence, index in zip(given, places) if sequence]
+    pairs = [(sequence, index) for sequence, index in zip(given, listed) if sequence]
 
-    kept = [len(sequence) for sequence, _ in pairs]
-    while kept and sum(kept) > max(maxlen, 0):
-        kept[kept.index(max(kept))] -= 1
+    sizes = [len(sequence) for sequence, _ in pairs]
+    while sizes and sum(sizes) > max(maxlen, 0):
+        sizes[sizes.index(max(sizes))] -= 1
 
     spans = []
-    for (sequence, index), size in zip(pairs, kept):
+    for (sequence, index), size in zip(pairs, sizes):
         cut = len(sequence) - size
         stop = len(sequence) + index + 1 if index < 0 else index + cut
         if maxlen < 0 or cut and not cut <= stop <= len(sequence):
             raise ValueError(
                 f"truncate_sequences: cannot cut {len(sequence)} items to {size} at index {index}, "
-                f"which maxlen {maxlen} asks for"
+                f"as maxlen {maxlen} requires"
             )
         spans.append(slice(stop - cut, stop))
     for (sequence, _), span in zip(pairs, spans):
@@ -101,9 +116,10 @@ def truncate_sequences(maxlen: int, indices: int | Sequence[int], *sequences: li
 def longest_common_substring(
     source: Sequence[Any], target: Sequence[Any]
 ) -> tuple[int, tuple[int, int, int, int]]:
-    """Length of the longest slice in both, and (start, end, start, end) of it in `source` and `target`.
+    """The longest common slice; of several, the one that ends first in `source`, then in `target`.
 
-    Of several, the one that ends first in `source`, then in `target`. Time O(source × target).
+    Returns:
+        Its length, and (start, end, start, end) in `source` and `target`.
     """
     longest, span = 0, (0, 0, 0, 0)
     above = [0] * (len(target) + 1)  # length of the common slice that ends at (i - 1, j)
@@ -121,9 +137,12 @@ def longest_common_substring(
 def longest_common_subsequence(
     source: Sequence[Any], target: Sequence[Any]
 ) -> tuple[int, list[tuple[int, int]]]:
-    """Length of the longest subsequence of both, and its pairs (index in `source`, index in `target`).
+    """The longest common subsequence; of several, the one found by walking back from both ends, `source` first.
 
-    Of several, the one found walking back from both ends, `source` first. Time and memory O(source × target).
+    Time and memory are O(source × target).
+
+    Returns:
+        Its length, and its pairs (index in `source`, index in `target`).
     """
     lengths = [[0] * (len(target) + 1)]  # lengths[i][j]: for source[:i] and target[:j]
     for item in source:

@@ -1,4 +1,4 @@
-"""Strings: width, case, encoding, short pieces."""
+"""Strings: width, case, encoding, segmentation."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ HALF_WIDTH[0x3000] = 0x20
 
 
 def is_string(s: Any) -> bool:
-    """True for a `str`; bytes are not one."""
+    """True for a `str`; False for bytes."""
     return isinstance(s, str)
 
 
 def convert_to_unicode(text: str | bytes, encoding: str = "utf-8", errors: str = "ignore") -> str:
-    """Bytes decoded; anything else as it is."""
+    """Decode bytes; return anything else unchanged."""
     return text.decode(encoding, errors) if isinstance(text, bytes) else text
 
 
-# Two names since Python 2, where they went opposite ways.
+# On Python 2 the two functions were inverses; on Python 3 both return a `str`.
 convert_to_str = convert_to_unicode
 
 
 def strQ2B(ustring: str) -> str:
-    """Full-width characters → their half-width forms (the reference raises NameError on Python 3)."""
+    """Full-width characters → half-width characters (bert4keras raises NameError on Python 3)."""
     return ustring.translate(HALF_WIDTH)
 
 
 def string_matching(s: str, keywords: Iterable[str]) -> bool:
-    """True if at least one of `keywords`, regular expressions, is found in `s`."""
+    """True if at least one of `keywords`, regular expressions, matches a part of `s`."""
     return any(re.search(keyword, s) for keyword in keywords)
 
 
@@ -46,7 +46,7 @@ _WITHOUT_MARKS = Memo(_unless_nonspacing)
 
 
 def lowercase_and_normalize(text: str) -> str:
-    """Lower case → canonical decomposition (NFD) → without non-spacing marks: 'É' → 'e'."""
+    """Lower case → canonical decomposition (NFD) → remove non-spacing marks: 'É' → 'e'."""
     text = text.lower()
     if text.isascii():
         return text
@@ -56,10 +56,10 @@ def lowercase_and_normalize(text: str) -> str:
 def text_segmentate(
     text: str, maxlen: int, seps: Sequence[str] = "\n", strips: str | None = None
 ) -> list[str]:
-    """Cut `text` into pieces of about `maxlen` characters, at the first of `seps`, then at finer ones.
+    """Split `text` into pieces of about `maxlen` characters, at the first of `seps`, then at the next ones.
 
-    Each piece is stripped of white space, then of the characters `strips`. A piece in which no separator is
-    left may be longer.
+    White space and then the characters `strips` are stripped from each piece. A piece without a separator may be
+    longer.
     """
     text = text.strip().strip(strips)
     if not seps or len(text) <= maxlen:

@@ -1,4 +1,4 @@
-"""The best path through scores of labels and of steps between them."""
+"""Viterbi decoding: the best path through scores of labels and of transitions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import numpy as np
 
 
 class ViterbiDecoder:
-    """Viterbi decoding: https://doi.org/10.1109/TIT.1967.1054010"""
+    """Viterbi decoding: https://doi.org/10.1109/TIT.1967.1054010
+
+    Args:
+        trans: (labels, labels) scores of the transitions from row to column.
+        starts: labels that a path may start with; None: all.
+        ends: labels that a path may end with; None: all.
+    """
 
     def __init__(
         self, trans: Any, starts: Collection[int] | None = None, ends: Collection[int] | None = None
     ) -> None:
-        """`trans` (labels, labels): score of a step from row to column. None: any label may start, or end."""
         self.trans = trans
         self.num_labels = len(trans)
         self.non_starts = self._without(starts)
@@ -25,9 +30,14 @@ class ViterbiDecoder:
         return [label for label in labels if allowed is not None and label not in allowed]
 
     def decode(self, nodes: np.ndarray) -> np.ndarray:
-        """Scores (length, labels) → the labels (length,) of the best path, of several the one lowest from the end.
+        """Scores (length, labels) → labels (length,) of the best path.
 
-        `nodes` stays as it is (the reference writes -inf into it). ValueError if its shape is another one.
+        If several paths are best, it is the one with the lowest last label, then the lowest label before it, and so on.
+
+        `nodes` is not changed (bert4keras writes -inf into it).
+
+        Raises:
+            ValueError: the shape is wrong.
         """
         nodes = np.array(nodes, dtype=np.result_type(np.asarray(nodes).dtype, np.float32))
         if nodes.ndim != 2 or nodes.shape[1] != self.num_labels or not len(nodes):

@@ -1,4 +1,4 @@
-"""Functions as a small JSON service: https://www.starlette.io on uvicorn, which FastAPI is made of."""
+"""Functions as a small JSON service: https://www.starlette.io on uvicorn, the base of FastAPI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class BadRequest(Exception):
-    """What is wrong with a request: HTTP status and a sentence."""
+    """An invalid request: HTTP status and description."""
 
     def __init__(self, status: int, description: str) -> None:
         super().__init__(description)
@@ -23,17 +23,29 @@ class BadRequest(Exception):
 
 
 class WebServing:
-    """Functions as addresses that answer in JSON; needs `pip install bert4keras3[serving]`.
+    """Serve functions as JSON over HTTP; needs `pip install bert4keras3[serving]`.
+
+    ::
 
         web = WebServing(port=8864)
         web.route('/synonyms', synonyms, {'text': (None, True), 'n': (int, False)})
         web.start()  # then http://127.0.0.1:8864/synonyms?text=你好&n=3
 
-    An answer is {"code": …, "desc": …, "data": …} with code 0; 1 for a request that does not fit (HTTP status
-    400, 404, 405, 413 or 415); 2 if the function raises (500, its message in desc, its traceback in the log).
+    An answer is {"code": …, "desc": …, "data": …}. The code is 0 for success; 1 for an invalid request (HTTP status
+    400, 404, 405, 413 or 415); 2 if the function raises an error (status 500, the message in desc, the traceback in the
+    log).
 
-    Requests are answered one after another in the thread that calls `start`: a model runs in the thread that
-    made it, which TensorFlow 1 needs. There is no access control: other hosts than 127.0.0.1 at your own risk.
+    Requests are answered one after another in the thread that calls `start`, because TensorFlow 1 runs a model only in
+    the thread that created it. There is no access control, so expose other hosts than 127.0.0.1 at your own risk.
+
+    Args:
+        host: '0.0.0.0' accepts requests from other machines (bert4keras's default).
+        port: TCP port.
+        server: only 'uvicorn'.
+        max_body_bytes: largest size of a request's body.
+
+    Raises:
+        ImportError: starlette or uvicorn is not installed.
     """
 
     def __init__(
@@ -43,7 +55,6 @@ class WebServing:
         server: str = "uvicorn",
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
-        """`host`: '0.0.0.0' to be reached from other machines (the reference's default). `server`: uvicorn."""
         try:
             import starlette.applications
             import uvicorn
@@ -63,11 +74,15 @@ class WebServing:
         arguments: Mapping[str, tuple[Callable[[Any], Any] | None, bool]],
         method: str = "GET",
     ) -> Callable:
-        """Make an endpoint of Starlette from a function whose result can be written as JSON.
+        """Create a Starlette endpoint from a function whose result can be written as JSON.
 
-        `arguments`: name → (conversion, None for a string as it is; whether it is needed). They are read from
-        the address of a GET request, from the body of another: a form, or a JSON object, whose values reach
-        the conversion as they are.
+        A GET request passes arguments in its address. Other requests pass them in the body: a form, or a JSON object,
+        whose values reach the conversion unchanged.
+
+        Args:
+            func: function of keyword arguments.
+            arguments: name → (conversion, or None for a plain string; whether the argument is required).
+            method: HTTP method.
         """
 
         async def endpoint(request: Any) -> Any:
@@ -78,7 +93,7 @@ class WebServing:
                 return _answer(error.status, 1, error.description)
             try:
                 return _answer(200, 0, "succeeded", func(**keywords))
-            except Exception as error:  # whatever it is, the service goes on
+            except Exception as error:  # the service continues after any error
                 logger.exception("%s failed", request.url.path)
                 return _answer(500, 2, str(error) or type(error).__name__)
 
@@ -126,7 +141,11 @@ class WebServing:
 def _convert_arguments(
     given: Mapping[str, Any], arguments: Mapping[str, tuple[Callable[[Any], Any] | None, bool]]
 ) -> dict[str, Any]:
-    """The arguments of the function, converted; others are left out. Raises BadRequest."""
+    """Convert the arguments of the function; others are left out.
+
+    Raises:
+        BadRequest: an argument is missing or cannot be converted.
+    """
     keywords = {}
     for name, (convert, needed) in arguments.items():
         value = given.get(name)
@@ -138,13 +157,17 @@ def _convert_arguments(
             raise BadRequest(400, f'argument "{name}": expected a string, got {type(value).__name__}')
         try:
             keywords[name] = value if convert is None else convert(value)
-        except Exception as error:  # of a conversion that the user wrote
+        except Exception as error:  # the conversion is the user's function
             raise BadRequest(400, f'argument "{name}": {str(error) or type(error).__name__}')
     return keywords
 
 
 def _answer(status: int, code: int, description: str, data: Any = None) -> Any:
-    """Raises TypeError or ValueError for data that JSON cannot hold, like arrays or NaN."""
+    """A JSON response.
+
+    Raises:
+        TypeError, ValueError: JSON cannot represent the data, for example arrays or NaN.
+    """
     from starlette.responses import Response
 
     content = {"code": code, "desc": description, "data": {} if data is None and code else data}

@@ -201,7 +201,7 @@ def test_orthogonally_resize_keeps_zeros_and_dtype(dtype):
     assert snippets.orthogonally_resize(np.ones(4, dtype), (6,)).dtype == dtype
 
 
-@pytest.mark.parametrize("new_shape, message", [((4, 4), "1 axes"), ((6,), "groups of 2")])
+@pytest.mark.parametrize("new_shape, message", [((4, 4), "1 axes"), ((6,), "multiple of 2")])
 def test_orthogonally_resize_names_what_does_not_fit(new_shape, message):
     with pytest.raises(ValueError, match=message):
         snippets.orthogonally_resize(np.ones(3), new_shape)
