@@ -1,8 +1,7 @@
-"""Text → tokens → ids and back, token by token as bert4keras 0.11.5 does it.
+"""Text → tokens → ids and back, with the same tokens as bert4keras 0.11.5.
 
-What a character is (punctuation, CJK, space, control) is asked once and kept in a table for `str.translate`;
-words are then cut by longest match. Where the reference crashes or is wrong, the docstring says what happens
-here.
+The kind of a character (punctuation, CJK, space, control) is computed once and cached in a table for `str.translate`.
+Words are then split by longest match. If bert4keras crashes or is wrong, the docstring says what happens here.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Any
 from bert4keras3.snippets import (
     Memo,
     convert_to_unicode,
-    is_py2,  # noqa: F401 as bert4keras has it here
+    is_py2,  # noqa: F401 bert4keras exports it here
     is_string,  # noqa: F401
     lowercase_and_normalize,
     truncate_sequences,
@@ -42,7 +41,7 @@ CJK_BLOCKS = (
     (0x2F800, 0x2FA1F),  # Compatibility Ideographs Supplement
 )
 
-# As in Chinese text: full-width ASCII, brackets and quotes, dashes and dots, ends of sentences.
+# Chinese punctuation: full-width ASCII, brackets and quotes, dashes and dots, ends of sentences.
 CJK_PUNCTUATION = (
     "＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､"
     "\u3000、〃〈〉《》「」『』【】〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿"
@@ -50,7 +49,7 @@ CJK_PUNCTUATION = (
     "！？｡。"
 )
 BYTE_ORDER_MARK = "\ufeff"
-NO_SPACE_AFTER = "+-/={(<["  # besides the CJK punctuation, when tokens are put together
+NO_SPACE_AFTER = "+-/={(<["  # besides CJK punctuation, when `decode` joins tokens
 
 SPACES_IN_A_ROW = re.compile(" +")
 ENGLISH_CONTRACTION = re.compile("' (?=(?:re|m|s|t|ve|d|ll) )")
@@ -67,17 +66,27 @@ def load_vocab(
     simplified: bool = False,
     startswith: Sequence[str] | None = None,
 ) -> Any:
-    """Read a vocabulary, one token a line: {token: id}; `simplified`: that, and the old ids (`keep_tokens`).
+    """Read a vocabulary with one token per line.
 
-    A simplified vocabulary begins with the tokens `startswith`, and leaves out what a text is never cut into:
-    pieces of several characters with a CJK character or punctuation. A token that is there twice takes the
-    number of different tokens before its second place as id, which the next new token takes too, as in the
-    reference; that is warned about.
+    A simplified vocabulary begins with the tokens `startswith`. It leaves out tokens that no text is split into: tokens
+    of several characters with a CJK character or punctuation. A byte order mark at the beginning of the file is
+    ignored.
 
-    A byte order mark at the head of the file is no part of the first token.
+    If a token occurs twice, its id is the number of different tokens before its second occurrence. The next new token
+    has the same id, as in bert4keras; a warning says so.
 
-    Raises OSError for a file that cannot be opened, ValueError for one in another encoding or of another kind, or
-    without a token of `startswith`.
+    Args:
+        dict_path: path of the file.
+        encoding: its encoding.
+        simplified: leave out tokens that are never used.
+        startswith: first tokens of a simplified vocabulary.
+
+    Returns:
+        {token: id}; with `simplified`, also the list of old ids (for `keep_tokens`).
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: the file has another encoding or format, or lacks a token of `startswith`.
     """
     token_dict: dict[str, int] = {}
     repeated = []
@@ -89,7 +98,7 @@ def load_vocab(
     if not token_dict:
         warnings.warn(f"{dict_path}: the vocabulary is empty", stacklevel=2)
     if repeated:
-        warnings.warn(f"{dict_path}: ids are shared, as tokens are there twice: {repeated}", stacklevel=2)
+        warnings.warn(f"{dict_path}: ids are shared, because tokens occur twice: {repeated}", stacklevel=2)
 
     if not simplified:
         return token_dict
@@ -102,12 +111,12 @@ def load_vocab(
         for token in sorted(token_dict, key=token_dict.__getitem__)
         if not Tokenizer._is_redundant(token)
     ]
-    kept = list(dict.fromkeys(first + others))
-    return {token: i for i, token in enumerate(kept)}, [token_dict[token] for token in kept]
+    tokens = list(dict.fromkeys(first + others))
+    return {token: i for i, token in enumerate(tokens)}, [token_dict[token] for token in tokens]
 
 
 def vocabulary_lines(path, encoding):
-    """Lines of a vocabulary, without a byte order mark; ValueError for a file of another kind."""
+    """Lines of a vocabulary, without a byte order mark; ValueError for a file of another format."""
     try:
         with open(path, encoding=encoding) as file:
             lines = file.readlines()
@@ -124,18 +133,18 @@ def vocabulary_lines(path, encoding):
 
 
 def binary_problem(path):
-    """What to say of a file that is no text; None for one that may be text in another encoding."""
+    """Error message for a binary file; None for a file that may be text in another encoding."""
     with open(path, "rb") as file:
         head = file.read(1024)
     if b"\0" not in head:
         return None
     if head[:1] == b"\n" and any(piece in head for piece in (b"<unk>", b"<pad>", b"</s>")):
-        return f"{path}: expected a vocabulary, got a SentencePiece model. Take SpTokenizer({str(path)!r})"
-    return f"{path}: expected a vocabulary, one token a line, got a binary file"
+        return f"{path}: expected a vocabulary, got a SentencePiece model. Use SpTokenizer({str(path)!r})"
+    return f"{path}: expected a vocabulary with one token per line, got a binary file"
 
 
 def json_problem(path, text):
-    """What to say of a text that is JSON; None for another."""
+    """Error message for JSON text; None for other text."""
     if text.lstrip()[:1] not in ("{", "["):
         return None
     try:
@@ -143,33 +152,39 @@ def json_problem(path, text):
     except ValueError:
         return None
     load = f"json.load(open({str(path)!r}, encoding='utf-8'))"
-    kind, remedy = "a JSON file", "Take the vocab.txt of the same release"
+    kind, remedy = "a JSON file", "Use the vocab.txt of the same release"
     if isinstance(content, list) and all(isinstance(token, str) for token in content) and content:
         kind = "a JSON list of tokens"
-        remedy = f"Give their ids: {{token: i for i, token in enumerate({load})}}"
+        remedy = f"Pass their ids: {{token: i for i, token in enumerate({load})}}"
     elif isinstance(content, dict) and isinstance(content.get("model"), dict):
         kind = "a tokenizer.json of Hugging Face"
         if content["model"].get("type") == "WordPiece":
             remedy += f", or {load}['model']['vocab']"
         else:
-            remedy += f". Tokenizer cuts WordPiece, not {content['model'].get('type')}"
+            remedy += f". Tokenizer supports WordPiece, not {content['model'].get('type')}"
     elif isinstance(content, dict) and any("\u0120" in token for token in content):
-        kind, remedy = "a vocab.json of byte-level BPE", "Tokenizer cuts WordPiece alone"
+        kind, remedy = "a vocab.json of byte-level BPE", "Tokenizer supports WordPiece only"
     elif isinstance(content, dict) and all(isinstance(i, int) for i in content.values()):
-        kind, remedy = "a JSON file of {token: id}", f"Give what is in it: Tokenizer({load})"
-    return f"{path}: expected a vocabulary, one token a line, got {kind}. {remedy}"
+        kind, remedy = "a JSON file of {token: id}", f"Pass its content: Tokenizer({load})"
+    return f"{path}: expected a vocabulary with one token per line, got {kind}. {remedy}"
 
 
 def save_vocab(dict_path: str | os.PathLike, token_dict: dict[str, int], encoding: str = "utf-8") -> None:
-    """Write a vocabulary, a simplified one for example, one token a line in the order of the ids."""
+    """Write a vocabulary, one token per line, in the order of the ids."""
     with open(dict_path, "w", encoding=encoding) as file:
         file.writelines(token + "\n" for token in sorted(token_dict, key=token_dict.__getitem__))
 
 
 class TokenizerBase:
-    """What all tokenizers share: start and end tokens, truncation, pairs of texts.
+    """Base of all tokenizers: start and end tokens, truncation, pairs of texts.
 
-    pre_tokenize → cut → token_translate → start + tokens + end → maxlen
+    pre_tokenize → tokenize → token_translate → start + tokens + end → maxlen
+
+    Args:
+        token_start: start token; None: no start token.
+        token_end: end token; None: no end token.
+        pre_tokenize: function that splits a text into words first.
+        token_translate: {token: replacement}, applied to the tokens.
     """
 
     def __init__(
@@ -179,9 +194,6 @@ class TokenizerBase:
         pre_tokenize: Callable[[str], Iterable[str]] | None = None,
         token_translate: dict[str, str] | None = None,
     ) -> None:
-        """`token_start` and `token_end`: None for none. `pre_tokenize` cuts a text into words first;
-        `token_translate` replaces tokens afterwards.
-        """
         self._token_start, self._token_end = token_start, token_end
         self._token_pad, self._token_unk, self._token_mask = "[PAD]", "[UNK]", "[MASK]"
         self._pre_tokenize = pre_tokenize
@@ -189,7 +201,7 @@ class TokenizerBase:
         self._token_translate_inv = {new: old for old, new in self._token_translate.items()}
 
     def _warn_of_unknown(self, source: str, knows: Callable[[str], bool]) -> None:
-        """Warn if the start token or the end token is written as the unknown token; for an `__init__`."""
+        """Warn if the start token or the end token is unknown to the vocabulary; called in `__init__`."""
         given = {"token_start": self._token_start, "token_end": self._token_end}
         missing = {name: token for name, token in given.items() if token is not None and not knows(token)}
         if missing:
@@ -198,13 +210,12 @@ class TokenizerBase:
                 f"{name}={'</s>' if name == 'token_end' and knows('</s>') else None!r}" for name in missing
             )
             warnings.warn(
-                f"{source} has no {listed}: each text gets {self._token_unk} there. Give {remedy}, or a token that "
-                "it has",
+                f"{source} has no {listed}, so {self._token_unk} takes its place. Pass {remedy}, or another token",
                 stacklevel=3,
             )
 
     def tokenize(self, text: str, maxlen: int | None = None) -> list[str]:
-        """Start token + tokens + end token; those before the end token go until `maxlen` are left."""
+        """Start token + tokens + end token; tokens before the end token are dropped until `maxlen` are left."""
         tokens = self._tokenize(text)
         if self._token_translate:
             tokens = [self._token_translate.get(token) or token for token in tokens]
@@ -223,17 +234,26 @@ class TokenizerBase:
         pattern: str = "S*E*E",
         truncate_from: str | int | Sequence[int] = "right",
     ) -> tuple[list[int], list[int]]:
-        """Ids and segment ids (0: first text, 1: second) of one text or two, each a `str` or its tokens.
+        """Token ids and segment ids (0: first text, 1: second text) of one text or two.
 
-        `pattern` 'S*E*E' takes the second text's start token away, any other, like 'S*ES*E', leaves it. While
-        there are more than `maxlen` ids, the longer text loses a token: its last or first one that is not the
-        end or the start (`truncate_from` 'right', 'left'), or the one at an index, or at one of two indices.
-        In the reference, lists of tokens are shortened in place, and `maxlen` is exceeded by one where the
-        second text has no start token to lose; not here.
+        While there are more than `maxlen` ids, the longer text loses a token. In bert4keras, lists of tokens are
+        shortened in place, and the result exceeds `maxlen` by one if the second text has no start token; both are
+        corrected here.
+
+        Args:
+            first_text: a `str`, or its tokens.
+            second_text: a `str`, or its tokens; None: no second text.
+            maxlen: largest number of ids; None: no truncation.
+            pattern: 'S*E*E' removes the start token of the second text; any other pattern, such as 'S*ES*E', keeps it.
+            truncate_from: 'right' removes the last token before the end token, 'left' the first token after the start
+                token; or an index, or a list of two indices.
+
+        Returns:
+            Two lists of the same length.
         """
         texts = [first_text] if second_text is None else [first_text, second_text]
         sequences = [self.tokenize(text) if isinstance(text, str) else list(text) for text in texts]
-        # the start token of the second text, which goes only after truncation
+        # the start token of the second text is removed after truncation
         dropped = int(bool(pattern == "S*E*E" and self._token_start and any(sequences[1:])))
 
         if maxlen is not None:
@@ -242,7 +262,7 @@ class TokenizerBase:
             elif truncate_from == "left":
                 truncate_from = int(self._token_start is not None)
             elif isinstance(truncate_from, str):
-                raise ValueError(f"truncate_from expected 'right', 'left' or indices, got {truncate_from!r}")
+                raise ValueError(f"truncate_from: expected 'right', 'left' or indices, got {truncate_from!r}")
             truncate_sequences(maxlen + dropped, truncate_from, *sequences)
 
         token_ids = self.tokens_to_ids(sequences[0])
@@ -253,19 +273,19 @@ class TokenizerBase:
         return token_ids, segment_ids
 
     def tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
-        """The id of each token."""
+        """Id of each token."""
         return [self.token_to_id(token) for token in tokens]
 
     def ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
-        """The token of each id."""
+        """Token of each id."""
         return [self.id_to_token(i) for i in ids]
 
     def token_to_id(self, token: str) -> int:
-        """The id of a token."""
+        """Id of a token."""
         raise NotImplementedError
 
     def id_to_token(self, i: int) -> str:
-        """The token of an id."""
+        """Token of an id."""
         raise NotImplementedError
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -273,15 +293,21 @@ class TokenizerBase:
         raise NotImplementedError
 
     def _tokenize(self, text: str) -> list[str]:
-        """Text → tokens, without start and end."""
+        """Text → tokens, without start and end token."""
         raise NotImplementedError
 
 
 class Tokenizer(TokenizerBase):
     """BERT's tokenizer: lower case → spaces around CJK and punctuation → words → word pieces (##).
 
-    The rules `_is_punctuation`, `_is_cjk_character`, `_is_space` and `_is_control` may be overridden in a
-    subclass; an instance asks them once for each character.
+    A subclass may override `_is_punctuation`, `_is_cjk_character`, `_is_space` and `_is_control`. An instance calls
+    them once for each character.
+
+    Args:
+        token_dict: {token: id}, or the path of a vocabulary.
+        do_lower_case: convert to lower case and remove accents.
+        word_maxlen: a longer word is one token.
+        kwargs: arguments of `TokenizerBase`.
     """
 
     def __init__(
@@ -291,18 +317,17 @@ class Tokenizer(TokenizerBase):
         word_maxlen: int = 200,
         **kwargs: Any,
     ) -> None:
-        """`token_dict`: {token: id} or a vocabulary's path. A word longer than `word_maxlen` is one token."""
         super().__init__(**kwargs)
         vocabulary: Any = (
             load_vocab(token_dict) if isinstance(token_dict, (str, os.PathLike)) else token_dict
         )  # {token: id}
         if not isinstance(vocabulary, dict):
             raise TypeError(
-                f"token_dict expected {{token: id}} or the path of a vocabulary, got {type(vocabulary).__name__}; "
-                "load_vocab(…, simplified=True) gives two things, the first of them"
+                f"token_dict: expected {{token: id}} or the path of a vocabulary, got {type(vocabulary).__name__}; "
+                "load_vocab(…, simplified=True) returns a pair whose first item is {token: id}"
             )
         if not isinstance(next(iter(vocabulary), ""), str):
-            raise TypeError(f"token_dict expected {{token: id}}, got ids first: {next(iter(vocabulary))!r}")
+            raise TypeError(f"token_dict: expected {{token: id}}, got the key {next(iter(vocabulary))!r}")
         self._do_lower_case, self._word_maxlen = do_lower_case, word_maxlen
         self._token_dict = vocabulary
         self._token_dict_inv = {i: token for token, i in vocabulary.items()}
@@ -320,7 +345,11 @@ class Tokenizer(TokenizerBase):
             self._warn_of_unknown("the vocabulary", lambda token: token in vocabulary)
 
     def token_to_id(self, token: str) -> int:
-        """The id of a token, or that of [UNK]; ValueError if it is needed and the vocabulary has none."""
+        """Id of a token; an unknown token has the id of [UNK].
+
+        Raises:
+            ValueError: the token is unknown and the vocabulary has no [UNK].
+        """
         token_id = self._token_dict.get(token)
         if token_id is None:
             token_id = getattr(self, "_token_unk_id", None)
@@ -329,7 +358,7 @@ class Tokenizer(TokenizerBase):
         return token_id
 
     def tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
-        """The id of each token, as `token_to_id` gives it."""
+        """Id of each token, as from `token_to_id`."""
         tokens = list(tokens)
         unknown = getattr(self, "_token_unk_id", None)
         ids: list[Any] = list(map(self._token_dict.get, tokens, repeat(unknown)))
@@ -338,13 +367,17 @@ class Tokenizer(TokenizerBase):
         return ids
 
     def id_to_token(self, i: int) -> str:
-        """The token of an id; KeyError for an id that no token has."""
+        """Token of an id.
+
+        Raises:
+            KeyError: no token has the id.
+        """
         return self._token_dict_inv[i]
 
     def decode(self, ids: Iterable[int], tokens: Sequence[str] | None = None) -> str:
-        """Ids, or `tokens` → readable text: no [special] tokens, pieces joined, spaces where they belong.
+        """Ids (or `tokens`) → readable text: drop [special] tokens, join word pieces, insert spaces.
 
-        A first token '##' is nothing (the reference crashes).
+        A first token '##' is empty (bert4keras crashes).
         """
         kinds, pieces, last = self._kinds, [], " "
         for token in tokens or self.ids_to_tokens(ids):
@@ -367,11 +400,13 @@ class Tokenizer(TokenizerBase):
         return SPACE_IN_A_NUMBER.sub(r"\1\2", text).strip()
 
     def rematch(self, text: str, tokens: Sequence[str]) -> list[list[int]]:
-        """For each of `tokens`, the indices of its characters in `text`; [] for a [special] token.
+        """Indices of the characters of each token in `text`; [] for a [special] token.
 
-        Indices are those of `text` even where lower case is longer (the reference's then shift), and tokens
-        that `token_translate` has replaced are looked up as they were (it crashes). Raises ValueError for a
-        token that the rest of the text does not have.
+        Indices are correct even if lower case is longer than the text; in bert4keras they shift. Tokens that
+        `token_translate` replaced are searched in their original form; bert4keras crashes.
+
+        Raises:
+            ValueError: the rest of the text does not contain a token.
         """
         sources: Sequence[int] = range(len(text))
         characters: Iterable[str] = text
@@ -405,7 +440,7 @@ class Tokenizer(TokenizerBase):
         return matches
 
     def _tokenize(self, text: str, pre_tokenize: bool = True) -> list[str]:
-        """Text → tokens. Words from the user's `pre_tokenize` that are in the vocabulary are left whole."""
+        """Text → tokens. Words from the user's `pre_tokenize` that are in the vocabulary are not split."""
         tokens: list[str] = []
         if pre_tokenize and self._pre_tokenize is not None:
             for word in self._pre_tokenize(lowercase_and_normalize(text) if self._do_lower_case else text):
@@ -413,25 +448,25 @@ class Tokenizer(TokenizerBase):
             return tokens
 
         spacing = self._spacing
-        if self._do_lower_case:  # as in lowercase_and_normalize, but with one pass less over the text
+        if self._do_lower_case:  # the same as lowercase_and_normalize with one pass less over the text
             text, spacing = text.lower(), self._spacing_without_marks
             if not text.isascii():
                 text = unicodedata.normalize("NFD", text)
-        # Most words need no cutting: one character, or a token as they are. An override is asked about all.
-        asked = type(self)._word_piece_tokenize is not Tokenizer._word_piece_tokenize
-        whole_words: Any = () if asked else self._token_dict
-        cut: dict[str, list[str]] = {}  # of this text alone, as the vocabulary may change before the next
+        # Most words are one character or one token and need no call, unless a subclass overrides the method.
+        is_overridden = type(self)._word_piece_tokenize is not Tokenizer._word_piece_tokenize
+        whole_words: Any = () if is_overridden else self._token_dict
+        cache: dict[str, list[str]] = {}  # for this text only, because the vocabulary may change afterwards
         for word in text.translate(spacing).split():
-            if word in whole_words or len(word) == 1 and not asked:
+            if word in whole_words or len(word) == 1 and not is_overridden:
                 tokens.append(word)
             else:
-                if word not in cut:
-                    cut[word] = self._word_piece_tokenize(word)
-                tokens += cut[word]
+                if word not in cache:
+                    cache[word] = self._word_piece_tokenize(word)
+                tokens += cache[word]
         return tokens
 
     def _word_piece_tokenize(self, word: str) -> list[str]:
-        """The longest token that the word begins with, then the longest ##token, …; stuck: [word]."""
+        """The longest token at the beginning of the word, then the longest ##token, …; if nothing matches: [word]."""
         vocabulary = self._token_dict
         if word in vocabulary or len(word) > self._word_maxlen:
             return [word]
@@ -451,13 +486,14 @@ class Tokenizer(TokenizerBase):
         return tokens
 
     def _measure_tokens(self, state: Any) -> int:
-        """Characters of the longest token; asked anew for each number of tokens and each last one, as users add
-        tokens to `_token_dict`, or put some in the place of others.
+        """Length of the longest token.
+
+        `state`, the number of tokens and the last token, is the key of the cache, because users edit `_token_dict`.
         """
         return max(map(len, self._token_dict), default=0)
 
     def _classify(self, ch: str) -> str:
-        """The first of 'cjk', 'punctuation', 'space', 'ignored' and 'letter' that a character is."""
+        """The first of 'cjk', 'punctuation', 'space', 'ignored' and 'letter' that is true for a character."""
         if self._is_cjk_character(ch):
             return "cjk"
         if self._is_punctuation(ch):
@@ -470,7 +506,7 @@ class Tokenizer(TokenizerBase):
         return ch in "\0\ufffd" or self._is_control(ch)
 
     def _space_out(self, code: int) -> str | int | None:
-        """What a character (its code) becomes in the text that is split at white space; None: nothing."""
+        """Replacement of a character (its code) before the text is split at white space; None removes it."""
         ch = chr(code)
         kind = self._kinds[ch]
         if kind in ("cjk", "punctuation"):
@@ -478,12 +514,12 @@ class Tokenizer(TokenizerBase):
         return {"space": " ", "ignored": None, "letter": code}[kind]
 
     def _space_out_but_marks(self, code: int) -> str | int | None:
-        """As `_space_out`, but nothing for a non-spacing mark."""
+        """Like `_space_out`, but remove non-spacing marks."""
         return None if unicodedata.category(chr(code)) == "Mn" else self._spacing[code]
 
     @staticmethod
     def stem(token: str) -> str:
-        """A token without the ## of a piece that continues a word."""
+        """A token without the prefix ## of a continuing word piece."""
         return token[2:] if token[:2] == "##" else token
 
     @staticmethod
@@ -492,7 +528,7 @@ class Tokenizer(TokenizerBase):
 
     @staticmethod
     def _is_punctuation(ch: str) -> bool:
-        """True for the punctuation of any script, and for every symbol of ASCII."""
+        """True for punctuation of any script and for all symbols of ASCII."""
         return ch in PUNCTUATION or unicodedata.category(ch)[0] == "P"
 
     @staticmethod
@@ -515,17 +551,23 @@ class Tokenizer(TokenizerBase):
 
     @staticmethod
     def _is_redundant(token: str) -> bool:
-        """True for a token that no text is cut into: several characters, with CJK or punctuation in them."""
+        """True for a token that no text is split into: several characters with CJK or punctuation among them."""
         return len(token) > 1 and any(
             Tokenizer._is_cjk_character(ch) or Tokenizer._is_punctuation(ch) for ch in Tokenizer.stem(token)
         )
 
 
 class SpTokenizer(TokenizerBase):
-    """A SentencePiece model behind the same methods; needs the package sentencepiece."""
+    """A SentencePiece model with the methods of a tokenizer; needs the package sentencepiece.
+
+    If the model has no padding piece, there is no `_token_pad_id` (bert4keras crashes).
+
+    Args:
+        sp_model_path: path of the model.
+        kwargs: arguments of `TokenizerBase`.
+    """
 
     def __init__(self, sp_model_path: str, **kwargs: Any) -> None:
-        """Without a padding piece in the model there is no `_token_pad_id` (the reference crashes)."""
         super().__init__(**kwargs)
         import sentencepiece
 
@@ -536,8 +578,8 @@ class SpTokenizer(TokenizerBase):
             if not os.path.exists(sp_model_path):
                 raise FileNotFoundError(f"{sp_model_path}: there is no such file") from error
             raise ValueError(
-                f"{sp_model_path}: expected a SentencePiece model, got {error}. A vocabulary, one token a line, is for "
-                "Tokenizer"
+                f"{sp_model_path}: expected a SentencePiece model, got {error}. Use Tokenizer for a vocabulary with "
+                "one token per line"
             ) from error
         self._token_unk = self.sp_model.id_to_piece(self.sp_model.unk_id())
         self._vocab_size = self.sp_model.get_piece_size()
@@ -556,15 +598,15 @@ class SpTokenizer(TokenizerBase):
         )
 
     def token_to_id(self, token: str) -> int:
-        """The id of a token, or that of <unk>."""
+        """Id of a token; an unknown token has the id of <unk>."""
         return self.sp_model.piece_to_id(token)
 
     def id_to_token(self, i: int) -> str:
-        """The token of an id; '' for one beyond the model's, as a padded vocabulary may give."""
+        """Token of an id; '' for an id beyond the model's, which a padded vocabulary may produce."""
         return self.sp_model.id_to_piece(int(i)) if i < self._vocab_size else ""
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Ids → readable text, tokens translated back first."""
+        """Ids → readable text; translated tokens are translated back first."""
         tokens = [self._token_translate_inv.get(token) or token for token in self.ids_to_tokens(ids)]
         return convert_to_unicode(self.sp_model.decode_pieces(tokens))
 
@@ -574,7 +616,7 @@ class SpTokenizer(TokenizerBase):
         return self.sp_model.encode_as_pieces(text)
 
     def _is_special(self, i: int) -> bool:
-        """True for an id of the model that stands for no text: control, unknown, unused."""
+        """True for an id of the model that represents no text: control, unknown or unused."""
         return self.sp_model.is_control(i) or self.sp_model.is_unknown(i) or self.sp_model.is_unused(i)
 
     def _is_decodable(self, i: int) -> bool:

@@ -436,8 +436,8 @@ OTHER_FILES = {
     "tokenizer.json": ('{"model": {"type": "WordPiece", "vocab": {"a": 0}}}', r"vocab.txt.*\['vocab'\]"),
     "tokenizer.json of GPT-2": ('{"model": {"type": "BPE", "vocab": {"a": 0}}}', "WordPiece, not BPE"),
     "list": ('[\n"a",\n"b"\n]', r"list of tokens.*enumerate\(json.load"),
-    "configuration": ('\ufeff{"hidden_act": "gelu"}', "got a JSON file. Take the vocab.txt"),
-    "SentencePiece": (SENTENCEPIECE, r"SentencePiece model. Take SpTokenizer\(.*vocab.txt"),
+    "configuration": ('\ufeff{"hidden_act": "gelu"}', "got a JSON file. Use the vocab.txt"),
+    "SentencePiece": (SENTENCEPIECE, r"SentencePiece model. Use SpTokenizer\(.*vocab.txt"),
     "binary": (bytes(range(256)), "binary file"),
     "binary that is UTF-8": (b"PK\x03\x04\x00\x00\n", "binary file"),
 }
@@ -454,7 +454,7 @@ def test_load_vocab_refuses_a_file_of_another_kind(tmp_path, kind):
     "token_dict, arguments, words",
     [
         (["a", "[UNK]"], {}, r"no token_start='\[CLS\]', token_end='\[SEP\]'.*\[UNK\].*token_start=None"),
-        (["[CLS]", "[UNK]", "</s>"], {}, r"no token_end='\[SEP\]'.*Give token_end='</s>'"),
+        (["[CLS]", "[UNK]", "</s>"], {}, r"no token_end='\[SEP\]'.*Pass token_end='</s>'"),
         (["[UNK]", "[SEP]"], dict(token_start="<s>"), "no token_start='<s>'"),
     ],
 )
