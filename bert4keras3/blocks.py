@@ -1,6 +1,6 @@
-"""The one Transformer block of all models, as residual sub-blocks: x + Dropout(Layer(x)), normalized.
+"""The Transformer block of all models, as residual sub-blocks: x + Dropout(Layer(x)), normalized.
 
-A model states how its block differs in the attributes below; one that differs more overrides a method.
+A model states the differences of its block in the attributes below, or overrides a method.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ Mixin: Any = object  # for mypy: what a mixin uses is in the class that it is mi
 class ResidualBlocks(Mixin):
     """Att → Dropout → Add → LN → FFN → Dropout → Add → LN
 
-    norm_place: "after" the sum as above, or "before" each layer. norm_arguments, attention_arguments,
-    feed_forward_arguments: of the layers. position_bias_kind: `p_bias` of the attention layers.
-    layer_prefix: of all names in a block; %d is its number.
+    Attributes:
+        norm_place: "after" the sum, as above, or "before" each layer.
+        norm_arguments, attention_arguments, feed_forward_arguments: arguments of these layers.
+        position_bias_kind: `p_bias` of the attention layers.
+        layer_prefix: prefix of all names in a block; %d is the number of the block.
     """
 
     norm_place = "after"
@@ -29,7 +31,7 @@ class ResidualBlocks(Mixin):
     layer_prefix = "Transformer-%d-"
 
     def apply_main_layers(self, inputs: Tensors, index: int) -> Tensors:
-        """The block of this number: (batch, length, hidden_size) → the same shape."""
+        """Block number `index`: (batch, length, hidden_size) → the same shape."""
         attention_bias = self.compute_attention_bias(index)
         position_bias = self.compute_position_bias(inputs)
 
@@ -58,7 +60,7 @@ class ResidualBlocks(Mixin):
     def apply_multi_head_attention(
         self, inputs: Tensors, name: str, attention_bias: Tensor = None, position_bias: Tensor = None
     ) -> Tensor:
-        """inputs: [query, key, value]; the biases join them, and the call's arguments say which are there."""
+        """Attention of inputs [query, key, value], to which the biases are appended."""
         arguments: dict[str, Any] = {}
         if attention_bias is not None:
             inputs, arguments["a_bias"] = inputs + [attention_bias], True
@@ -95,7 +97,7 @@ class ResidualBlocks(Mixin):
         return self.apply(x, layer=Dropout, rate=self.dropout_rate, name=name)
 
     def apply_norm(self, x: Tensor, name: str, **arguments: Any) -> Tensor:
-        """Layer normalization, conditional where the model was built with `layer_norm_cond`."""
+        """Layer normalization; it is conditional if the model was built with `layer_norm_cond`."""
         condition, hidden_units, hidden_activation = self.layer_norm_conds
         return self.apply(
             self.simplify([x, condition]),

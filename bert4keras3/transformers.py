@@ -1,7 +1,7 @@
-"""Transformer: the engine that turns a configuration into a Keras model and loads its weights.
+"""Transformer: builds a Keras model from a configuration and loads its weights.
 
-A model class says which layers follow each other; `apply` makes a layer the first time that its name is met
-and uses it again afterwards. Names are stable: they carry weights, caches, shared layers and parity reports.
+A model class defines the order of layers. `apply` creates a layer when its name is first used, and reuses it
+afterwards. Names are stable: weights, caches, shared layers and parity reports refer to them.
 """
 
 from __future__ import annotations
@@ -39,20 +39,24 @@ from bert4keras3.weights import (
 class Transformer(ResidualBlocks):
     """Base of all models: inputs → embeddings → main layers → final layers.
 
-    vocab_size, hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act: as in a
-    checkpoint's configuration; a list as `hidden_act` makes the feed-forward layers gated.
-    dropout_rate, attention_dropout_rate: 0 where None.
-    embedding_size: of the token embeddings, `hidden_size` where None.
-    attention_head_size: of values, hidden_size // num_attention_heads where None; attention_key_size: of
-    queries and keys, attention_head_size where None.
-    sequence_length: fixes the length of the inputs.
-    keep_tokens: rows of the checkpoint's vocabulary to keep, in this order; compound_tokens: for each token to
-    append, the ids (of kept rows) whose embeddings are averaged, or (ids, weights).
-    residual_attention_scores: adds each layer's scores to the next: https://arxiv.org/abs/2012.11747
-    ignore_invalid_weights: a variable that the checkpoint lacks is logged and skipped.
-    autoresize_weights: a variable of another size is repeated or cut to fit.
-    temperature, penalty, penalty_window, mask_output: for `build_cache_model`.
-    layers: {name: layer} to share; prefix: put before every layer's name; name: of the Keras model.
+    Args:
+        vocab_size, hidden_size, num_hidden_layers, num_attention_heads, intermediate_size: as in a configuration file.
+        hidden_act: as in a configuration file; a list makes the feed-forward layers gated.
+        dropout_rate, attention_dropout_rate: None: 0.
+        embedding_size: size of the token embeddings; None: `hidden_size`.
+        attention_head_size: size of values; None: hidden_size // num_attention_heads.
+        attention_key_size: size of queries and keys; None: `attention_head_size`.
+        sequence_length: fixed length of the inputs; None: any length.
+        keep_tokens: ids of the vocabulary's rows to keep, in this order.
+        compound_tokens: for each token to append, a list of ids of kept rows whose embeddings are averaged, or a pair
+            (ids, weights).
+        residual_attention_scores: add each layer's scores to the next layer's: https://arxiv.org/abs/2012.11747
+        ignore_invalid_weights: log and skip variables that the checkpoint lacks.
+        autoresize_weights: repeat or cut variables of another size.
+        layers: {name: layer} to share.
+        prefix: prefix of all layers' names.
+        name: name of the Keras model.
+        kwargs: temperature, penalty, penalty_window and mask_output for `build_cache_model`; others are ignored.
     """
 
     weight_table: dict[str, str] = {}
@@ -123,13 +127,16 @@ class Transformer(ResidualBlocks):
         additional_input_layers: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Make the Keras model, `self.model`.
+        """Create the Keras model, `self.model`.
 
-        attention_caches: {attention layer's name: [keys, values]}, (batch, length, size) tensors to which the
-        layer's own keys and values are appended.
-        layer_norm_cond: (batch, size) tensor that steers every layer normalization, projected to
-        `layer_norm_cond_hidden_size` with `layer_norm_cond_hidden_act` first, where given.
-        additional_input_layers: more inputs of the model, such as those behind the two above.
+        Args:
+            attention_caches: {name of an attention layer: [keys, values]}; the layer's own keys and values are appended
+                to these tensors, (batch, length, size).
+            layer_norm_cond: (batch, size) tensor, the condition of every layer normalization.
+            layer_norm_cond_hidden_size: size of a projection of the condition; None: no projection.
+            layer_norm_cond_hidden_act: activation of this projection.
+            additional_input_layers: more inputs of the model, for example those of `attention_caches` and
+                `layer_norm_cond`.
         """
         if self.built:
             return
@@ -152,13 +159,19 @@ class Transformer(ResidualBlocks):
         index_bias: int = 0,
         **options: Any,
     ) -> Any:
-        """A model whose `predict` takes padded prompts and gives padded texts, for scripts of the package's 1.x.
+        """A model whose `predict` takes padded prompts and returns padded sequences, for scripts of bert4keras3 1.x.
 
-        input_lengths: of the inputs; that of the text that is written bounds it. end_token: id, or a list of them.
-        search_mode: "greedy", "topk" (k: how many) or "topp" (k: the probability, or [probability, how many]).
-        progress_print: count the tokens on the screen. index_bias: so many tokens count as prompt even if they are 0.
-        options: temperature, penalty, penalty_window and mask_output, in place of those that the model was built
-        with, and those of `Generator.generate`, such as seed. New code takes bert4keras3.generation.Generator.
+        New code uses bert4keras3.generation.Generator.
+
+        Args:
+            input_lengths: lengths of the inputs; the length of the generated input bounds the sequence.
+            end_token: id of the end token, or a list of ids.
+            search_mode: "greedy", "topk" or "topp".
+            k: for "topk" the number of candidates; for "topp" the probability, or [probability, number of candidates].
+            progress_print: print a count of the tokens.
+            index_bias: number of leading tokens that belong to the prompt even if they are 0.
+            options: temperature, penalty, penalty_window and mask_output, which replace those of the model, and options
+                of `Generator.generate`, such as seed.
         """
         return build_prompt_model(
             self, input_lengths, end_token, search_mode, k, progress_print, index_bias, **options
@@ -172,21 +185,25 @@ class Transformer(ResidualBlocks):
         return self.apply_final_layers(outputs)
 
     def prefixed(self, name: str | None) -> str | None:
-        """A layer's name with the model's prefix."""
+        """Name of a layer with the model's prefix."""
         return None if name is None else self.prefix + name
 
     def apply(
         self, inputs: Any = None, layer: Any = None, arguments: dict | None = None, **kwargs: Any
     ) -> Tensors:
-        """Call the layer of this name, made from class `layer` and `kwargs` the first time.
+        """Call the layer with this name; the first use creates it as `layer(**kwargs)`.
 
-        arguments: for the layer's call. Without `inputs` the layer itself is returned.
+        Args:
+            inputs: inputs of the layer; None: return the layer itself.
+            layer: class of the layer.
+            arguments: arguments of the layer's call.
+            kwargs: arguments of the class, with `name`.
         """
         if layer is Dropout and self.dropout_rate == 0:
             return inputs
         name = self.prefixed(kwargs.get("name"))
         kwargs["name"] = name
-        if layer is Input:  # never shared: two models of the same layers have inputs of their own
+        if layer is Input:  # never shared: two models with the same layers have their own inputs
             return layer(**kwargs)
         arguments = dict(arguments or {})
         if layer is Lambda:
@@ -196,9 +213,9 @@ class Transformer(ResidualBlocks):
         if isinstance(kwargs.get("activation"), str):
             kwargs["activation"] = get_activation(kwargs["activation"], f"activation of layer {name}")
         if name not in self.layers:
-            made = layer(**kwargs)
-            name = made.name
-            self.layers[name] = made
+            created = layer(**kwargs)
+            name = created.name
+            self.layers[name] = created
         layer = self.layers[name]
         if inputs is None:
             return layer
@@ -211,7 +228,7 @@ class Transformer(ResidualBlocks):
         return layer(inputs, **arguments)
 
     def apply_attention(self, inputs: Tensors, layer: Any, arguments: dict[str, Any]) -> Tensor:
-        """Call an attention layer with its caches and, in a RealFormer, the scores of the layer before."""
+        """Call an attention layer with its caches and, in a RealFormer, the scores of the previous layer."""
         inputs = list(inputs)
         if layer.name in self.attention_caches:
             for place, cache, part in zip((1, 2), self.attention_caches[layer.name], ("Key", "Value")):
@@ -230,27 +247,27 @@ class Transformer(ResidualBlocks):
         return outputs
 
     def get_inputs(self) -> Tensors:
-        """The model's own inputs, one or a list."""
+        """The model's own inputs: one tensor or a list."""
         raise NotImplementedError(f"{type(self).__name__} has no get_inputs")
 
     def apply_embeddings(self, inputs: Tensors) -> Tensors:
-        """Inputs → what the first block takes."""
+        """Inputs → input of the first block."""
         raise NotImplementedError(f"{type(self).__name__} has no apply_embeddings")
 
     def apply_final_layers(self, inputs: Tensors) -> Tensors:
-        """What the last block gives → outputs, one or a list."""
+        """Output of the last block → outputs of the model: one tensor or a list."""
         raise NotImplementedError(f"{type(self).__name__} has no apply_final_layers")
 
     def compute_attention_bias(self, inputs: Any = None) -> Tensor:
-        """Bias of all attention scores, made once; None for none."""
+        """Bias of all attention scores, computed once; None: no bias."""
         return self.attention_bias
 
     def compute_position_bias(self, inputs: Tensors = None) -> Tensor:
-        """Position bias of all attention scores, made once; None for none."""
+        """Position bias of all attention scores, computed once; None: no bias."""
         return self.position_bias
 
     def apply_input(self, name: str) -> Tensor:
-        """A (batch, length) input of ids. Ids are floats as in Keras 2, wide enough for every vocabulary."""
+        """A (batch, length) input of ids. Ids are floats as in Keras 2, in a dtype that represents every id exactly."""
         return self.apply(layer=Input, shape=(self.sequence_length,), dtype=upcast_floatx(), name=name)
 
     def apply_token_embedding(self, x: Tensor) -> Tensor:
@@ -266,60 +283,67 @@ class Transformer(ResidualBlocks):
         )
 
     def apply_activation(self, x: Tensor, activation: None | str | Callable, name: str) -> Tensor:
-        """The last activation over a vocabulary."""
+        """The last activation, over the vocabulary."""
         return self.apply(x, layer=Activation, activation=activation, name=name, **self.wide_output(x))
 
     def wide_output(self, x: Tensor) -> Tensor:
-        """Argument of the layer that gives out probabilities of a vocabulary: float32 where x is of half precision,
-        in which small ones are 0 and many are equal.
+        """Argument of the layer that outputs probabilities of the vocabulary: float32 if x is in half precision.
+
+        In half precision small probabilities are 0, and many are equal.
         """
         return {"dtype": "float32"} if dtype_name(x) in ("float16", "bfloat16") else {}
 
     def set_inputs(self, inputs: Tensors, additional_input_layers: Any = None) -> None:
-        """Set `inputs`, a list, and `input`, the same or its only item."""
+        """Set `inputs`, a list, and `input`, the list or its only item."""
         self.inputs = as_list(inputs) + as_list(additional_input_layers)
         self.input = self.inputs if len(self.inputs) > 1 else self.inputs[0]
 
     def set_outputs(self, outputs: Tensors) -> None:
-        """Set `outputs`, a list, and `output`, the same or its only item."""
+        """Set `outputs`, a list, and `output`, the list or its only item."""
         self.outputs = as_list(outputs)
         self.output = self.outputs if len(self.outputs) > 1 else self.outputs[0]
 
     @property
     def initializer(self) -> Any:
-        """Normal, standard deviation 0.02, cut off at two of them."""
+        """Normal distribution with standard deviation 0.02, truncated at two standard deviations."""
         return keras.initializers.TruncatedNormal(stddev=0.02)
 
     def simplify(self, inputs: Tensors) -> Tensors:
-        """Drop the Nones of a list; an only item stands alone."""
+        """Remove the Nones from a list; return a single item alone."""
         inputs = [item for item in inputs if item is not None]
         return inputs[0] if len(inputs) == 1 else inputs
 
     # Weights
 
     def variable_mapping(self) -> dict[str, list[str]]:
-        """{layer name: names of its weights in the checkpoint}, from `weight_table`."""
+        """{name of a layer: names of its weights in the checkpoint}, from `weight_table`."""
         return expand_table(self.weight_table, self.num_hidden_layers)
 
     def load_variable(self, checkpoint: Any, name: str) -> np.ndarray:
-        """A variable in the layout of the layer's weight. checkpoint: a path, a dict or an open checkpoint."""
+        """A variable of the checkpoint (a path, a dict or an open checkpoint), in the layout of the layer's weight."""
         return open_checkpoint(checkpoint)[name]
 
     def create_variable(self, name: str, value: np.ndarray, dtype: str | None = None) -> np.ndarray:
-        """A weight in the layout of the checkpoint, the inverse of `load_variable`."""
+        """A weight in the layout of the checkpoint; the inverse of `load_variable`."""
         return value
 
     def load_embeddings(self, embeddings: np.ndarray) -> np.ndarray:
-        """Rows of a vocabulary after `keep_tokens` and `compound_tokens`."""
+        """Rows of the vocabulary after `keep_tokens` and `compound_tokens`."""
         return select_rows(embeddings, self.keep_tokens, self.compound_tokens)
 
     def load_weights_from_checkpoint(
         self, checkpoint: Any, mapping: Mapping[str, list[str]] | None = None
     ) -> LoadingReport:
-        """Load a TensorFlow checkpoint (its prefix), a `.npz`, a `.safetensors` or a dict of arrays.
+        """Load a TensorFlow checkpoint, a `.npz`, a `.safetensors` or a dict of arrays.
 
-        mapping: {layer name: variable names}, `variable_mapping()` where None. All of it is checked before the
-        first weight is set. Raises CheckpointError, whose text names file, variable and remedy.
+        All variables are checked before the first weight is set.
+
+        Args:
+            checkpoint: prefix or path of the checkpoint, or a dict.
+            mapping: {name of a layer: names of variables}; None: `variable_mapping()`.
+
+        Raises:
+            CheckpointError: a variable does not fit; the message names file, variable and remedy.
         """
         return load_weights(
             self.layers,
@@ -333,9 +357,12 @@ class Transformer(ResidualBlocks):
     def save_weights_as_checkpoint(
         self, filename: str, mapping: Mapping[str, list[str]] | None = None, dtype: str | None = None
     ) -> None:
-        """Write a checkpoint that TensorFlow, bert4keras and `load_weights_from_checkpoint` read.
+        """Write a checkpoint that TensorFlow, bert4keras and `load_weights_from_checkpoint` can read.
 
-        filename: its prefix. dtype: of the variables in the file, such as "float16"; as in the model where None.
+        Args:
+            filename: prefix of the checkpoint.
+            mapping: {name of a layer: names of variables}; None: `variable_mapping()`.
+            dtype: dtype of the variables, such as "float16"; None: the dtype of the weights.
         """
         variables = iterate_weights(self.layers, self.mapped_layers(mapping))
         save_checkpoint(
@@ -345,7 +372,7 @@ class Transformer(ResidualBlocks):
         )
 
     def mapped_layers(self, mapping: Mapping[str, list[str]] | None = None) -> dict[str, list[str]]:
-        """The rows of the mapping whose layers this model has, with their prefix."""
+        """The rows of the mapping for layers of this model, with the model's prefix."""
         mapping = mapping or self.variable_mapping()
         prefixed = {self.prefixed(layer): names for layer, names in mapping.items()}
         mapped = {layer: names for layer, names in prefixed.items() if layer in self.layers}
@@ -368,24 +395,27 @@ def as_list(items):
 
 
 class LM_Mask(Mixin):
-    """Mixin: each token sees itself and what stands before it."""
+    """Mixin with a causal mask: each token attends to itself and to the tokens before it."""
 
     attention_bias: Tensor
 
     def compute_attention_bias(self, inputs: Any = None) -> Tensor:
-        """(length, length): which token may see which, the same for all layers."""
+        """Causal mask (length, length), the same for all layers."""
         if self.attention_bias is None:
             self.attention_bias = self.apply(self.inputs[0], layer=CausalMask, name="Attention-LM-Mask")
         return self.attention_bias
 
 
 class UniLM_Mask(Mixin):
-    """Mixin: segment 0 sees itself, segment 1 what stands before it too. https://arxiv.org/abs/1905.03197"""
+    """Mixin with UniLM's mask, https://arxiv.org/abs/1905.03197
+
+    Segment 0 attends to all of segment 0; segment 1 attends to segment 0 and, causally, to itself.
+    """
 
     attention_bias: Tensor
 
     def compute_attention_bias(self, inputs: Any = None) -> Tensor:
-        """(batch, length, length): which token may see which, the same for all layers."""
+        """UniLM's mask (batch, length, length), the same for all layers."""
         if self.attention_bias is None:
             self.attention_bias = self.apply(self.inputs[1], layer=UniLMMask, name="Attention-UniLM-Mask")
         return self.attention_bias

@@ -1,4 +1,4 @@
-"""Every layer by name, Keras's own and ours: `from bert4keras3.layers import *`."""
+"""All layers of Keras and of bert4keras: `from bert4keras3.layers import *`."""
 
 from bert4keras3.backend import (
     Layer,
@@ -67,15 +67,15 @@ custom_objects = {name: globals()[name] for name in __all__}
 for _name in __all__:
     serializable(globals()[_name])
 
-OWN_LAYER = "Keras has it no more. Write a subclass of Layer."
+OWN_LAYER = "Keras 3 has removed it. Write a subclass of Layer."
 ABSENT = {
     "AbstractRNNCell": "Keras 3 needs no base class. Write a Layer with state_size and call(inputs, states).",
     "AtrousConvolution1D": "Write Conv1D(…, dilation_rate=…).",
     "AtrousConvolution2D": "Write Conv2D(…, dilation_rate=…).",
     "ConvLSTM2DCell": "Write ConvLSTM2D.",
     "ConvRecurrent2D": "Write ConvLSTM2D.",
-    "CuDNNGRU": "Write GRU, which runs on cuDNN where it can.",
-    "CuDNNLSTM": "Write LSTM, which runs on cuDNN where it can.",
+    "CuDNNGRU": "Write GRU, which uses cuDNN if possible.",
+    "CuDNNLSTM": "Write LSTM, which uses cuDNN if possible.",
     "Deconvolution2D": "Write Conv2DTranspose.",
     "Deconvolution3D": "Write Conv3DTranspose.",
     "DenseFeatures": "Write keras.utils.FeatureSpace.",
@@ -83,8 +83,8 @@ ABSENT = {
     "LocallyConnected1D": OWN_LAYER,
     "LocallyConnected2D": OWN_LAYER,
     "MaxoutDense": OWN_LAYER,
-    "Node": "It is a part of Keras 2 inside.",
-    "NodeBase": "It is a part of Keras 2 inside.",
+    "Node": "It is internal to Keras 2.",
+    "NodeBase": "It is internal to Keras 2.",
     "Recurrent": "Write RNN.",
     "ThresholdedReLU": "Write ReLU(threshold=…).",
     "tf": script_names.NO_TENSORFLOW,

@@ -1,4 +1,4 @@
-"""Batches in parts, for data parallelism by hand."""
+"""Layers that split a batch into parts and join the parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def batch_parts(x, parts):
     """List of the parts of the first axis."""
     size = ops.shape(x)[0]
     if np.ndim(parts):
-        # whole numbers, as the size may be symbolic
+        # fractions of integers, because the size may be symbolic
         shares = [
             Fraction(sum(parts[:i]) / sum(parts)).limit_denominator(10000) for i in range(1, len(parts))
         ]
@@ -31,9 +31,10 @@ def batch_of_masks(*masks):
 
 
 class BatchSplit(Layer):
-    """Cut the first axis. parts: their number, or a list of what each takes of the batch, such as [3, 1].
+    """Split the first axis: one tensor → a list of its parts; a list → all parts of its first tensor, of its second, …
 
-    One tensor → a list of its parts; a list of tensors → the parts of the first, those of the second …
+    Args:
+        parts: number of parts, or a list of their relative sizes, such as [3, 1].
     """
 
     def __init__(self, parts: int | Sequence[float], **kwargs: Any) -> None:
@@ -42,12 +43,12 @@ class BatchSplit(Layer):
 
     @property
     def count(self):
-        """How many parts."""
+        """Number of parts."""
         return len(self.parts) if np.ndim(self.parts) else self.parts
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        # a sum, as the AutoGraph of TF 1.15 does not know the names in a comprehension with two loops
+        # a sum, because TF 1.15's AutoGraph cannot resolve names in a comprehension with two loops
         return sum([batch_parts(x, parts=self.parts) for x in tensors], [])
 
     def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
@@ -70,7 +71,7 @@ class BatchSplit(Layer):
 
 
 class BatchConcat(Layer):
-    """Join along the first axis; masked where all inputs are."""
+    """Concatenate along the first axis; the output has a mask if all inputs have one."""
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return ops.concatenate(inputs, axis=0)

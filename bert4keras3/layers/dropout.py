@@ -6,7 +6,7 @@ from bert4keras3.backend import Tensors, WithOutputs, dropout, keras
 
 
 class Dropout(WithOutputs, keras.layers.Dropout):  # type: ignore[misc,name-defined]
-    """Keras's, which draws its random numbers more quickly where they take long. https://jmlr.org/papers/v15/srivastava14a"""
+    """Keras's Dropout with a faster random generator for large tensors: https://jmlr.org/papers/v15/srivastava14a"""
 
     def call(self, inputs: Tensors, training: bool | None = None) -> Tensors:
         if training is True and 0 < self.rate < 1:

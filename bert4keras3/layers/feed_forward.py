@@ -1,4 +1,4 @@
-"""The position-wise part of a Transformer block."""
+"""The position-wise feed-forward part of a Transformer block."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from bert4keras3.layers.initialization import inner_dense
 class FeedForward(Layer):
     """Dense → activation → Dense back to the input size.
 
-    A list of activations makes it gated: one Dense each, multiplied. https://arxiv.org/abs/2002.05202
     Weights: kernel (and bias) of each inner Dense, then of the outer one.
+
+    Args:
+        units: inner size.
+        activation: an activation; a list makes the layer gated: one inner Dense for each activation, and their outputs
+            are multiplied, https://arxiv.org/abs/2002.05202
+        use_bias: whether all Dense layers have a bias.
+        kernel_initializer: initializer of all kernels.
     """
 
     def __init__(

@@ -1,12 +1,12 @@
-"""Initializers for several weights, and the Dense layers inside our layers that use them."""
+"""Copies of initializers, and Dense layers inside other layers."""
 
 from bert4keras3.backend import build_child, keras
 
 
 def fresh(initializer):
-    """A copy of an initializer. One object would give two weights of one shape the same values on Keras 3.
+    """A copy of an initializer; a plain function is returned unchanged.
 
-    A user's function is taken as it is.
+    On Keras 3, one initializer object gives two weights of the same shape equal values.
     """
     if hasattr(initializer, "get_config"):
         return type(initializer).from_config(initializer.get_config())
@@ -14,7 +14,7 @@ def fresh(initializer):
 
 
 def inner_dense(owner, units, input_shape, name, activation=None):
-    """A built Dense with the bias and initializer of the layer that it is part of."""
+    """A built Dense with the bias setting and the initializer of the layer `owner`."""
     dense = keras.layers.Dense(
         units,
         activation=activation,

@@ -1,4 +1,4 @@
-"""Losses that are more than a function of one target and one output."""
+"""Losses as layers, for losses of more than one target and one output."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from bert4keras3.backend import Layer, Tensor, Tensors, ops, upcast
 
 
 class Loss(Layer):
-    """Base of layers that add a loss to the model, so that `compile(optimizer)` needs none.
+    """Base of layers that add a loss to the model, so that `compile(optimizer)` needs no loss.
 
-    A subclass writes `compute_loss(self, inputs, mask=None)`; its mean is the loss, and in it
-    `self.add_metric(value, name=…)` shows a number beside. The outputs are the inputs: all of them, or those at
-    `output_axis`, a place or a list of places. Numbers of half precision arrive in `compute_loss` as float32.
+    A subclass defines `compute_loss(self, inputs, mask=None)`. The mean of the result is added to the loss. There,
+    `self.add_metric(value, name=…)` reports a metric. Inputs in half precision arrive in `compute_loss` as float32.
+
+    Args:
+        output_axis: which inputs are the outputs: None for all, an index or a list of indices.
     """
 
     takes_ids = True
@@ -23,20 +25,20 @@ class Loss(Layer):
         self.output_axis = output_axis
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
-        wide = [upcast(x) for x in inputs] if isinstance(inputs, (list, tuple)) else upcast(inputs)
-        self.add_loss(ops.mean(self.compute_loss(wide, mask)), inputs=inputs)
+        upcasted = [upcast(x) for x in inputs] if isinstance(inputs, (list, tuple)) else upcast(inputs)
+        self.add_loss(ops.mean(self.compute_loss(upcasted, mask)), inputs=inputs)
         return self.choose(inputs)
 
     def compute_loss(self, inputs: Tensors, mask: Tensors = None) -> Tensor:
-        """To be written by a subclass: the loss, of any shape, whose mean is added to the model's."""
-        raise NotImplementedError(f"{type(self).__name__}: write compute_loss(self, inputs, mask=None)")
+        """The loss, of any shape, whose mean is added to the model's loss; a subclass defines it."""
+        raise NotImplementedError(f"{type(self).__name__}: define compute_loss(self, inputs, mask=None)")
 
     def choose(self, items: Any) -> Any:
-        """Those of the inputs, their shapes or masks, that are outputs."""
+        """Select the items (inputs, shapes or masks) of the outputs."""
         if self.output_axis is None:
             return items
         if isinstance(self.output_axis, (list, tuple)):
-            return [items[place] for place in self.output_axis]
+            return [items[index] for index in self.output_axis]
         return items[self.output_axis]
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Layers that join several tensors and their masks."""
+"""Layers that merge several tensors and their masks."""
 
 from typing import Any
 
@@ -22,18 +22,20 @@ def joined_mask(*masks):
 
 
 class Add(WithOutputs, keras.layers.Add):  # type: ignore[misc,name-defined]
-    """Sum of tensors; masked where any of the given masks is (Keras 3 forgets all masks if one is missing)."""
+    """Sum of tensors. A token is kept if all given masks keep it; Keras 3 drops all masks if one is missing."""
 
     def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         joined = None
         for one in mask or []:
-            if one is not None and one is not joined:  # as a residual's two sides have one and the same
+            if (
+                one is not None and one is not joined
+            ):  # both inputs of a residual sum often have the same mask
                 joined = one if joined is None else mask_of_both(joined, one)
         return joined
 
 
 class Concatenate1D(Layer):
-    """Join sequences along the length; a sequence without a mask counts as unmasked."""
+    """Concatenate sequences along the length; a sequence without a mask counts as unmasked."""
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return ops.concatenate(inputs, axis=1)

@@ -1,4 +1,4 @@
-"""Affine and layer normalization, plain or steered by a condition vector."""
+"""Scale and offset, and layer normalization; both may depend on a condition vector."""
 
 from __future__ import annotations
 
@@ -24,11 +24,19 @@ from bert4keras3.layers.initialization import fresh
 class ScaleOffset(Layer):
     """x · gamma + beta on the last axis.
 
-    `scale` and `offset`: True for a weight, a number or tensor for a constant, False for none.
-    `conditional`: inputs are [x, condition]; condition (batch, size) or (batch, length, size) is projected
-    (first to `hidden_units`, if given) and added to gamma and beta. Both projections start as zeros, so a
-    fresh conditional layer computes what the plain one does. https://kexue.fm/archives/7124
+    A conditional layer has the inputs [x, condition], where condition is (batch, size) or (batch, length, size).
+    Projections of the condition are added to gamma and beta. They start as zeros, so a new conditional layer computes
+    the same as an unconditional one: https://kexue.fm/archives/7124
+
     Weights: beta, gamma, then kernels of hidden_dense, beta_dense, gamma_dense.
+
+    Args:
+        scale: True for a weight gamma, a number or tensor for a constant, False for none.
+        offset: the same for beta.
+        conditional: whether there is a condition.
+        hidden_units: size of a first projection of the condition; None: no first projection.
+        hidden_activation: activation of the first projection.
+        hidden_initializer: initializer of the first projection.
     """
 
     def __init__(
@@ -77,12 +85,12 @@ class ScaleOffset(Layer):
 
     @staticmethod
     def has(part: bool | Tensor) -> bool:
-        """Whether there is a scale, or an offset: a weight or a constant."""
+        """Whether there is a scale or an offset, as a weight or as a constant."""
         return part is not None and part is not False
 
     @staticmethod
     def projection(units: int, input_shape: Any, name: str) -> Any:
-        """A Dense that starts at zero, from a condition to `units` scales or offsets."""
+        """A Dense that starts as zero, from a condition to `units` scales or offsets."""
         dense = keras.layers.Dense(units, use_bias=False, kernel_initializer="zeros", name=name)
         return build_child(dense, input_shape)
 
@@ -94,7 +102,7 @@ class ScaleOffset(Layer):
         return self.scale_and_offset(inputs, condition)
 
     def scale_and_offset(self, x: Tensor, condition: Tensor = None) -> Tensor:
-        """x (batch, …, size) · gamma + beta, both moved by the condition (batch, condition size)."""
+        """x (batch, …, size) · gamma + beta; a condition (batch, condition size) changes gamma and beta."""
         if condition is not None:
             if self.hidden_units is not None:
                 condition = self.hidden_dense(condition)
@@ -132,8 +140,13 @@ class ScaleOffset(Layer):
 class LayerNormalization(ScaleOffset):
     """(x − mean) / sqrt(variance + epsilon) · gamma + beta on the last axis: https://arxiv.org/abs/1607.06450
 
-    `zero_mean=False` leaves the mean in (RMS norm), `unit_variance=False` the scale. `epsilon` is
-    `K.epsilon()`, 1e-7, where none is given. Inputs of half precision are normalized in float32.
+    Inputs in half precision are normalized in float32.
+
+    Args:
+        zero_mean: whether the mean is subtracted; False for RMS norm.
+        unit_variance: whether x is divided by its standard deviation.
+        epsilon: None: `K.epsilon()`, which is 1e-7.
+        kwargs: arguments of `ScaleOffset`.
     """
 
     def __init__(

@@ -20,11 +20,18 @@ from bert4keras3.layers.initialization import inner_dense
 
 
 class GlobalPointer(Layer):
-    """q and k of each head (with rotary positions) → q · k / sqrt(size): https://kexue.fm/archives/8373
+    """Scores q · k / sqrt(head_size) of all spans, with rotary positions: https://kexue.fm/archives/8373
 
-    (batch, length, size) → (batch, heads, start, end); a span counts where its score is above 0. −inf where a
-    position is masked and, with `tril_mask`, where the end stands before the start.
-    Weights: kernel (and bias) of dense.
+    (batch, length, size) → (batch, heads, start, end). A span is an entity if its score is above 0. The score is −inf
+    for masked tokens and, with `tril_mask`, if the end is before the start. Weights: kernel (and bias) of dense.
+
+    Args:
+        heads: number of entity types.
+        head_size: size of q and k.
+        RoPE: whether q and k are rotated by their positions.
+        use_bias: whether the projection has a bias.
+        tril_mask: whether spans whose end is before their start are masked.
+        kernel_initializer: initializer of the projection.
     """
 
     def __init__(
@@ -57,7 +64,7 @@ class GlobalPointer(Layer):
         return self.mask_spans(ops.einsum("bjhd,bkhd->bhjk", q, k) / self.head_size**0.5, mask)
 
     def rotate(self, q: Tensor, k: Tensor) -> Tensors:
-        """Queries and keys (batch, length, …, head_size), rotated by their positions where RoPE is set."""
+        """Rotate queries and keys (batch, length, …, head_size) by their positions if RoPE is True."""
         if not self.RoPE:
             return q, k
         positions = ops.cast(ops.arange(0, ops.shape(q)[1], dtype="int32"), upcast_floatx())
@@ -65,7 +72,7 @@ class GlobalPointer(Layer):
         return apply_rotary_position_embeddings(ops.cast(sinusoidal, q.dtype), q, k)
 
     def mask_spans(self, scores: Tensor, mask: Tensors) -> Tensor:
-        """Scores (batch, heads, start, end), −inf where a token is padding or the end comes first."""
+        """Scores (batch, heads, start, end), with −inf for padding and for spans whose end is before their start."""
         ordered = None
         if self.tril_mask:
             positions = ops.arange(0, ops.shape(scores)[-1], dtype="int32")
@@ -92,9 +99,9 @@ class GlobalPointer(Layer):
 
 
 class EfficientGlobalPointer(GlobalPointer):
-    """One q and k for all heads; each head adds a bias for the start and one for the end: https://kexue.fm/archives/8877
+    """GlobalPointer with one q and k for all heads; each head adds a bias for the start and one for the end.
 
-    Weights: kernel (and bias) of p_dense, then of q_dense.
+    https://kexue.fm/archives/8877 . Weights: kernel (and bias) of p_dense, then of q_dense.
     """
 
     def build(self, input_shape: Any) -> None:
@@ -110,6 +117,6 @@ class EfficientGlobalPointer(GlobalPointer):
         scores = ops.einsum("bjd,bkd->bjk", q, k) / self.head_size**0.5
         bias = (
             ops.transpose(self.q_dense(x), (0, 2, 1)) / 2
-        )  # (batch, 2 · heads, length), end and start by turns
+        )  # (batch, 2 · heads, length): start, end, start, …
         scores = ops.expand_dims(scores, 1) + ops.expand_dims(bias[:, ::2], 2)
         return self.mask_spans(scores + ops.expand_dims(bias[:, 1::2], 3), mask)

@@ -1,4 +1,4 @@
-"""Sequence to vector."""
+"""Pooling: sequence → vector."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from bert4keras3.backend import Layer, Tensors, dtype_name, keras, ops, sequence
 
 
 class FirstToken(Layer):
-    """The vector of the first token, [CLS]: (batch, length, size) → (batch, size)."""
+    """Vector of the first token, [CLS]: (batch, length, size) → (batch, size)."""
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return inputs[:, 0]
@@ -19,14 +19,14 @@ class FirstToken(Layer):
 
 
 class LastToken(FirstToken):
-    """The vector of the last token, padding or not: (batch, length, size) → (batch, size)."""
+    """Vector of the last token, even if it is padding: (batch, length, size) → (batch, size)."""
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return inputs[:, -1]
 
 
 class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):
-    """Mean over the tokens that are not masked."""
+    """Mean over the unmasked tokens."""
 
     def __init__(self, data_format: str = "channels_last", **kwargs: Any) -> None:
         super().__init__(data_format=data_format, **kwargs)
@@ -46,7 +46,7 @@ class GlobalAveragePooling1D(keras.layers.GlobalAveragePooling1D):
 
 
 class GlobalMaxPooling1D(keras.layers.GlobalMaxPooling1D):
-    """Maximum over the tokens that are not masked."""
+    """Maximum over the unmasked tokens."""
 
     def __init__(self, data_format: str = "channels_last", **kwargs: Any) -> None:
         super().__init__(data_format=data_format, **kwargs)

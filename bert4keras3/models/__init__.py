@@ -1,4 +1,4 @@
-"""All models by name, and `build_transformer_model`, the one call that most users need."""
+"""All models by name, and `build_transformer_model`, which builds a model and loads its weights."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ MODELS = {
 for _version in ("t5", "t5.1.0", "t5.1.1", "mt5.1.1"):
     MODELS.update({_version: T5, _version + "_encoder": T5_Encoder, _version + "_decoder": T5_Decoder})
 
-# Our argument ← the key of a released configuration, and what holds where neither is given.
+# Our argument: (the key of a released configuration, the default if neither is given).
 CONFIG_ALIASES = {
     "max_position": ("max_position_embeddings", 512),
     "dropout_rate": ("hidden_dropout_prob", None),
@@ -100,12 +100,12 @@ REQUIRED = (
 
 
 def extend_with_language_model(BaseModel: type) -> type:
-    """The model class with a causal mask and its language-model head."""
+    """The model class with a causal mask and a language-model head."""
     return masked_language_model(LM_Mask, BaseModel)
 
 
 def extend_with_unified_language_model(BaseModel: type) -> type:
-    """The model class with the mask of UniLM, for sequence to sequence, and its language-model head."""
+    """The model class with UniLM's mask, for sequence to sequence, and a language-model head."""
     return masked_language_model(UniLM_Mask, BaseModel)
 
 
@@ -133,21 +133,26 @@ def build_transformer_model(
     return_keras_model: bool = True,
     **kwargs: Any,
 ) -> Any:
-    """Build a model from a released configuration and, where given, load its checkpoint.
+    """Build a model from a configuration file and load its checkpoint.
 
-    config_path: JSON file of the release; keyword arguments win over it.
-    checkpoint_path: prefix of a TensorFlow checkpoint, `.npz`, `.safetensors` or a dict of arrays.
-    model: a name of MODELS or a class. application: "encoder", "lm" (causal) or "unilm" (prefix sees itself).
-    Returns the Keras model, or with `return_keras_model=False` the Transformer around it (its `.model`).
-    Raises ValueError for an unknown name, a missing key or a misspelt keyword, CheckpointError for a checkpoint that
-    does not fit. A keyword that no model knows is logged and ignored.
+    Args:
+        config_path: JSON file of the release.
+        checkpoint_path: prefix of a TensorFlow checkpoint, a `.npz`, a `.safetensors` or a dict of arrays; None: random
+            weights.
+        model: a name in MODELS or a class.
+        application: "encoder", "lm" (causal mask) or "unilm" (the prefix attends to itself).
+        return_keras_model: return the Keras model; False: return the `Transformer`, whose `model` is the Keras model.
+        kwargs: values that replace those of the configuration file, and other arguments of the model class. An unknown
+            name is logged and ignored.
+
+    Raises:
+        ValueError: a name is unknown or misspelt, or the configuration lacks a key.
+        CheckpointError: the checkpoint does not fit the model.
     """
     configs, version = read_file(config_path), ""
     if isinstance(model, str):
         if model.lower() not in MODELS:
-            raise ValueError(
-                "model: expected a class or one of {}, got {!r}".format(", ".join(MODELS), model)
-            )
+            raise ValueError(f"model: expected a class or one of {', '.join(MODELS)}, got {model!r}")
         version = model.lower().split("_")[0]
         model = MODELS[model.lower()]
     if inspect.isclass(model):
@@ -156,9 +161,7 @@ def build_transformer_model(
     if version.endswith("t5.1.1"):
         configs["version"] = version
     if application.lower() not in APPLICATIONS:
-        raise ValueError(
-            "application: expected one of {}, got {!r}".format(", ".join(APPLICATIONS), application)
-        )
+        raise ValueError(f"application: expected one of {', '.join(APPLICATIONS)}, got {application!r}")
     if application.lower() not in getattr(model, "applications", APPLICATIONS):
         raise ValueError(
             f"application: {model.__name__} can be used as {model.applications[0]} only, got {application!r}"
@@ -174,7 +177,7 @@ def build_transformer_model(
 
 
 def read_file(config_path):
-    """What is in a configuration file; {} without one."""
+    """Content of a configuration file; {} if `config_path` is None."""
     if config_path is None:
         return {}
     with open(config_path, encoding="utf-8-sig") as file:  # some editors put a byte order mark first
@@ -185,21 +188,20 @@ def read_file(config_path):
 
 
 def known_arguments():
-    """Names of arguments that `build_transformer_model` takes for every model."""
+    """Names of the arguments that `build_transformer_model` accepts for every model."""
     aliases = [key for key, _ in CONFIG_ALIASES.values()]
     return [*inspect.signature(build_transformer_model).parameters, *REQUIRED, *CONFIG_ALIASES, *aliases]
 
 
 def complete_configs(config_path, configs, overrides):
-    """Arguments of the model classes from a configuration and the keyword arguments over it."""
+    """Arguments of the model classes, from a configuration and the keyword arguments that replace its values."""
     configs = dict(configs, **overrides)
     for argument, (key, default) in CONFIG_ALIASES.items():
         configs.setdefault(argument, configs.get(key, default))
     missing = [key for key in REQUIRED if key not in configs]
     if missing:
         raise ValueError(
-            "{}: the configuration lacks {}. Add it to the file or pass it to build_transformer_model.".format(
-                config_path or "build_transformer_model", ", ".join(missing)
-            )
+            f"{config_path or 'build_transformer_model'}: the configuration lacks {', '.join(missing)}. "
+            "Add it to the file or pass it to build_transformer_model."
         )
     return configs

@@ -14,7 +14,7 @@ BLOCK = {
 
 
 class ALBERT(BERT):
-    """BERT whose blocks are one and the same."""
+    """BERT with one block that is applied repeatedly."""
 
     norm_arguments = {}
     layer_prefix = "Transformer-"
@@ -30,7 +30,7 @@ class ALBERT(BERT):
 
 
 class ALBERT_Unshared(BERT):
-    """ALBERT with blocks of their own, which start from the shared one."""
+    """ALBERT whose blocks have their own weights, which start as copies of the shared block."""
 
     weight_table = dict(
         BERT.weight_table, **{"Transformer-%d-" + part: names for part, names in BLOCK.items()}

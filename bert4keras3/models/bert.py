@@ -19,13 +19,19 @@ from bert4keras3.transformers import Transformer, as_list
 class BERT(Transformer):
     """(token + segment + position) → LN → Dropout → blocks → heads. Inputs: token ids, segment ids.
 
-    max_position: rows of the position table. segment_vocab_size: 0 for no segment input.
-    with_pool: True or an activation, adds the pooled [CLS] vector (batch, hidden_size); with_nsp: instead of it
-    the two next-sentence probabilities; with_mlm: True or an activation, the vocabulary (batch, length,
-    vocab_size). Outputs: [pooled or nsp, mlm], or the hidden states where none is asked for.
-    hierarchical_position: True or alpha, see PositionEmbedding. custom_position_ids: a further input.
-    shared_segment_embeddings: segments are looked up in the token table.
-    Names as in https://github.com/google-research/bert
+    Outputs: [pooled vector or next-sentence probabilities, probabilities of the vocabulary], as far as they are asked
+    for; otherwise the hidden states. Names of variables are those of https://github.com/google-research/bert
+
+    Args:
+        max_position: number of position embeddings.
+        segment_vocab_size: number of segments; 0: no segment input.
+        with_pool: True or an activation: output the pooled [CLS] vector, (batch, hidden_size).
+        with_nsp: output the two next-sentence probabilities in place of the pooled vector.
+        with_mlm: True or an activation: output the vocabulary, (batch, length, vocab_size).
+        hierarchical_position: True or alpha, see PositionEmbedding.
+        custom_position_ids: whether position ids are one more input.
+        shared_segment_embeddings: whether segments use the table of the tokens.
+        kwargs: arguments of `Transformer`.
     """
 
     weight_table = {
@@ -85,7 +91,7 @@ class BERT(Transformer):
         return self.apply_embedding_mapping(x)
 
     def apply_token_and_segment(self, inputs: Tensors) -> Tensor:
-        """Sum of the two embeddings, (batch, length, embedding_size), and the position ids or None."""
+        """(sum of token and segment embeddings, (batch, length, embedding_size); position ids or None)."""
         inputs = as_list(inputs)
         x = self.apply_token_embedding(inputs.pop(0))
         if self.segment_vocab_size > 0:
@@ -107,7 +113,7 @@ class BERT(Transformer):
         )
 
     def apply_position(self, x: Tensor, position_ids: Tensor = None) -> Tensor:
-        """Add the embeddings of the positions 0, 1, …, or of `position_ids` (batch, length)."""
+        """Add embeddings of the positions 0, 1, …, or of `position_ids` (batch, length)."""
         return self.apply(
             self.simplify([x, position_ids]),
             layer=PositionEmbedding,
@@ -121,7 +127,7 @@ class BERT(Transformer):
         )
 
     def apply_embedding_mapping(self, x: Tensor) -> Tensor:
-        """To (batch, length, hidden_size), where embeddings have another size."""
+        """Project embeddings of another size to (batch, length, hidden_size)."""
         if self.embedding_size == self.hidden_size:
             return x
         return self.apply_dense(x, self.hidden_size, "Embedding-Mapping")
@@ -154,7 +160,7 @@ class BERT(Transformer):
         return self.simplify(outputs) if outputs else inputs
 
     def apply_pooler(self, x: Tensor) -> Tensor:
-        """(batch, length, hidden_size) → (batch, hidden_size), or the two probabilities of NSP."""
+        """(batch, length, hidden_size) → (batch, hidden_size), or next-sentence probabilities (batch, 2)."""
         x = self.apply(x, layer=FirstToken, name="Pooler")
         activation: Any = "tanh" if self.with_pool is True else self.with_pool
         x = self.apply_dense(x, self.hidden_size, "Pooler-Dense", activation)
@@ -163,7 +169,7 @@ class BERT(Transformer):
         return x
 
     def apply_mlm(self, x: Tensor) -> Tensor:
-        """(batch, length, hidden_size) → (batch, length, vocab_size): probabilities, or what `with_mlm` names."""
+        """(batch, length, hidden_size) → (batch, length, vocab_size), with the activation `with_mlm`."""
         x = self.apply_dense(x, self.embedding_size, "MLM-Dense", self.hidden_act)
         x = self.apply_norm(x, "MLM-Norm", epsilon=1e-12)
         x = self.apply(x, layer=Embedding, arguments={"mode": "dense"}, name="Embedding-Token")

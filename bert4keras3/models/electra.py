@@ -12,9 +12,12 @@ ENCODER = {layer: names.replace("bert/", "electra/") for layer, names in BERT.we
 
 
 class ELECTRA(BERT):
-    """The discriminator: BERT without pooler and language-model head. `applications` is "encoder" alone.
+    """The discriminator: BERT without pooler and language-model head; its only application is "encoder".
 
-    with_discriminator: True or an activation, adds the head that tells replaced tokens, (batch, length, 1).
+    Args:
+        max_position: number of position embeddings.
+        with_discriminator: True or an activation: output whether each token was replaced, (batch, length, 1).
+        kwargs: arguments of `BERT`.
     """
 
     applications = ("encoder",)

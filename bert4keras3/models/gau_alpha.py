@@ -6,7 +6,7 @@ from bert4keras3.models.roformer import RoFormerV2
 
 
 class GAU_alpha(RoFormerV2):
-    """RoFormerV2 whose block is a gated attention unit with `softmax_plus`: GAU → Dropout → Add → LN"""
+    """RoFormerV2 with gated attention units and `softmax_plus` in place of its blocks: GAU → Dropout → Add → LN"""
 
     weight_table = {
         "Embedding-Token": "bert/embeddings/word_embeddings",

@@ -17,9 +17,13 @@ LM_VARIABLES = {
 
 
 class GPT(LM_Mask, BERT):
-    """BERT's blocks under a causal mask, no norm after the embeddings: https://github.com/openai/finetune-transformer-lm
+    """BERT with a causal mask and without a norm after the embeddings.
 
-    final_activation: of the vocabulary's logits, (batch, length, vocab_size).
+    https://github.com/openai/finetune-transformer-lm
+
+    Args:
+        final_activation: activation of the vocabulary's logits, (batch, length, vocab_size).
+        kwargs: arguments of `BERT`.
     """
 
     weight_table = LM_VARIABLES
@@ -71,7 +75,7 @@ class GPT2(GPT):
 
 
 class GPT2_ML(GPT):
-    """Att → Add → LN → FFN → Add → LN; the second sum takes what came before the first norm. Input: token ids.
+    """Att → Add → LN → FFN → Add → LN; the second sum adds the input of the first norm. Input: token ids.
 
     https://github.com/imcaspar/gpt2-ml
     """

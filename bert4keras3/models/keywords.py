@@ -1,6 +1,6 @@
-"""Keywords of `build_transformer_model` that nothing takes: an error if a known name is near, else a warning.
+"""Checks the keywords of `build_transformer_model`: unknown ones are an error if misspelt, else a warning.
 
-Keys of a configuration file pass in silence, as releases have many that no model needs.
+Unknown keys of a configuration file are ignored, because releases have many that no model needs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bert4keras3.transformers import Transformer
 
 logger = logging.getLogger("bert4keras3")
 
-# Keys of released configurations that no model reads, as users pass them with `**json.load(file)`.
+# Keys of released configurations that no model reads; users pass them with `**json.load(file)`.
 CONFIG_KEYS = set(
     """
     architectures attention_head_size bos_token_id classifier_dropout classifier_dropout_prob decoder_start_token_id
@@ -33,15 +33,15 @@ CONFIG_KEYS = set(
 
 
 def check_keywords(model: type, keywords: Iterable[str], known: Iterable[str]) -> None:
-    """Name the keywords that a model class does not take.
+    """Find the keywords that a model class does not accept, and log a warning for each.
 
     Args:
         model: class of the Transformer.
-        keywords: names that the caller gave.
-        known: names that every model takes.
+        keywords: names that the caller passed.
+        known: names that every model accepts.
 
     Raises:
-        ValueError: if a known name is so near that a keyword is misspelt.
+        ValueError: a keyword is similar to a known name, so it is probably misspelt.
     """
     parameters = set(known) | set(OPTION_NAMES)
     mentioned: set[str] = set()
@@ -64,7 +64,7 @@ def check_keywords(model: type, keywords: Iterable[str], known: Iterable[str]) -
 
 
 def functions_of(model: type, seen: set[type]) -> Iterator[Any]:
-    """`__init__` and `build` of a class and its bases, of the models that they make, and what is under decorators."""
+    """`__init__` and `build` of a class, its bases and the models that they create, without their decorators."""
     for base in model.__mro__:
         if base in seen:
             continue
@@ -81,13 +81,13 @@ def functions_of(model: type, seen: set[type]) -> Iterator[Any]:
 
 
 def parameters_of(function: Any) -> Iterator[str]:
-    """Names by which arguments of a function are given, without *args and **kwargs."""
+    """Names of the parameters of a function, without *args and **kwargs."""
     code = function.__code__
     yield from code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
 
 
 def strings_of(item: Any) -> Iterator[str]:
-    """Strings in constants and in code inside code: `kwargs.pop("name")` says that a method reads it."""
+    """Strings in constants and in nested code: `kwargs.pop("name")` means that a method reads the argument."""
     if isinstance(item, str):
         yield item
     elif isinstance(item, (frozenset, tuple)):

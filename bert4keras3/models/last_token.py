@@ -1,4 +1,4 @@
-"""The model that a decoder asks at each step: the outputs of another one, at the last token."""
+"""The model that a decoder calls at each step: a given model's outputs at the last token."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bert4keras3.layers import LastToken
 
 
 class LastTokenModel(Model):
-    """A model for many small predictions: rows that fit into one batch go without Keras's loop over batches."""
+    """A model for many small predictions: inputs that fit into one batch skip Keras's loop over batches."""
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = 0, **kwargs: Any) -> Any:
-        """As in Keras, but silent by default."""
+        """Keras's `predict`, silent by default."""
         first = x[0] if isinstance(x, (list, tuple)) and x else x
         if not kwargs and isinstance(first, np.ndarray) and len(first) <= (batch_size or 32):
             return self.predict_on_batch(x)
@@ -22,7 +22,7 @@ class LastTokenModel(Model):
 
 
 def last_token_model(model: Any) -> LastTokenModel:
-    """Outputs (batch, length, …) of `model` → a model with the same weights and outputs (batch, …)."""
+    """A model with the weights of `model`, whose outputs are (batch, …) in place of (batch, length, …)."""
     inputs, outputs = list(model.inputs), [LastToken()(output) for output in model.outputs]
     return LastTokenModel(
         inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0]

@@ -6,7 +6,7 @@ from bert4keras3.models.bert import BERT
 
 
 class NEZHA(BERT):
-    """BERT with fixed relative positions, up to 64 tokens apart, on keys and values."""
+    """BERT with fixed relative positions in keys and values, clipped at a distance of 64 tokens."""
 
     norm_arguments = {}
     position_bias_kind = "typical_relative"

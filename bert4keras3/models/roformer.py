@@ -30,7 +30,7 @@ class RoFormer(NEZHA):
 
 @serializable
 class ScaledNormal(keras.initializers.Initializer):
-    """Truncated normal whose size falls with the width and the number of layers."""
+    """Truncated normal distribution whose standard deviation decreases with the width and the number of layers."""
 
     def __init__(self, num_hidden_layers, order=2, gain=1.0):
         self.num_hidden_layers = num_hidden_layers
@@ -40,7 +40,7 @@ class ScaledNormal(keras.initializers.Initializer):
     def __call__(self, shape, dtype=None, **kwargs):
         is_vocabulary = shape[0] > 10000 or shape[0] < 10
         hidden_size = shape[1] if is_vocabulary else shape[0]
-        # 1.13684723 makes up for the cut tails of the truncated normal
+        # 1.13684723 compensates for the truncated tails
         stddev = 1.13684723 * self.gain * self.num_hidden_layers ** (-1.0 / self.order) / hidden_size**0.5
         return keras.initializers.TruncatedNormal(stddev=stddev)(shape, dtype=dtype or K.floatx())
 
@@ -61,7 +61,7 @@ def is_kernel(name):
 
 
 class RoFormerV2(RoFormer):
-    """RoFormer without biases and with RMS norms that have no weights; its only head is the vocabulary."""
+    """RoFormer without biases and with RMS norms without weights; its only head is the vocabulary."""
 
     norm_arguments = {"zero_mean": False, "scale": False, "offset": False}
     attention_arguments = {"use_bias": False}
@@ -70,7 +70,7 @@ class RoFormerV2(RoFormer):
 
     @property
     def initializer(self) -> Any:
-        """Variance scaled by the depth of the model."""
+        """Truncated normal distribution, scaled by the depth of the model."""
         return ScaledNormal(self.num_hidden_layers)
 
     def apply_embeddings(self, inputs: Tensors) -> Tensors:

@@ -18,11 +18,14 @@ FEED_FORWARD = {"t5.1.0": "{wi,wo}", "t5.1.1": "{wi_0,wi_1,wo}", "mt5.1.1": "{wi
 
 
 class T5_Base(Transformer):
-    """What encoder and decoder share: LN → layer → Dropout → Add, RMS norms, no biases, no scale of the scores.
+    """Base of encoder and decoder: LN → layer → Dropout → Add, RMS norms, no biases, unscaled attention scores.
 
-    version: "t5.1.0" (tied vocabulary), "t5.1.1" (gated feed-forward, vocabulary of its own) or "mt5.1.1" (the same
-    with other names, as in T5-PEGASUS).
-    Names as in https://github.com/google-research/text-to-text-transfer-transformer
+    Names of variables are those of https://github.com/google-research/text-to-text-transfer-transformer
+
+    Args:
+        version: "t5.1.0" (tied output projection), "t5.1.1" (gated feed-forward, own output projection) or "mt5.1.1"
+            (like "t5.1.1" with other names of variables, as in T5-PEGASUS).
+        kwargs: arguments of `Transformer`.
     """
 
     norm_place = "before"
@@ -36,12 +39,12 @@ class T5_Base(Transformer):
     def __init__(self, version: str = "t5.1.0", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if version not in FEED_FORWARD:
-            raise ValueError("version: expected one of {}, got {!r}".format(", ".join(FEED_FORWARD), version))
+            raise ValueError(f"version: expected one of {', '.join(FEED_FORWARD)}, got {version!r}")
         self.version = version
 
     @property
     def weight_table(self):
-        """The table of weights of T5, T5.1.1 or mT5.1.1, as `version` says."""
+        """Weight table of T5, T5.1.1 or mT5.1.1, depending on `version`."""
         norm = "rms_norm" if self.version == "mt5.1.1" else "layer_norm"
         final_norm = "rms_norm" if self.version == "mt5.1.1" else "final_layer_norm"
         table = {"Embedding-Token": "shared/embedding", "Decoder-Output-LM": "decoder/logits/kernel"}
@@ -79,7 +82,7 @@ class T5_Base(Transformer):
         )
 
     def apply_output_norm(self, x: Tensor) -> Tensor:
-        """Last norm and dropout of a side: (batch, length, hidden_size)."""
+        """Last norm and dropout of encoder or decoder: (batch, length, hidden_size)."""
         x = self.apply_norm(x, self.side + "-Output-Norm", **self.norm_arguments)
         return self.apply_dropout(x, self.side + "-Output-Dropout")
 
@@ -135,8 +138,10 @@ class T5_Encoder(T5_Base):
 class T5_Decoder(LM_Mask, T5_Base):
     """LN → Att → Add → LN → cross Att → Add → LN → FFN → Add. Inputs: the encoder's output, token ids.
 
-    with_lm: True or an activation, adds the vocabulary (batch, length, vocab_size). cross_position_bias: the relative
-    positions also go to the attention to the encoder's output.
+    Args:
+        with_lm: True or an activation: output the vocabulary, (batch, length, vocab_size).
+        cross_position_bias: whether the cross attention has relative positions too.
+        kwargs: arguments of `T5_Base`.
     """
 
     side = "Decoder"
@@ -215,7 +220,7 @@ class T5_Decoder(LM_Mask, T5_Base):
 
 
 class T5(T5_Base):
-    """Both: `.encoder`, `.decoder` and, end to end, `.model` are Keras models of the same layers."""
+    """Encoder and decoder: `.encoder`, `.decoder` and, end to end, `.model` are Keras models with shared layers."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -230,7 +235,7 @@ class T5(T5_Base):
             return
         self._encoder.build(*args, **kwargs)
         self._decoder.build(*args, **kwargs)
-        self._decoder.position_bias = None  # made anew for the encoder's real output
+        self._decoder.position_bias = None  # computed again for the encoder's output
         self.encoder, self.decoder = self._encoder.model, self._decoder.model
         self.set_inputs(self._encoder.inputs + self._decoder.inputs[1:])
         self.set_outputs(self._decoder.call(self._encoder.outputs + as_list(self._decoder.inputs[1:])))

@@ -14,7 +14,6 @@ from markdown_it import MarkdownIt
 from report_samples import sample_rows
 
 from bench.rows import StudyRow, read_study
-from docs.docstrings import to_rst
 from pairings import PAIRINGS, PUBLISHED
 from parity.models.cases import CASES_BY_NAME, add_case_arguments
 from parity.models.releases import RELEASES
@@ -323,25 +322,6 @@ def test_reference_has_every_public_name(module):
     others = {"K", "MODELS", "Model", "keras", "uniout", "is_py2"}  # Keras's own, data, relics
     others |= LEAKED
     assert public_names(module) - documented - others == set()
-
-
-@pytest.mark.parametrize(
-    "docstring, names, rst",
-    [
-        ("Sum of |g|² and *x* of `a*b`s.", (), "Sum of \\|g\\|² and \\*x\\* of ``a*b``\\ s."),
-        ("See https://a.org/b_c_ , and d_.", (), "See https://a.org/b_c_ , and d\\_."),
-        (
-            "x: (batch, n). y, z: numbers.",
-            ("x", "y", "z"),
-            "``x``\n    (batch, n).\n\n``y``, ``z``\n    numbers.",
-        ),
-        ("softmax: the usual.", ("method",), "softmax: the usual."),
-        ("x: a path. Raises ValueError.", ("x",), "``x``\n    a path.\n\nRaises ValueError."),
-        ("Text.\n\n    f(*x)\n", (), "Text.\n\n.. code-block:: python\n\n    f(*x)"),
-    ],
-)
-def test_docstring_becomes_restructured_text(docstring, names, rst):
-    assert to_rst(docstring, names) == rst
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class Difference(NamedTuple):
 
 
 INSIDE_TENSORFLOW = "It is an internal part of TensorFlow 1; the error says what to write."
-DROPPED_BY_KERAS = "Keras 3 has it no more; the error says what to write."
+DROPPED_BY_KERAS = "Keras 3 has removed it; the error says what to write."
 DIFFERENCES = [
     Difference(
         "backend.device_lib backend.nest backend.tape backend.tf_inspect", "the name", INSIDE_TENSORFLOW
@@ -45,7 +45,7 @@ DIFFERENCES = [
     Difference("*.tf", "the name", "Without TensorFlow there is none; the error says so.", not IS_TENSORFLOW),
     Difference("snippets.basestring snippets.six", "the name", "It is for Python 2."),
     Difference("tokenizers.open", "the name", "It is in snippets; tokenizers needs the builtin."),
-    Difference("[lm]*s.Node [lm]*s.NodeBase", "the name", "They mend Keras 2 inside.", FLAVOUR != "tf_keras"),
+    Difference("[lm]*s.Node [lm]*s.NodeBase", "the name", "They are internal to Keras 2.", FLAVOUR != "tf_keras"),
     Difference(
         "[lm]*s.AtrousConvolution?D [lm]*s.ConvLSTM2DCell [lm]*s.ConvRecurrent2D [lm]*s.Deconvolution?D "
         "[lm]*s.Highway [lm]*s.LocallyConnected?D [lm]*s.MaxoutDense [lm]*s.Recurrent [lm]*s.ThresholdedReLU "
