@@ -50,7 +50,7 @@ def parity(session: nox.Session, name: str) -> None:
         if "--weights" in session.posargs:
             identify_user_files(session, name)
         arguments = ["--pairing", name, *session.posargs]
-        run_in_pairing(session, name, "parity.models.record", *arguments)
+        run_in_pairing(session, name, "parity.record", *arguments)
         red = run_in_pairing(session, name, "parity.models.compare", *arguments, silent=True).split()
         if red:
             run_isolated_layers(session, name, red)

@@ -36,6 +36,11 @@ class Pairing(NamedTuple):
     def pins(self) -> Path:
         return PINS / (self.environment + ".txt")
 
+    @property
+    def flavour(self) -> str:
+        """As in bert4keras3.backend: "keras2", "tf_keras" or "keras3"."""
+        return {"0": "keras2", "1": "tf_keras"}.get(self.variables.get("TF_KERAS", ""), "keras3")
+
 
 KERAS2 = {"TF_KERAS": "0"}
 TF_KERAS = {"TF_KERAS": "1"}

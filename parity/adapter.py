@@ -14,9 +14,7 @@ IDENTITY_LAYERS = ("InputLayer", "Dropout")
 
 def open_library(name):
     """The modules of a library under test, bert4keras or bert4keras3."""
-    modules = {
-        part: importlib.import_module("%s.%s" % (name, part)) for part in ("backend", "layers", "models")
-    }
+    modules = {part: importlib.import_module(f"{name}.{part}") for part in ("backend", "layers", "models")}
     tokenizers = importlib.import_module(name + ".tokenizers")
     return SimpleNamespace(
         name=name,
@@ -74,7 +72,7 @@ def layer_nodes(library, model):
 
 def output_name(layer, call, output):
     """Name of an output of a layer's call: `layer#<call>.<output>`, zeros left out."""
-    return layer.name + ("#%d" % call if call else "") + (".%d" % output if output else "")
+    return layer.name + (f"#{call}" if call else "") + (f".{output}" if output else "")
 
 
 def evaluate(library, model, values):

@@ -4,7 +4,9 @@ The verdict is the error ratio: rms(record − float64 golden) ÷ rms(float32 go
 means: as accurate as the reference. Whatever was not compared is red: a missing record, a NaN, a wrong checksum.
 """
 
-from typing import Any, Dict, NamedTuple, Optional
+from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,34 +19,44 @@ TINY = np.finfo("float32").tiny
 
 
 class Cell(NamedTuple):
-    """One case in one pairing. red: why it is red, None where it is green. Seconds and bytes as recorded.
+    """One case in one pairing, or one kind of `kinds.py`. red: why it is red, None if it is green.
 
-    layer_ratios: {layer: error ratio} in the order of computation. commit, recorded, provenance: of the record.
+    judged, green: of a kind, how many cases were compared and how many are green.
+    layer_ratios: {layer: error ratio} in the order of computation; of a kind {case: error ratio}.
+    commit, recorded, provenance: of the record.
     """
 
     case: str
     system: str
     pairing: str
-    red: Optional[str] = None
-    error_ratio: Optional[float] = None
-    worst_layer: Optional[str] = None
-    worst_layer_ratio: Optional[float] = None
-    first_wrong_layer: Optional[str] = None
-    root_cause_layer: Optional[str] = None
-    gradient_ratio: Optional[float] = None
-    worst_gradient: Optional[str] = None
-    losses_ratio: Optional[float] = None
-    load_seconds: Optional[float] = None
-    latency_seconds: Optional[float] = None
-    peak_memory_bytes: Optional[int] = None
-    layer_ratios: Dict[str, float] = {}
-    commit: Optional[str] = None
-    recorded: Optional[str] = None
-    provenance: Dict[str, Any] = {}
+    red: str | None = None
+    error_ratio: float | None = None
+    worst_layer: str | None = None
+    worst_layer_ratio: float | None = None
+    first_wrong_layer: str | None = None
+    root_cause_layer: str | None = None
+    gradient_ratio: float | None = None
+    worst_gradient: str | None = None
+    losses_ratio: float | None = None
+    load_seconds: float | None = None
+    latency_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    layer_ratios: dict[str, float] = {}
+    commit: str | None = None
+    recorded: str | None = None
+    provenance: dict[str, Any] = {}
+    judged: int | None = None
+    green: int | None = None
 
 
 class Red(Exception):
     """A reason why a cell cannot be green."""
+
+
+def shorten(value, limit=100):
+    """A value as text of at most `limit` characters."""
+    text = ascii(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def rank(ratio):

@@ -162,16 +162,17 @@ def write_golden(golden):
         lines = []
         for module, names in sorted(found["names"].items()):
             rows = ",\n".join(
-                "%s: %s" % (json.dumps(name), json.dumps(description, ensure_ascii=False))
+                f"{json.dumps(name)}: {json.dumps(description, ensure_ascii=False)}"
                 for name, description in sorted(names.items())
             )
-            lines.append("%s: {\n%s\n}" % (json.dumps(module), rows))
+            lines.append(f"{json.dumps(module)}: {{\n{rows}\n}}")
         provenance = json.dumps(found["provenance"], sort_keys=True)
         parts.append(
-            '%s: {"provenance": %s,\n"names": {\n%s\n}}'
-            % (json.dumps(flavour), provenance, ",\n".join(lines))
+            '{}: {{"provenance": {},\n"names": {{\n{}\n}}}}'.format(
+                json.dumps(flavour), provenance, ",\n".join(lines)
+            )
         )
-    text = "{\n%s\n}\n" % ",\n".join(parts)
+    text = "{{\n{}\n}}\n".format(",\n".join(parts))
     write_whole(GOLDEN, lambda file: file.write(text.encode("utf-8")))
 
 

@@ -108,8 +108,7 @@ def read_lines(path, schema):
         found = line.pop("schema")
         if found > schema:
             raise ValueError(
-                "%s:%d: line of schema %d, expected at most %d: update this checkout"
-                % (path, number, found, schema)
+                f"{path}:{number}: line of schema {found}, expected at most {schema}: update this checkout"
             )
         lines.append(line)
     return lines

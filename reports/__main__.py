@@ -1,7 +1,7 @@
 """From results to what people read.
 
     python -m reports table jax torch [--case bert-mlm ...]    judge records, keep the cells, print the tables
-    python -m reports speed | html | markdown | picture | junit | export    one kind of report, from what is kept
+    python -m reports speed | html | markdown | readme-chart | junit | export    one kind of report, from what is kept
     python -m reports all                                       every kind, into results/report/
     python -m reports merge DIR... --into DIR                   results of several machines in one folder
     python -m reports docs [--write]                            figures of the documentation against their rows
@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pairings import BY_NAME, PAIRINGS
+from parity.kinds import chosen_kinds, compare_kind
 from parity.models.cases import add_case_arguments, chosen_cases
 from parity.models.compare import compare_case
 from parity.store import RESULTS, USER_FILES, read_json
@@ -67,6 +68,7 @@ def run_table(options: argparse.Namespace, console: Console) -> int:
     red = False
     for pairing in options.pairings:
         cells = [compare_case(case, pairing) for case in cases]
+        cells += [compare_kind(kind, pairing) for kind in chosen_kinds(options, pairing)]
         write_cells(results, pairing, cells)
         console.print(terminal.parity_table(pairing, cells))
         for cell in cells:
@@ -125,10 +127,10 @@ def write_report(kind: str, results: Results, folder: Path) -> list[Path]:
 
         write_markdown(results, folder / "report.md")
         return [folder / "report.md"]
-    if kind == "picture":
-        from reports.picture import write_picture
+    if kind == "readme-chart":
+        from reports.readme_chart import write_chart
 
-        write_picture(results, folder / "speed.svg")
+        write_chart(results, folder / "speed.svg")
         return [folder / "speed.svg"]
     if kind == "junit":
         from reports.junit import write_junit
@@ -153,7 +155,7 @@ KINDS = ("html", "markdown", "junit", "export")
 REPORTS = {
     "speed": (run_speed, "print the tables of the bench"),
     "html": (write(("html",)), "one page that needs nothing else"),
-    "picture": (write(("picture",)), "the speeds as one SVG, for the README"),
+    "readme-chart": (write(("readme-chart",)), "the speeds as one SVG, for the README"),
     "markdown": (write(("markdown",)), "for a CI summary or the README"),
     "junit": (write(("junit",)), "for a CI's view of tests"),
     "export": (write(("export",)), "CSV and Parquet, for pandas"),

@@ -10,8 +10,8 @@ import pandas as pd
 
 from bench.rows import ABSENT, MEASURED
 from parity.compare import BOUND
+from reports.formatting import milliseconds
 from reports.history import PARITY, SPEED
-from reports.numbers import milliseconds
 
 LABEL_WIDTH = 190
 ROW = 26  # pixels

@@ -21,8 +21,8 @@ from bench.rows import MEASURED, Row, StudyRow, read_rows, read_study, write_stu
 from bench.scenarios import GENERATE
 from bench.studies import RESULTS
 from parity.store import ROOT
+from reports.formatting import MISSING, number, significant
 from reports.markdown import pipe_table
-from reports.numbers import MISSING, number, significant
 from reports.tables import speed_table
 
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -1,4 +1,4 @@
-"""One page with everything in it: the matrix, each cell's story, speed and memory, history. It fetches nothing.
+"""One page with everything in it: the matrix, each cell's details, speed and memory, history. It fetches nothing.
 
 Data and the charts' library lie in it compressed; the library is unpacked when the first chart comes into view.
 """
@@ -18,9 +18,10 @@ import vl_convert
 
 from pairings import PAIRINGS
 from parity.compare import BOUND
+from parity.models.releases import SYSTEM_TITLES
 from parity.store import ROOT, write_whole
 from reports import charts
-from reports.numbers import milliseconds, number, significant
+from reports.formatting import milliseconds, number, significant
 from reports.results import RATIOS, Results, finite, repeat_command
 from reports.tables import ABSENT, GREEN, RED, cell_table, judged_cells, matrix, speed_table
 
@@ -57,6 +58,7 @@ def page(results: Results) -> dict[str, Any]:
     return {
         "bound": BOUND,
         "pairings": [(one, results.absent.get(one.name)) for one in PAIRINGS],
+        "titles": SYSTEM_TITLES,
         "systems": list(dict.fromkeys(table["system"])),
         "matrix": {(row["system"], row["pairing"]): row for row in records(table)},
         "count": {name: int(status.get(name, 0)) for name in (GREEN, RED, ABSENT)},
@@ -100,11 +102,11 @@ def speed_groups(speed: pd.DataFrame, specs: dict[str, Any]) -> list[dict[str, A
 
 
 def page_data(results: Results, cells: pd.DataFrame) -> dict[str, Any]:
-    """What the page needs to tell each cell's story, each thing once."""
+    """What the page needs to tell each cell's details, each thing once."""
     ratios = {(cell.pairing, cell.case): cell for cell in judged_cells(results)}
     layers: dict[str, list[str]] = {}
-    stories: list[dict[str, Any]] = []
-    told = []
+    provenances: list[dict[str, Any]] = []
+    shown = []
     for row in records(cells):
         cell = ratios.get((row["pairing"], row["case"]))
         if cell is None:
@@ -112,23 +114,26 @@ def page_data(results: Results, cells: pd.DataFrame) -> dict[str, Any]:
         names = list(cell.layer_ratios)
         if names:
             layers.setdefault(cell.case, names)
-        if cell.provenance not in stories:
-            stories.append(cell.provenance)
+        if cell.provenance not in provenances:
+            provenances.append(cell.provenance)
         own = names if names and layers[cell.case] != names else None
         row = {name: value for name, value in row.items() if name not in REPEATED}
         row |= {"layers": [rounded(ratio) for ratio in cell.layer_ratios.values()], "names": own}
-        told.append(row | {"story": stories.index(cell.provenance), "heat": heat(row["error_ratio"])})
+        shown.append(
+            row | {"provenance": provenances.index(cell.provenance), "heat": heat(row["error_ratio"])}
+        )
     absent = cells[cells["status"] == ABSENT][["pairing", "system", "case", "status", "reason", "command"]]
     return {
-        "cells": told + records(absent),
+        "cells": shown + records(absent),
         "layers": layers,
-        "stories": stories,
+        "provenances": provenances,
+        "titles": SYSTEM_TITLES,
         "ratios": RATIOS,
         "bound": BOUND,
     }
 
 
-REPEATED = ("python", "processor", "platform", "versions")  # they are in the stories
+REPEATED = ("python", "processor", "platform", "versions")  # they are in the provenances
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ def parity_case(row: dict) -> TestCase:
         case.result = [Failure(row["reason"])]
     elif row["status"] != GREEN:
         case.result = [Skipped(row["reason"])]
-    add_properties(case, row, (*RATIOS, *TOLD))
+    add_properties(case, row, (*RATIOS, "judged", "green", *TOLD))
     return case
 
 

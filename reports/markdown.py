@@ -6,7 +6,8 @@ import pandas as pd
 
 from pairings import PAIRINGS
 from parity.compare import BOUND
-from reports.numbers import interval, milliseconds, number
+from parity.models.releases import SYSTEM_TITLES
+from reports.formatting import interval, milliseconds, number
 from reports.results import Results, repeat_command
 from reports.tables import ABSENT, GREEN, RED, cell_table, matrix, speed_table
 
@@ -41,16 +42,17 @@ def parity(cells: pd.DataFrame) -> str:
     """Systems × pairings."""
     entries = {(row["system"], row["pairing"]): entry(row) for row in matrix(cells).to_dict("records")}
     names = [pairing.name for pairing in PAIRINGS]
-    rows = [[system, *(entries[system, name] for name in names)] for system in cells["system"].unique()]
-    words = f"Largest error ratio of a system's cases; 1 is as accurate as the reference, more than {BOUND:g} is red."
+    rows = [
+        [SYSTEM_TITLES.get(system, system), *(entries[system, name] for name in names)]
+        for system in dict.fromkeys(system for system, _ in entries)
+    ]
+    words = f"Largest error ratio of a system's cases; 1 is as accurate as the reference, more than {BOUND:g} is red. "
+    words += "Layers, optimizers, generation, tokenizers and snippets show how many of their cases are green."
     return words + "\n\n" + pipe_table(["system", *names], rows)
 
 
 def entry(row: dict) -> str:
-    if row["status"] == ABSENT:
-        return "absent"
-    text = number(row["error_ratio"], "%.2f")
-    return f"🔴 {text} ({row['red']} red)" if row["status"] == RED else text
+    return f"🔴 {row['text']}" if row["status"] == RED else row["text"]
 
 
 def red_line(row: dict) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from parity.compare import Cell
 from parity.store import read_json, write_json
-from reports import versus
+from reports import compare_commits
 from reports.results import RATIOS, SCHEMA, Results, finite, read_results, repeat_command, why_red
 from reports.statistics import Change
 
@@ -75,7 +75,7 @@ def report_speed(pairing: str, commit: str, repeats: int | None, console: Consol
         console.print(f"[red]{pairing}: the baseline names no commit of it; --against COMMIT does[/]")
         return True
     worse = False
-    for one in versus.measure(pairing, commit, repeats=repeats or versus.REPEATS):
+    for one in compare_commits.measure(pairing, commit, repeats=repeats or compare_commits.REPEATS):
         name = f"{pairing} {one.scenario} {one.mode}"
         if one.latency is None:
             console.print(f"[red]{name}: not compared: {one.reason}[/]", highlight=False)

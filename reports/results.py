@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 from bench.rows import Row, current_names, read_rows
 from pairings import BY_NAME, PAIRINGS, find_interpreter
 from parity.compare import BOUND, Cell
+from parity.kinds import KINDS_BY_NAME
 from parity.store import RESULTS, read_json, read_lines, write_json
 
-SCHEMA = 1
+SCHEMA = 1  # of the history
+CELL_SCHEMA = 2
 # The ratios of a cell, and what they are of.
 RATIOS = {"error_ratio": "outputs", "gradient_ratio": "gradients", "losses_ratio": "losses"}
 
@@ -57,7 +59,7 @@ def write_cells(folder: Path, pairing: str, cells: list[Cell]) -> None:
         row = {name: finite(value) for name, value in cell._asdict().items()}
         row["layer_ratios"] = [[layer, finite(ratio)] for layer, ratio in cell.layer_ratios.items()]
         rows.append(row)
-    write_json(cells_path(folder, pairing), {"schema": SCHEMA, "pairing": pairing, "cells": rows})
+    write_json(cells_path(folder, pairing), {"schema": CELL_SCHEMA, "pairing": pairing, "cells": rows})
 
 
 def read_cells(folder: Path, pairing: str) -> list[Cell] | str:
@@ -65,12 +67,16 @@ def read_cells(folder: Path, pairing: str) -> list[Cell] | str:
     path = cells_path(folder, pairing)
     if not path.exists():
         return why_not_run(BY_NAME[pairing].python)
-    facts = read_json(path)
-    if facts["schema"] > SCHEMA:
-        raise ValueError(f"{path}: schema {facts['schema']}, expected at most {SCHEMA}: update this checkout")
-    if not facts.get("cells"):
-        return facts.get("absent") or "no case was judged"
-    return [Cell(**dict(row, layer_ratios=dict(row["layer_ratios"]))) for row in facts["cells"]]
+    content = read_json(path)
+    if content["schema"] > CELL_SCHEMA:
+        raise ValueError(
+            f"{path}: schema {content['schema']}, expected at most {CELL_SCHEMA}: update this checkout"
+        )
+    if not content.get("cells"):
+        return content.get("absent") or "no case was judged"
+    if content["schema"] < CELL_SCHEMA:
+        return "judged by an older checkout: run it again"
+    return [Cell(**dict(row, layer_ratios=dict(row["layer_ratios"]))) for row in content["cells"]]
 
 
 @cache
@@ -86,6 +92,11 @@ def why_red(cell: Cell) -> str | None:
     """Why a cell is red, None where it is green: nothing compared, or no number, is red here too."""
     if cell.red:
         return cell.red
+    kind = KINDS_BY_NAME.get(cell.case)
+    if kind and not (cell.judged and cell.judged == cell.green):
+        return f"{cell.green} of {cell.judged} green"
+    if kind and kind.exact:
+        return None
     if cell.error_ratio is None or not cell.error_ratio <= BOUND:
         return f"error ratio {cell.error_ratio}, expected at most {BOUND:g}"
     for name in RATIOS:
@@ -93,6 +104,14 @@ def why_red(cell: Cell) -> str | None:
         if ratio is not None and not ratio <= BOUND:
             return f"{RATIOS[name]}: error ratio {ratio}, expected at most {BOUND:g}"
     return None
+
+
+def count(cell: Cell) -> str:
+    """Of a kind, what was compared: "115 of 115, worst 1.28"; empty for a case of a system."""
+    if cell.judged is None:
+        return ""
+    worst = "" if cell.error_ratio is None else f", worst {cell.error_ratio:.2f}"
+    return f"{cell.green} of {cell.judged}{worst}"
 
 
 def repeat_command(pairing: str, *cases: str) -> str:

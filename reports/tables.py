@@ -12,13 +12,17 @@ import pandas as pd
 from bench.rows import MEASURED, Row
 from pairings import PAIRINGS
 from parity.compare import Cell
+from parity.kinds import KINDS, KINDS_BY_NAME
 from parity.models.cases import CASES
-from reports.results import RATIOS, Results, repeat_command, why_red
+from reports.formatting import number
+from reports.results import RATIOS, Results, count, repeat_command, why_red
 from reports.statistics import quantile, ratio_of_medians
 
 GREEN, RED, ABSENT = "green", "red", "absent"
 FULL_SIZE = "not run: full size, wants --everything"
 NARROWED = "not run: the run was narrowed to other cases"
+# The order of the matrix: a user's own files come first, then the systems, then the kinds.
+ROWS = {name: i for i, name in enumerate(dict.fromkeys([*(case.system for case in CASES), *KINDS_BY_NAME]))}
 
 
 def cell_table(results: Results) -> pd.DataFrame:
@@ -34,7 +38,7 @@ def judged_cells(results: Results) -> list[Cell]:
 
 def cell_row(cell: Cell) -> dict[str, Any]:
     red = why_red(cell)
-    story = cell.provenance or {}
+    provenance = cell.provenance or {}
     return {
         "pairing": cell.pairing,
         "system": cell.system,
@@ -42,6 +46,9 @@ def cell_row(cell: Cell) -> dict[str, Any]:
         "status": RED if red else GREEN,
         "reason": red,
         **{name: getattr(cell, name) for name in RATIOS},
+        "count": count(cell),
+        "judged": cell.judged,
+        "green": cell.green,
         "worst_layer": cell.worst_layer,
         "worst_layer_ratio": cell.worst_layer_ratio,
         "worst_gradient": cell.worst_gradient,
@@ -51,10 +58,12 @@ def cell_row(cell: Cell) -> dict[str, Any]:
         "command": repeat_command(cell.pairing, cell.case),
         "commit": cell.commit,
         "recorded": cell.recorded,
-        "python": story.get("python"),
-        "processor": story.get("processor"),
-        "platform": story.get("platform"),
-        "versions": ", ".join(f"{name} {version}" for name, version in story.get("versions", {}).items()),
+        "python": provenance.get("python"),
+        "processor": provenance.get("processor"),
+        "platform": provenance.get("platform"),
+        "versions": ", ".join(
+            f"{name} {version}" for name, version in provenance.get("versions", {}).items()
+        ),
     }
 
 
@@ -64,12 +73,14 @@ def absent_rows(results: Results) -> list[dict[str, Any]]:
     empty = cell_row(Cell("", "", ""))
     rows = []
     for pairing in PAIRINGS:
-        for case in CASES:
-            if (pairing.name, case.name) in judged:
+        reasons = [(case.system, case.name, FULL_SIZE if case.slow else NARROWED) for case in CASES]
+        reasons += [(kind.name, kind.name, pairing.limitations.get(kind.needs, NARROWED)) for kind in KINDS]
+        for system, case, reason in reasons:
+            if (pairing.name, case) in judged:
                 continue
-            reason = results.absent.get(pairing.name) or (FULL_SIZE if case.slow else NARROWED)
-            names = {"pairing": pairing.name, "system": case.system, "case": case.name}
-            command = repeat_command(pairing.name, case.name)
+            names = {"pairing": pairing.name, "system": system, "case": case}
+            reason = results.absent.get(pairing.name) or reason
+            command = repeat_command(pairing.name, case)
             rows.append({**empty, **names, "status": ABSENT, "reason": reason, "command": command})
     return rows
 
@@ -78,24 +89,40 @@ def matrix(cells: pd.DataFrame) -> pd.DataFrame:
     """One row for each system and pairing: largest error ratio, how many cases are green, red, absent, and why."""
     rows = []
     for (system, pairing), group in cells.groupby(["system", "pairing"], sort=False):
-        count = group["status"].value_counts()
+        counts = group["status"].value_counts()
         red = group[group["status"] == RED]
         judged = group[group["status"] != ABSENT]
+        ratio = judged["error_ratio"].max() if len(judged) else None
         rows.append(
             {
                 "system": system,
                 "pairing": pairing,
                 "status": RED if len(red) else GREEN if len(judged) else ABSENT,
-                "error_ratio": judged["error_ratio"].max() if len(judged) else None,
-                "green": int(count.get(GREEN, 0)),
+                "error_ratio": ratio,
+                "counted": kind_counts(judged),
+                "text": entry(judged, ratio, len(red)),
+                "green": int(counts.get(GREEN, 0)),
                 "red": len(red),
-                "absent": int(count.get(ABSENT, 0)),
+                "absent": int(counts.get(ABSENT, 0)),
                 "reason": (red if len(red) else group)["reason"].iloc[0]
                 if not len(judged) or len(red)
                 else None,
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(sorted(rows, key=lambda row: ROWS.get(row["system"], -1)))
+
+
+def kind_counts(judged: pd.DataFrame) -> str | None:
+    """ "115 of 115" of a kind."""
+    return judged["count"].iloc[0].split(",")[0] or None if len(judged) else None
+
+
+def entry(judged: pd.DataFrame, ratio: float | None, red: int) -> str:
+    """What stands in a cell of the matrix: the largest error ratio, or what was compared of a kind."""
+    if not len(judged):
+        return ABSENT
+    text = judged["count"].iloc[0] or number(ratio, "%.2f")
+    return f"{text} ({red} red)" if red else text
 
 
 def speed_table(rows: list[Row]) -> pd.DataFrame:

@@ -5,8 +5,10 @@ from rich.table import Table
 
 from pairings import BY_NAME, PAIRINGS
 from parity.compare import BOUND, Cell
-from reports.numbers import interval, milliseconds, number, significant
-from reports.results import why_red
+from parity.kinds import KINDS_BY_NAME
+from parity.models.releases import SYSTEM_TITLES
+from reports.formatting import interval, milliseconds, number, significant
+from reports.results import count, why_red
 from reports.tables import ABSENT, RED
 
 
@@ -20,7 +22,7 @@ def parity_table(pairing: str, cells: list[Cell]) -> Table:
     for cell in cells:
         red = bool(why_red(cell))
         table.add_row(
-            cell.case,
+            " ".join(filter(None, [cell.case, count(cell).split(",")[0]])),
             number(cell.error_ratio, "%.2f"),
             cell.worst_layer or "",
             number(cell.worst_layer_ratio, "%.2f"),
@@ -42,15 +44,15 @@ def matrix_table(matrix: pd.DataFrame) -> Table:
         table.add_column(pairing.name, justify="right", overflow="fold")
     for system, group in matrix.groupby("system", sort=False):
         entries = {row["pairing"]: matrix_entry(row) for row in group.to_dict("records")}
-        table.add_row(str(system), *(entries[pairing.name] for pairing in PAIRINGS))
+        table.add_row(
+            SYSTEM_TITLES.get(str(system), str(system)), *(entries[pairing.name] for pairing in PAIRINGS)
+        )
     return table
 
 
 def matrix_entry(row: dict) -> str:
-    if row["status"] == ABSENT:
-        return "[dim]absent[/]"
-    text = number(row["error_ratio"], "%.2f")
-    return f"[red]{text} ({row['red']} red)[/]" if row["status"] == RED else text
+    colour = {RED: "red", ABSENT: "dim"}.get(row["status"])
+    return f"[{colour}]{row['text']}[/]" if colour else row["text"]
 
 
 def absent_lines(absent: dict[str, str]) -> list[str]:
@@ -70,11 +72,15 @@ def published_table(pairing: str, rows: list[dict]) -> Table:
 
 
 def summary(pairing: str, cells: list[Cell]) -> str:
-    red = [cell for cell in cells if why_red(cell)]
+    colour = "red" if any(map(why_red, cells)) else "green"
+    kinds = "".join(
+        f"; {cell.case} {count(cell) or 'not compared'}" for cell in cells if cell.case in KINDS_BY_NAME
+    )
+    cells = [cell for cell in cells if cell.case not in KINDS_BY_NAME]
     ratios = [cell.error_ratio for cell in cells if cell.error_ratio is not None]
-    green = f"{len(cells) - len(red)} of {len(cells)} cases green (error ratio at most {BOUND:g})"
+    green = f"{sum(not why_red(cell) for cell in cells)} of {len(cells)} cases green (error ratio at most {BOUND:g})"
     worst = f", largest {max(ratios):.2f}" if ratios else ""
-    return f"[{'red' if red else 'green'}]{pairing}: {green}{worst}[/]"
+    return f"[{colour}]{pairing}: {green}{worst}{kinds}[/]"
 
 
 SPEED_COLUMNS = ["p50 ms", "95 %", "p95 ms", "items/s", "× roofline", "× fastest", "error ratio", "peak MB"]

@@ -1,6 +1,8 @@
 """Decoders that write with random weights: one released format each, what they are given, and how they are built."""
 
-from typing import Any, Dict, NamedTuple, Tuple
+from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 from parity.models.releases import BY_NAME
 
@@ -10,7 +12,7 @@ class GenerationCase(NamedTuple):
 
     name: str
     release: str
-    arguments: Dict[str, Any]
+    arguments: dict[str, Any]
     max_tokens: int = 7
 
     @property
@@ -36,9 +38,11 @@ CASES = (
     GenerationCase("mt5", "mt5", dict(model="mt5.1.1"), 12),
 )
 
-PROMPTS: Tuple[Tuple[int, ...], ...] = ((7, 21, 35, 90, 14), (101, 8, 64))
+PROMPTS: tuple[tuple[int, ...], ...] = ((7, 21, 35, 90, 14), (101, 8, 64))
 BEAMS = (1, 3, 5)
 NO_END = 10**6
+# This one runs always, the other models and beams with --everything: each takes seconds to compile.
+QUICK = ("gpt2-beams-3",)
 
 
 def predict_function(case, transformer):

@@ -3,7 +3,9 @@
 A case is data: arrays go by name ("@x" among a function's arguments), so that all of it fits into JSON.
 """
 
-from typing import Any, Callable, Dict, List, NamedTuple
+from __future__ import annotations
+
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
@@ -17,7 +19,11 @@ MASK = np.array(
 
 
 class Library(NamedTuple):
-    """What the code below needs of a library under test. evaluate: a list of tensors as arrays."""
+    """What the code below needs of a library under test.
+
+    evaluate: function of a list of tensors, returns arrays. predict: function of (model, arrays), returns the outputs.
+    compile: makes a function of tensors quick to call again, if it would be compiled at each call.
+    """
 
     keras: Any
     layers: Any
@@ -26,7 +32,9 @@ class Library(NamedTuple):
     to_tensor: Callable
     to_bool: Callable
     evaluate: Callable
+    predict: Callable
     floatx: str
+    compile: Callable = lambda function: function
 
 
 def layer(name, inputs="x", masked="x", call=None, method=None, **arguments):
@@ -60,7 +68,7 @@ def pointer(name, **arguments):
     return layer(name, heads=HEADS, head_size=4, **arguments)
 
 
-CASES: Dict[str, Dict[str, Any]] = {
+CASES: dict[str, dict[str, Any]] = {
     "average-pooling": layer("GlobalAveragePooling1D"),
     "max-pooling": layer("GlobalMaxPooling1D"),
     "max-pooling-unmasked": layer("GlobalMaxPooling1D", masked=""),
@@ -189,12 +197,12 @@ for _name, _model, _arguments in (
         _true = "one_hot_tags" if _method.startswith("dense") else "tags"
         # backwards the reference reads scores that are masked, where something stands before the padding
         _scores = "padded_scores" if _name.startswith("memm") else "masked_scores"
-        CASES["%s-%s" % (_name, _method.replace("_", "-"))] = layer(
-            _model, "%s %s" % (_true, _scores), "", method=_method, **_arguments
+        CASES["{}-{}".format(_name, _method.replace("_", "-"))] = layer(
+            _model, f"{_true} {_scores}", "", method=_method, **_arguments
         )
 
 
-def draw_inputs(draw: int) -> Dict[str, np.ndarray]:
+def draw_inputs(draw: int) -> dict[str, np.ndarray]:
     random = np.random.RandomState(20 + draw)
 
     def normal(*shape):
@@ -229,7 +237,7 @@ def draw_inputs(draw: int) -> Dict[str, np.ndarray]:
     return arrays
 
 
-def compute(library: Library, case: Dict[str, Any], arrays: Dict[str, np.ndarray], weights: List[Any]):
+def compute(library: Library, case: dict[str, Any], arrays: dict[str, np.ndarray], weights: list[Any]):
     """Outputs of a case, a list of arrays. weights: of the layer, or a function of its own weights that draws them."""
     arrays = {name: value.astype(library.floatx) for name, value in arrays.items()}
     if "function" in case:
@@ -254,8 +262,7 @@ def compute(library: Library, case: Dict[str, Any], arrays: Dict[str, np.ndarray
     fed, values = inputs, [arrays[name] for name in case["inputs"]]
     if case["masked"]:
         fed, values = inputs + [mask], values + [arrays["mask"]]
-    results = library.keras.models.Model(fed, outputs).predict_on_batch(values)
-    return list(results) if isinstance(results, (list, tuple)) else [results]
+    return library.predict(library.keras.models.Model(fed, outputs), values)
 
 
 def compute_method(library, case, arrays, made, weights):
@@ -263,7 +270,7 @@ def compute_method(library, case, arrays, made, weights):
     true, predicted = [arrays[name] for name in case["inputs"]]
     made(library.keras.layers.Input(shape=predicted.shape[2:]))
     set_weights(made, weights)
-    method = getattr(made, case["method"])
+    method = library.compile(getattr(made, case["method"]))
     values = [method(library.to_tensor(t), library.to_tensor(p)) for t, p in zip(true, predicted)]
     return np.array(library.evaluate(values))
 

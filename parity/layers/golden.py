@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 
-from parity.adapter import reference_versions
+from parity.adapter import listed, reference_versions
 from parity.layers.cases import CASES, Library, compute, draw_inputs
 from parity.store import GOLDENS, sha256, write_arrays, write_json
 from parity.subsample import rms
@@ -34,6 +34,7 @@ def reference(floatx):
         to_tensor=backend.K.constant,
         to_bool=lambda x: backend.K.cast(x, "bool"),
         evaluate=lambda tensors: backend.K.get_session().run(tensors),
+        predict=lambda model, values: listed(model.predict_on_batch(values)),
         floatx=floatx,
     )
 

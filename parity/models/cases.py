@@ -1,7 +1,10 @@
 """Every case of the parity run, as data: which released checkpoint, which arguments, which inputs."""
 
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from __future__ import annotations
 
+from typing import Any, NamedTuple
+
+from parity.kinds import KINDS_BY_NAME
 from parity.models.releases import BY_NAME as RELEASES_BY_NAME
 from parity.models.releases import Release
 from parity.store import USER_FILES, read_json, write_json
@@ -19,13 +22,13 @@ class Case(NamedTuple):
 
     name: str
     release: str
-    arguments: Dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     build: str = "plain"
-    random_fill: Dict[str, int] = {}
-    lengths: Tuple[int, ...] = (5, 11)
+    random_fill: dict[str, int] = {}
+    lengths: tuple[int, ...] = (5, 11)
     gelu: str = "erf"
     oracle: str = "reference"
-    user_checkpoint: Optional[Release] = None
+    user_checkpoint: Release | None = None
 
     @property
     def checkpoint(self) -> Release:
@@ -46,7 +49,7 @@ class Case(NamedTuple):
 
 
 NORMS = ("MultiHeadSelfAttention-Norm", "FeedForward-Norm")
-CONDITIONAL = {"Transformer-%d-%s" % (i, norm): 2 for i in (0, 1) for norm in NORMS}
+CONDITIONAL = {f"Transformer-{i}-{norm}": 2 for i in (0, 1) for norm in NORMS}
 CONDITIONAL.update({"Embedding-Norm": 2, "MLM-Norm": 2})
 MLM_HEAD = {"MLM-Dense": 0, "MLM-Norm": 0, "MLM-Bias": 0}
 
@@ -201,8 +204,8 @@ def user_cases():
 
 def add_case_arguments(parser):
     """The options that narrow a run to some cases, or take others."""
-    systems = sorted({case.system for case in CASES})
-    parser.add_argument("--case", action="append", help="only this case; repeatable")
+    systems = [*sorted({case.system for case in CASES}), *KINDS_BY_NAME]
+    parser.add_argument("--case", action="append", help="only this case, or kind; repeatable")
     parser.add_argument("--system", action="append", choices=systems, help="only its cases; repeatable")
     parser.add_argument(
         "--everything", action="store_true", help="also the cases at full size, and train all cases"
@@ -221,9 +224,9 @@ def case_words(cases):
 def chosen_cases(options):
     """Cases by name and system; those at full size only where they are asked for."""
     cases = user_cases() if options.weights else CASES
-    unknown = set(options.case or ()) - {case.name for case in cases}
+    unknown = set(options.case or ()) - {case.name for case in cases} - set(KINDS_BY_NAME)
     if unknown:
-        raise SystemExit("--case: no case is named %s" % ", ".join(sorted(unknown)))
+        raise SystemExit("--case: no case is named {}".format(", ".join(sorted(unknown))))
     return [
         case
         for case in cases

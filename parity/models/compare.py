@@ -1,7 +1,8 @@
 """Judge the record of a case against its golden: outputs, layers, gradients and losses."""
 
+from __future__ import annotations
+
 import argparse
-from typing import Dict, List, Optional
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def compare_case(case: Case, pairing: str, goldens=None, records=None) -> Cell:
     except Red as reason:
         return cell._replace(red=str(reason))
     except Exception as error:  # a damaged file is a red cell like any other
-        return cell._replace(red="not compared: %s: %s" % (type(error).__name__, error))
+        return cell._replace(red=f"not compared: {type(error).__name__}: {error}")
 
 
 def read_golden(case, folder):
@@ -41,11 +42,11 @@ def read_golden(case, folder):
         raise Red("no golden: run `nox -s golden`")
     metadata = read_json(path.with_suffix(".json"))
     if sha256(path) != metadata["sha256"]:
-        raise Red("golden %s does not have the checksum in its .json" % path.name)
+        raise Red(f"golden {path.name} does not have the checksum in its .json")
     for name, checksum in metadata["checkpoint"].items():
         file = checkpoint_folder(case.checkpoint) / name
         if not file.exists() or sha256(file) != checksum:
-            raise Red("%s is not the file that the golden was made from" % file)
+            raise Red(f"{file} is not the file that the golden was made from")
     return read_arrays(path), metadata
 
 
@@ -71,10 +72,10 @@ def read_isolated_layers(case, folder):
 
 def judge(
     cell: Cell,
-    golden: Dict[str, np.ndarray],
+    golden: dict[str, np.ndarray],
     metadata: dict,
-    record: Dict[str, np.ndarray],
-    isolated: Optional[Dict[str, np.ndarray]] = None,
+    record: dict[str, np.ndarray],
+    isolated: dict[str, np.ndarray] | None = None,
 ) -> Cell:
     """The verdict on arrays; the names of both sides have to be the same.
 
@@ -86,12 +87,12 @@ def judge(
     found = {name for name in record if layers or "/layer/" not in name}
     if expected != found:
         missing, unexpected = sorted(expected - found), sorted(found - expected)
-        raise Red("names differ: missing %s, unexpected %s" % (missing[:3], unexpected[:3]))
+        raise Red(f"names differ: missing {missing[:3]}, unexpected {unexpected[:3]}")
     if not metadata["shapes"]:
         raise Red("nothing to compare")
     for name in sorted(expected):
         if "/input/" in name and not np.array_equal(golden[name], record[name]):
-            raise Red("%s: not the input that the golden was computed from" % name)
+            raise Red(f"{name}: not the input that the golden was computed from")
 
     check_outputs(metadata, record)
     outputs = sorted({name.split("/", 1)[1] for name in metadata["shapes"]})
@@ -112,7 +113,7 @@ def judge(
     return cell
 
 
-def judge_training(cell: Cell, golden: Dict[str, np.ndarray], record: Dict[str, np.ndarray]) -> Cell:
+def judge_training(cell: Cell, golden: dict[str, np.ndarray], record: dict[str, np.ndarray]) -> Cell:
     """The verdict on gradients, variable by variable, and on the losses of some steps.
 
     A few numbers tell the reference's noise badly: of the 8 of a gamma it was once a third of what the same gamma of
@@ -124,7 +125,7 @@ def judge_training(cell: Cell, golden: Dict[str, np.ndarray], record: Dict[str, 
         return cell
     sizes = {name: rms([golden[name]]) for name in gradients}
     usual = np.median([rms([golden[name + "@noise"]]) / max(sizes[name], TINY) for name in gradients])
-    layers: Dict[str, float] = {}
+    layers: dict[str, float] = {}
     for name in gradients:
         layer = name.rsplit("/", 1)[0]
         layers[layer] = max(layers.get(layer, 0.0), sizes[name])
@@ -136,9 +137,9 @@ def judge_training(cell: Cell, golden: Dict[str, np.ndarray], record: Dict[str, 
     losses = training_ratio(golden, record, LOSSES, FLOOR * rms([golden[LOSSES]]))
     cell = cell._replace(gradient_ratio=ratios[worst], worst_gradient=worst, losses_ratio=losses)
     if not ratios[worst] <= BOUND:
-        return cell._replace(red="gradient of %s: error ratio %.3g" % (worst, ratios[worst]))
+        return cell._replace(red=f"gradient of {worst}: error ratio {ratios[worst]:.3g}")
     if not losses <= BOUND:
-        return cell._replace(red="losses while training: error ratio %.3g" % losses)
+        return cell._replace(red=f"losses while training: error ratio {losses:.3g}")
     return cell
 
 
@@ -152,21 +153,21 @@ def layer_ratios(golden, metadata, arrays):
     }
 
 
-def first_wrong(ratios: Dict[str, float]) -> Optional[str]:
+def first_wrong(ratios: dict[str, float]) -> str | None:
     return next((layer for layer, ratio in ratios.items() if not ratio <= BOUND), None)
 
 
-def explain(cell: Cell, ratio: float, isolated: Dict[str, float]) -> Cell:
+def explain(cell: Cell, ratio: float, isolated: dict[str, float]) -> Cell:
     """Say which layer shows the error first, and which is wrong even on the reference's input."""
     if not cell.first_wrong_layer:
-        return cell._replace(red="error ratio %.3g, in no single layer" % ratio)
-    red = "error ratio %.3g, first in layer %s" % (ratio, cell.first_wrong_layer)
+        return cell._replace(red=f"error ratio {ratio:.3g}, in no single layer")
+    red = f"error ratio {ratio:.3g}, first in layer {cell.first_wrong_layer}"
     root_cause = first_wrong(isolated)
     if root_cause is not None and root_cause == cell.first_wrong_layer:
-        red += ", which is wrong on the reference's input too (%.3g)" % isolated[root_cause]
+        red += f", which is wrong on the reference's input too ({isolated[root_cause]:.3g})"
     elif cell.first_wrong_layer in isolated:
-        red += ", which only amplifies its input's error (isolated %.3g)" % isolated[cell.first_wrong_layer]
-        red += "; wrong is %s (isolated %.3g)" % (root_cause, isolated[root_cause]) if root_cause else ""
+        red += f", which only amplifies its input's error (isolated {isolated[cell.first_wrong_layer]:.3g})"
+        red += f"; wrong is {root_cause} (isolated {isolated[root_cause]:.3g})" if root_cause else ""
     return cell._replace(red=red, root_cause_layer=root_cause)
 
 
@@ -175,9 +176,9 @@ def check_outputs(metadata, record):
     for name, shape in metadata["shapes"].items():
         value = record[name]
         if list(value.shape) != shape:
-            raise Red("%s has shape %s, expected %s" % (name, list(value.shape), shape))
+            raise Red(f"{name} has shape {list(value.shape)}, expected {shape}")
         if not np.isfinite(value).all():
-            raise Red("%s is not finite in %d of %d places" % (name, (~np.isfinite(value)).sum(), value.size))
+            raise Red(f"{name} is not finite in {(~np.isfinite(value)).sum()} of {value.size} places")
 
 
 def error_ratio(golden, metadata, record, what):
@@ -186,9 +187,7 @@ def error_ratio(golden, metadata, record, what):
     for name in (name for name in golden if name.endswith("/" + what)):
         value = record[name]
         if what.startswith("output/"):
-            value = sample_output(
-                value, golden["%s/input/%d" % (name.split("/")[0], metadata["token_input"])]
-            )
+            value = sample_output(value, golden[f"{name.split('/')[0]}/input/{metadata['token_input']}"])
         if value.shape != golden[name].shape:
             return np.nan
         is_probability = name in metadata["distributions"]
@@ -205,7 +204,7 @@ def main() -> None:
     parser.add_argument("--pairing", required=True)
     add_case_arguments(parser)
     options = parser.parse_args()
-    cells: List[Cell] = [compare_case(case, options.pairing) for case in chosen_cases(options)]
+    cells: list[Cell] = [compare_case(case, options.pairing) for case in chosen_cases(options)]
     print("\n".join(cell.case for cell in cells if cell.red and cell.first_wrong_layer))
 
 

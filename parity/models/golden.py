@@ -23,7 +23,7 @@ def write_golden(case, single, double, info, provenance):
             distributions.append(name)
         pair = [value, single[name]]
         if "/output/" in name:
-            tokens = double["%s/input/%d" % (name.split("/")[0], info["token_input"])]
+            tokens = double[f"{name.split('/')[0]}/input/{info['token_input']}"]
             arrays[name] = sample_output(value, tokens)
             arrays[name + "@float32"] = sample_output(single[name], tokens)
             pair = [unpadded(array, tokens) for array in pair]

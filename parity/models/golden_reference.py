@@ -46,7 +46,7 @@ def write_checkpoint(release, folder):
     with tf.Graph().as_default(), tf.compat.v1.Session(config=devices) as session:
         variables = []
         for i, (name, shape) in enumerate(release_variables(release)):
-            with tf.device("/cpu:%d" % (i % release.shards)):  # a sharded Saver writes a file for each device
+            with tf.device(f"/cpu:{i % release.shards}"):  # a sharded Saver writes a file for each device
                 variables.append(tf.compat.v1.get_variable(name, initializer=random_value(name, shape)))
         session.run(tf.compat.v1.global_variables_initializer())
         saver = tf.compat.v1.train.Saver(variables, sharded=release.shards > 1)
@@ -60,16 +60,16 @@ class ReferenceWeights(dict):
     """
 
     def __init__(self, weights, floatx):
-        super(ReferenceWeights, self).__init__(weights)
+        super().__init__(weights)
         self.floatx = floatx
 
     def __getitem__(self, name):
-        value = np.asarray(super(ReferenceWeights, self).__getitem__(name))
+        value = np.asarray(super().__getitem__(name))
         return value.astype(self.floatx) if value.dtype.kind == "f" else value
 
     def __missing__(self, name):
         error = KeyError(name)
-        error.message = "no %s" % name  # the reference prints it
+        error.message = f"no {name}"  # the reference prints it
         raise error
 
 
@@ -101,12 +101,12 @@ def record_precision(cases, floatx, folder, train):
         except Exception as error:
             if not case.user_checkpoint:
                 raise
-            print("%s: the reference refuses it: %s" % (case.name, error), flush=True)
+            print(f"{case.name}: the reference refuses it: {error}", flush=True)
             continue
-        write_arrays(folder / ("%s.%s.npz" % (case.name, floatx)), arrays)
-        write_json(folder / ("%s.%s.json" % (case.name, floatx)), info)
+        write_arrays(folder / (f"{case.name}.{floatx}.npz"), arrays)
+        write_json(folder / (f"{case.name}.{floatx}.json"), info)
         library.K.clear_session()
-        print("%s %s" % (case.name, floatx), flush=True)
+        print(f"{case.name} {floatx}", flush=True)
     write_json(folder / "provenance.json", provenance("bert4keras"))
 
 
@@ -139,10 +139,10 @@ def main():
             command = [sys.executable, "-m", "parity.models.golden_reference"] + options + case_words(cases)
             subprocess.run(command, check=True, env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2"))
         for case in cases:
-            info = folder / ("%s.float64.json" % case.name)
+            info = folder / (f"{case.name}.float64.json")
             if info.exists():
                 single, double = (
-                    read_arrays(folder / ("%s.%s.npz" % (case.name, floatx))) for floatx in PRECISIONS
+                    read_arrays(folder / (f"{case.name}.{floatx}.npz")) for floatx in PRECISIONS
                 )
                 write_golden(case, single, double, read_json(info), read_json(folder / "provenance.json"))
 

@@ -131,12 +131,12 @@ def main():
         if name != "bert_head":
             randomize(model)
         if name in WHOLE[flavour]:
-            model.save(str(SAVED / ("%s.%s.h5" % (name, flavour))))
+            model.save(str(SAVED / (f"{name}.{flavour}.h5")))
         if flavour == "tf.keras":
             model.save_weights(str(SAVED / (name + ".weights")))
         if flavour == "tf.keras" or name in WHOLE[flavour]:
             arrays = {str(i): x for i, x in enumerate(outputs_of(model))}
-            write_arrays(SAVED / ("%s.%s.npz" % (name, flavour)), arrays)
+            write_arrays(SAVED / (f"{name}.{flavour}.npz"), arrays)
         library.K.clear_session()
 
 

@@ -44,8 +44,8 @@ def main():
             arrays = {}
             for length in case.lengths:
                 values = inputs.real_sentences(encode, length)
-                arrays.update({"%d/input/%d" % (length, i): value for i, value in enumerate(values)})
-                arrays["%d/output/0" % length] = embeddings(model, values[0])
+                arrays.update({f"{length}/input/{i}": value for i, value in enumerate(values)})
+                arrays[f"{length}/output/0"] = embeddings(model, values[0])
             results.append(arrays)
         info = {"layers": [], "model_layers": [], "token_input": 0}
         write_golden(case, *results, info, provenance("transformers"))

@@ -33,7 +33,7 @@ def reference_outputs(library, arrays):
         """The reference's array in the dtype of the input, and the input's mask."""
 
         def __init__(self, value, **kwargs):
-            super(FromReference, self).__init__(**kwargs)
+            super().__init__(**kwargs)
             self.value = value
 
         def call(self, inputs):
@@ -74,7 +74,7 @@ def run_isolated_layers(library, case, activations):
     """{"<length>/layer/<name>": output on the reference's input}. activations: the reference's record."""
     arrays = {}
     for length in case.lengths:
-        start = "%d/layer/" % length
+        start = f"{length}/layer/"
         given = {name[len(start) :]: value for name, value in activations.items() if name.startswith(start)}
         with reference_outputs(library, given):
             transformer, model = build_case(library, case)
@@ -103,7 +103,7 @@ def main():
         write_arrays(
             record_folder(case, options.pairing) / (case.name + ".isolated.npz"), sample_arrays(arrays)
         )
-        print("%s %s: isolated layers recorded" % (options.pairing, case.name), flush=True)
+        print(f"{options.pairing} {case.name}: isolated layers recorded", flush=True)
 
 
 if __name__ == "__main__":

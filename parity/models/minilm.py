@@ -43,7 +43,7 @@ def google_variables(weights, num_hidden_layers):
     modules = dict(MODULES)
     for i in range(num_hidden_layers):
         for ours, theirs in LAYER_MODULES.items():
-            modules["encoder.layer.%d.%s" % (i, ours)] = "bert/encoder/layer_%d/%s" % (i, theirs)
+            modules[f"encoder.layer.{i}.{ours}"] = f"bert/encoder/layer_{i}/{theirs}"
     for ours, theirs in modules.items():
         if "LayerNorm" in ours:
             yield theirs + "/gamma", weights[ours + ".weight"]

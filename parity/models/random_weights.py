@@ -26,7 +26,7 @@ def random_value(name, shape):
     return random.normal(0.0, fan_in**-0.5, shape).astype("float32")
 
 
-class RandomVariable(object):
+class RandomVariable:
     """An array that is made when NumPy asks for it, and remembers its checksum."""
 
     def __init__(self, name, shape):

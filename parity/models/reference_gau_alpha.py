@@ -8,7 +8,7 @@ class GAU_alpha(RoFormerV2):
     """GAU → Dropout → Add → LN"""
 
     def apply_main_layers(self, inputs, index):
-        name = "Transformer-%d-GatedAttentionUnit" % index
+        name = f"Transformer-{index}-GatedAttentionUnit"
         y = self.apply(
             [inputs, self.compute_position_bias(inputs)],
             layer=GatedAttentionUnit,
@@ -34,7 +34,7 @@ class GAU_alpha(RoFormerV2):
             "Embedding-Segment": ["bert/embeddings/token_type_embeddings"],
         }
         for i in range(self.num_hidden_layers):
-            layer = "GAU_alpha/encoder/layer_%d/gau/" % i
+            layer = f"GAU_alpha/encoder/layer_{i}/gau/"
             parts = ("i_dense/kernel", "q_scaleoffset/gamma", "k_scaleoffset/gamma", "o_dense/kernel")
-            mapping["Transformer-%d-GatedAttentionUnit" % i] = [layer + part for part in parts]
+            mapping[f"Transformer-{i}-GatedAttentionUnit"] = [layer + part for part in parts]
         return mapping

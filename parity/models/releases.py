@@ -3,7 +3,35 @@
 Names of files, variables and configuration keys are as released; sizes are small, but for those at the end.
 """
 
-from typing import Any, Dict, NamedTuple, Tuple
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+# As the authors spell them.
+SYSTEM_TITLES = {
+    "google_bert": "Google BERT",
+    "brightmart_roberta": "brightmart RoBERTa",
+    "hit_bert_wwm": "HIT BERT-wwm",
+    "google_albert": "Google ALBERT",
+    "brightmart_albert": "brightmart ALBERT",
+    "converted_albert": "converted ALBERT",
+    "nezha": "NEZHA",
+    "nezha_gen": "NEZHA-GEN",
+    "zhuiyi": "Zhuiyi",
+    "t5": "T5",
+    "cdial_gpt": "CDial-GPT",
+    "gpt2_ml": "GPT2-ML",
+    "google_electra": "Google ELECTRA",
+    "hit_electra": "HIT ELECTRA",
+    "clue_electra": "CLUE ELECTRA",
+    "labse": "LaBSE",
+    "chinese_gen": "chinese-gen",
+    "t5_1_1": "T5.1.1",
+    "mt5": "mT5",
+    "gau_alpha": "GAU-α",
+    "cpm_lm": "CPM-LM",
+    "minilm": "MiniLM",
+}
 
 
 class Release(NamedTuple):
@@ -18,10 +46,10 @@ class Release(NamedTuple):
     name: str
     system: str
     family: str
-    config: Dict[str, Any]
+    config: dict[str, Any]
     config_name: str = "bert_config.json"
     prefix: str = "bert_model.ckpt"
-    without: Tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     optimizer: str = ""
     shards: int = 1
     full_size: bool = False

@@ -44,7 +44,7 @@ def record_training(library, case, weights):
         for i, (was, now) in enumerate(zip(old, layer.get_weights())):
             if trainable[i]:
                 change = was.astype("float64") - now.astype("float64")
-                arrays["training/gradient/%s/%d" % (layer.name, i)] = change / (RATE * LARGE)
+                arrays[f"training/gradient/{layer.name}/{i}"] = change / (RATE * LARGE)
         layer.set_weights(old)
     arrays["training/losses"] = np.array([step(1.0) for _ in range(STEPS)], "float64")
     return arrays

@@ -69,7 +69,7 @@ def blocks(prefix, config, hidden=None, inner=None):
     return [
         variable
         for i in range(config["num_hidden_layers"])
-        for variable in block("%s/layer_%d" % (prefix, i), hidden, inner, keys)
+        for variable in block(f"{prefix}/layer_{i}", hidden, inner, keys)
     ]
 
 
@@ -111,7 +111,7 @@ def gau_alpha(config):
     hidden, inner, keys = config["hidden_size"], config["intermediate_size"], config["attention_key_size"]
     variables = embeddings("bert", config)[:2]
     for i in range(config["num_hidden_layers"]):
-        layer = "GAU_alpha/encoder/layer_%d/gau" % i
+        layer = f"GAU_alpha/encoder/layer_{i}/gau"
         variables += [
             (layer + "/i_dense/kernel", (hidden, 2 * inner + keys)),
             (layer + "/q_scaleoffset/gamma", (keys,)),
@@ -164,7 +164,7 @@ def gpt2_ml(config):
     ]
     variables += norm("newslm/embeddings/LayerNorm_embed_norm", hidden)
     for i in range(config["num_hidden_layers"]):
-        layer = "newslm/layer%02d/" % i
+        layer = f"newslm/layer{i:02d}/"
         for part in ("query_layer", "key_layer", "value_layer", "context_projection_layer"):
             variables += dense(layer + part, hidden, hidden)
         variables += norm(layer + "LayerNorm_mlp_ln0", hidden) + norm(layer + "LayerNorm_mlp_ln1", hidden)
@@ -188,7 +188,7 @@ def t5(config, gated=False, norm_name="layer_norm", final_norm="final_layer_norm
         first = side + "/block_000/layer_000/SelfAttention/relative_attention_bias"
         variables += [
             (first, (config["num_attention_heads"], 32)),
-            ("%s/%s/scale" % (side, final_norm), (hidden,)),
+            (f"{side}/{final_norm}/scale", (hidden,)),
         ]
         for i in range(config["num_hidden_layers"]):
             layer = "%s/block_%03d/layer_%%03d/" % (side, i)
@@ -197,9 +197,7 @@ def t5(config, gated=False, norm_name="layer_norm", final_norm="final_layer_norm
                 variables += [(here + part + "/" + name, (hidden, width)) for name in "qkv"]
                 variables += [(here + part + "/o", (width, hidden)), (here + norm_name + "/scale", (hidden,))]
             here = layer % len(parts)
-            variables += [
-                ("%sDenseReluDense/%s/kernel" % (here, name), (hidden, inner)) for name in inner_names
-            ]
+            variables += [(f"{here}DenseReluDense/{name}/kernel", (hidden, inner)) for name in inner_names]
             variables.append((here + "DenseReluDense/wo/kernel", (inner, hidden)))
             variables.append((here + norm_name + "/scale", (hidden,)))
     return variables
@@ -231,7 +229,7 @@ FAMILIES = {
 
 
 def moments(optimizer):
-    return lambda name, shape: [("%s/%s_%s" % (name, optimizer, moment), shape) for moment in "mv"]
+    return lambda name, shape: [(f"{name}/{optimizer}_{moment}", shape) for moment in "mv"]
 
 
 def adafactor(pattern):

@@ -4,7 +4,9 @@ A case is data, so that all of it fits into JSON. Gradients are numbers of float
 mixed precision too; they are the same for all weights, but for the cases that pull the weights back.
 """
 
-from typing import Any, Dict, List
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +26,7 @@ SHAPES = {
     "Convolution/kernel": (3, 5, 4),
 }
 # Extension of a name and the arguments that a class with it is given.
-EXTENSIONS: Dict[str, Dict[str, Any]] = {
+EXTENSIONS: dict[str, dict[str, Any]] = {
     "weight_decay": {"weight_decay_rate": 0.1, "exclude_from_weight_decay": ["Norm", "bias"]},
     "layer_adaptation": {"exclude_from_layer_adaptation": ["Norm", "bias"]},
     "piecewise_linear_lr": {"lr_schedule": {"10": 1, "40": 0.1}},
@@ -77,7 +79,7 @@ def make_cases():
                 singles["lion"] = optimizer("LionV2", **options)
             for extension in EXTENSIONS:
                 singles[extension.replace("_", "-")] = optimizer(adam, [extension], **options)
-            cases.update({"%s-%s%s" % (version, name, end): case for name, case in singles.items()})
+            cases.update({f"{version}-{name}{end}": case for name, case in singles.items()})
         cases[version + "-layer-adaptation-of-all"] = optimizer(
             adam, ["layer_adaptation"], version=version, exclude_from_layer_adaptation=[]
         )
@@ -85,15 +87,15 @@ def make_cases():
         for inner in EXTENSIONS:
             for outer in EXTENSIONS:
                 if inner != outer:
-                    name = "%s-%s-in-%s" % (version, inner, outer)
+                    name = f"{version}-{inner}-in-{outer}"
                     cases[name.replace("_", "-")] = optimizer(adam, [inner, outer], version=version)
     return cases
 
 
-CASES: Dict[str, Dict[str, Any]] = make_cases()
+CASES: dict[str, dict[str, Any]] = make_cases()
 
 
-def first_weights() -> List[np.ndarray]:
+def first_weights() -> list[np.ndarray]:
     """Values to begin with; the bias with zeros, as in a model."""
     random = np.random.RandomState(0)
     weights = [random.normal(size=shape).astype("float32") for shape in SHAPES.values()]
@@ -103,7 +105,7 @@ def first_weights() -> List[np.ndarray]:
     ]
 
 
-def gradients(case: Dict[str, Any], step: int, weights: List[np.ndarray]) -> List[np.ndarray]:
+def gradients(case: dict[str, Any], step: int, weights: list[np.ndarray]) -> list[np.ndarray]:
     """Gradients of a step in the dtype of the weights, which count only where they pull."""
     results = []
     for name, value in zip(SHAPES, weights):
@@ -118,7 +120,7 @@ def gradients(case: Dict[str, Any], step: int, weights: List[np.ndarray]) -> Lis
     return results
 
 
-def trained(case: Dict[str, Any], step, get_weights, apply_average) -> Dict[str, np.ndarray]:
+def trained(case: dict[str, Any], step, get_weights, apply_average) -> dict[str, np.ndarray]:
     """{variable: its values after the steps in KEPT, flat}, and those of its average, if there is one.
 
     step(gradients) makes a step; get_weights() are the weights now; apply_average() puts the average in their place.
@@ -137,7 +139,7 @@ def trained(case: Dict[str, Any], step, get_weights, apply_average) -> Dict[str,
     }
 
 
-def worst_ratio(golden: Dict[str, np.ndarray], record: Dict[str, np.ndarray]):
+def worst_ratio(golden: dict[str, np.ndarray], record: dict[str, np.ndarray]):
     """Largest error ratio over the variables and the name of that variable; see judge_training in models/compare.py.
 
     golden: with the reference's noise as "<variable>@noise".

@@ -92,7 +92,7 @@ def write(version, cases, results):
         single, double = results[name, "float32"], results[name, "float64"]
         arrays[name] = np.concatenate([double[variable] for variable in SHAPES])
         noises[name] = {variable: rms([single[variable] - double[variable]]) for variable in SHAPES}
-    path = GOLDENS / ("optimizers-%s.npz" % version)
+    path = GOLDENS / (f"optimizers-{version}.npz")
     write_arrays(path, arrays)
     write_json(
         path.with_suffix(".json"),

@@ -6,10 +6,12 @@ The variables of a file decide, then the configuration, then the name of its fol
 otherwise. `results/weights/cases.json` lists the checkpoints as cases, in the form of `models/cases.py`.
 """
 
+from __future__ import annotations
+
 import argparse
 import re
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint
 from parity.models.cases import Case, add_case_arguments, write_user_cases
@@ -34,13 +36,13 @@ class Rule(NamedTuple):
     """
 
     system: str
-    arguments: Dict[str, Any]
-    has: Tuple[str, ...] = BERT
-    lacks: Tuple[str, ...] = ()
+    arguments: dict[str, Any]
+    has: tuple[str, ...] = BERT
+    lacks: tuple[str, ...] = ()
     folder: str = ""
-    vocabulary: Optional[int] = None
+    vocabulary: int | None = None
     config: str = ""
-    heads: Tuple[str, ...] = ("with_pool", "with_mlm")
+    heads: tuple[str, ...] = ("with_pool", "with_mlm")
 
 
 def decoder(system, variable, **conditions):
@@ -119,7 +121,7 @@ def find(directory):
         try:
             cases.append(user_case(index.with_suffix(""), directory))
         except (CheckpointError, ValueError) as error:
-            unknown.append("%s: %s" % (index, error))
+            unknown.append(f"{index}: {error}")
     return cases, unknown
 
 
@@ -132,7 +134,7 @@ def user_case(prefix, directory):
     config = read_json(config_path) if config_path else None
     rule = identify(prefix, shapes, config or {})
     if rule is None:
-        raise ValueError("its %d variables are those of no system that bert4keras loads" % len(shapes))
+        raise ValueError(f"its {len(shapes)} variables are those of no system that bert4keras loads")
     if config is None:
         config, config_path = derive_config(shapes), USER_FILES / "configs" / (name + ".json")
         write_json(config_path, config)
@@ -165,7 +167,7 @@ def find_config(folder):
 
 def identify(prefix, shapes, config):
     """The first rule that fits a checkpoint, or None."""
-    where = "%s/%s" % (prefix.parent.name, prefix.name)
+    where = f"{prefix.parent.name}/{prefix.name}"
     vocabulary = next((shape[0] for name, shape in shapes.items() if is_token_table(name)), None)
     for rule in RULES:
         if (
@@ -239,10 +241,10 @@ def main():
     write_user_cases(cases)
     print("\n".join(unknown))
     if not cases:
-        raise SystemExit("%s: found no checkpoint of a system in it or below" % options.weights)
+        raise SystemExit(f"{options.weights}: found no checkpoint of a system in it or below")
     for case in cases:
-        arguments = ", ".join("%s=%r" % item for item in sorted(case.arguments.items()))
-        print("%s: %s, build_transformer_model(%s)" % (case.name, case.system, arguments), flush=True)
+        arguments = ", ".join("{}={!r}".format(*item) for item in sorted(case.arguments.items()))
+        print(f"{case.name}: {case.system}, build_transformer_model({arguments})", flush=True)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def check(library, case, row):
     """(what was measured, why it is red or None) of one published row."""
     vocabulary = release_paths(case.checkpoint)[0].parent / "vocab.txt"
     if not vocabulary.exists():
-        return "", "%s is not there" % vocabulary
+        return "", f"{vocabulary} is not there"
     arguments = dict(row["arguments"])
     if row.get("cased_tokens"):
         tokens, arguments["compound_tokens"] = cased_vocabulary(library.load_vocab(str(vocabulary)))
@@ -41,7 +41,7 @@ def check(library, case, row):
         tokenizer = library.Tokenizer(str(vocabulary), do_lower_case=True)
     ids = encode(tokenizer, row["text"])
     if "tokens" in row and tokenizer.ids_to_tokens(ids) != row["tokens"]:
-        return "", "tokens are %s, published are %s" % (tokenizer.ids_to_tokens(ids), row["tokens"])
+        return "", "tokens are {}, published are {}".format(tokenizer.ids_to_tokens(ids), row["tokens"])
     output = predict(library, case, arguments, ids)  # (length, hidden size or vocabulary)
     if row["kind"] == "hidden_states":
         return check_hidden_states(output, row)
@@ -94,11 +94,11 @@ def check_hidden_states(output, row):
     expected = np.array(row["expected"])
     found = output[np.ix_(rows, row["channels"])]
     if found.shape != expected.shape:
-        return "", "%d tokens, published are %d" % (found.shape[0], expected.shape[0])
+        return "", f"{found.shape[0]} tokens, published are {expected.shape[0]}"
     error = rms([found - expected]) / rms([expected])
-    return "relative rms %.1e" % error, None if error <= BOUND else "relative rms %.1e, at most %g" % (
-        error,
-        BOUND,
+    return (
+        f"relative rms {error:.1e}",
+        None if error <= BOUND else f"relative rms {error:.1e}, at most {BOUND:g}",
     )
 
 
@@ -106,10 +106,10 @@ def check_masked(tokenizer, probabilities, row):
     best = [list(np.argsort(-one)[: len(tokens)]) for one, tokens in zip(probabilities, row["expected"])]
     found = [tokenizer.ids_to_tokens(ids) for ids in best]
     if found != row["expected"]:
-        return "", "best tokens are %s, published are %s" % (found, row["expected"])
+        return "", "best tokens are {}, published are {}".format(found, row["expected"])
     for one, ids, published in zip(probabilities, best, row.get("probabilities", [])):
         if not np.allclose(one[ids], published, rtol=0, atol=6e-5):  # printed with four digits
-            return "", "probabilities are %s, published are %s" % (one[ids].round(4).tolist(), published)
+            return "", f"probabilities are {one[ids].round(4).tolist()}, published are {published}"
     return "tokens agree", None
 
 
@@ -134,7 +134,7 @@ def main():
                 try:
                     result["measured"], result["red"] = check(library, case, row)
                 except Exception as error:
-                    result["red"] = "%s: %s" % (type(error).__name__, error)
+                    result["red"] = f"{type(error).__name__}: {error}"
             results.append(result)
     write_json(USER_FILES / "published" / (options.pairing + ".json"), results)
 

@@ -1,5 +1,5 @@
 "use strict";
-// Draws charts as they come into view, and tells the story of a cell. Text is only ever set as text.
+// Draws charts as they come into view, and shows the details of a cell. Text is only ever set as text.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 let data; // unpacked at the end of this file, before anything uses it
 
@@ -65,7 +65,7 @@ const watcher = new IntersectionObserver((entries) => {
 }, { rootMargin: "300px" });
 dark.addEventListener("change", () => drawn.forEach((spec, place) => draw(place, spec)));
 
-const dialog = document.getElementById("story");
+const dialog = document.getElementById("details");
 const part = (selector) => dialog.querySelector(selector);
 const shown = (value, digits = 3) => (value === null || value === undefined ? "–" : String(Number(value.toPrecision(digits))));
 
@@ -76,12 +76,12 @@ function element(name, text, className) {
   return made;
 }
 
-function openStory(system, pairing, chosen) {
+function openDetails(system, pairing, chosen) {
   const cells = data.cells.filter((cell) => cell.system === system && cell.pairing === pairing);
-  part("h2").textContent = `${system.replaceAll("_", " ")} in ${pairing}`;
+  part("h2").textContent = `${data.titles[system] ?? system} in ${pairing}`;
   part(".cases").replaceChildren(...cells.map(caseEntry));
   if (!dialog.open) dialog.showModal();
-  const worst = (cell) => (cell.status === "red" ? 1e9 : cell.status === "absent" ? -1 : cell.error_ratio);
+  const worst = (cell) => (cell.status === "red" ? 1e9 : cell.status === "absent" ? -1 : cell.error_ratio ?? 0);
   const first = cells.find((cell) => cell.case === chosen) ?? cells.toSorted((a, b) => worst(b) - worst(a))[0];
   showCell(first);
   part('[aria-current="true"]').scrollIntoView({ block: "nearest" });
@@ -89,7 +89,7 @@ function openStory(system, pairing, chosen) {
 
 function caseEntry(cell) {
   const button = element("button", cell.case);
-  const ratio = element("span", cell.status === "absent" ? "" : cell.status === "red" ? "✕" : cell.error_ratio.toFixed(2), `cell ${cell.status}`);
+  const ratio = element("span", cell.status === "absent" ? "" : cell.status === "red" ? "✕" : cell.error_ratio?.toFixed(2) ?? "=", `cell ${cell.status}`);
   if (cell.heat !== null && cell.heat !== undefined) ratio.style.setProperty("--heat", `${cell.heat}%`);
   button.append(ratio);
   button.dataset.case = cell.case;
@@ -118,25 +118,26 @@ function showCell(cell) {
     row.append(element("td", layer), element("td", shown(ratio), ratio !== null && ratio <= data.bound ? "number" : "number bad"));
     return row;
   }));
-  part("dl").replaceChildren(...facts(cell).flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
+  part("dl").replaceChildren(...details(cell).flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
   part(".command code").textContent = cell.command;
-  history.replaceState(null, "", `#${encodeURIComponent(cell.pairing)}/${encodeURIComponent(cell.case)}`);
+  hiprovenance.replaceState(null, "", `#${encodeURIComponent(cell.pairing)}/${encodeURIComponent(cell.case)}`);
 }
 
-function facts(cell) {
-  const story = data.stories[cell.story] ?? {};
-  const versions = Object.entries(story.versions ?? {}).map(([name, version]) => `${name} ${version}`).join(", ");
+function details(cell) {
+  const provenance = data.provenances[cell.provenance] ?? {};
+  const versions = Object.entries(provenance.versions ?? {}).map(([name, version]) => `${name} ${version}`).join(", ");
   const ratios = Object.entries(data.ratios).filter(([name]) => typeof cell[name] === "number");
   return [
+    ["compared", cell.count],
     ["error ratios", ratios.map(([name, what]) => `${what} ${shown(cell[name])}`).join(", ")],
     ["worst layer", cell.worst_layer && `${cell.worst_layer}, ${shown(cell.worst_layer_ratio)}`],
     ["worst gradient", cell.worst_gradient],
     ["time", cell.latency_seconds && `${shown(cell.latency_seconds * 1e3)} ms a call of this tiny model${loading(cell)}`],
     ["peak memory", cell.peak_memory_bytes && `${Math.round(cell.peak_memory_bytes / 1e6)} MB`],
     ["versions", versions],
-    ["Python", story.python],
-    ["processor", story.processor],
-    ["platform", story.platform],
+    ["Python", provenance.python],
+    ["processor", provenance.processor],
+    ["platform", provenance.platform],
     ["commit", cell.commit],
     ["recorded", cell.recorded],
   ].filter(([, value]) => value);
@@ -147,7 +148,7 @@ function loading(cell) {
 }
 
 dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-dialog.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));
+dialog.addEventListener("close", () => hiprovenance.replaceState(null, "", location.pathname + location.search));
 part(".command button").addEventListener("click", async (event) => {
   await navigator.clipboard.writeText(part(".command code").textContent);
   event.target.textContent = "copied";
@@ -158,9 +159,9 @@ unpack("data").then((text) => {
   data = JSON.parse(text);
   for (const place of document.querySelectorAll("[data-chart]")) watcher.observe(place);
   for (const button of document.querySelectorAll(".matrix button")) {
-    button.addEventListener("click", () => openStory(button.dataset.system, button.dataset.pairing));
+    button.addEventListener("click", () => openDetails(button.dataset.system, button.dataset.pairing));
   }
   const [pairing, name] = decodeURIComponent(location.hash.slice(1)).split("/");
   const linked = data.cells.find((cell) => cell.pairing === pairing && cell.case === name);
-  if (linked) openStory(linked.system, linked.pairing, linked.case);
+  if (linked) openDetails(linked.system, linked.pairing, linked.case);
 });

@@ -39,7 +39,7 @@ def browse(page, tmp_path, *words, target=""):
 def test_charts_are_drawn_and_a_link_opens_its_cell(page, tmp_path):
     dom = browse(page, tmp_path, "--window-size=1280,20000", "--dump-dom", target="#torch/bert")
     shown = dom.split('id="data"')[0]
-    assert "google bert in torch" in shown and "nox -s parity-torch -- --case bert" in shown
+    assert "Google BERT in torch" in shown and "nox -s parity-torch -- --case bert" in shown
     assert shown.count("data-drawn") == shown.count("data-chart=") + 1, "not all charts are drawn"
     assert shown.count('class="marks"') == shown.count("data-drawn")
 

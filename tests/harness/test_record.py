@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
-from parity.models import record
+from parity import record
 from parity.models.cases import Case
+from parity.models.record import expect_limitation
 from parity.store import read_json, write_json
 
 WORKER = """
@@ -33,7 +34,7 @@ def run(monkeypatch, tmp_path):
     monkeypatch.setattr(
         record,
         "worker_command",
-        lambda pairing, cases, trained: [
+        lambda pairing, cases, trained, everything: [
             sys.executable,
             str(script),
             str(folder),
@@ -80,11 +81,11 @@ def test_another_library_starts_anew(tmp_path):
 
 def test_a_limitation_that_has_disappeared_is_an_error():
     with pytest.raises(ValueError, match="works here by now"):
-        record.expect_limitation("training", lambda: None)
+        expect_limitation("training", lambda: None)
 
 
 def test_a_limitation_that_holds_is_none():
     def refuse():
         raise NotImplementedError("fit is not supported")
 
-    record.expect_limitation("training", refuse)
+    expect_limitation("training", refuse)

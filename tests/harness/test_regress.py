@@ -7,11 +7,11 @@ from rich.console import Console
 
 from bench.before import library_folder
 from parity.store import read_json
-from reports import regress, versus
+from reports import compare_commits, regress
 from reports.__main__ import main
+from reports.compare_commits import Comparison
 from reports.results import write_cells
 from reports.statistics import compare, judge
-from reports.versus import Versus
 
 RUNS = 20
 
@@ -122,8 +122,8 @@ def test_noise_makes_the_smallest_change_larger():
 
 
 def test_a_slower_library_fails_the_run_and_says_what_could_be_seen(results, monkeypatch):
-    slow = Versus("bert-base-1x128", "compiled", compare(times(0), times(1), times(2, 1.3)), None)
-    monkeypatch.setattr(versus, "measure", lambda pairing, commit, repeats: [slow])
+    slow = Comparison("bert-base-1x128", "compiled", compare(times(0), times(1), times(2, 1.3)), None)
+    monkeypatch.setattr(compare_commits, "measure", lambda pairing, commit, repeats: [slow])
     console = Console(width=200, record=True)
     assert regress.report_speed("jax", "0123456", None, console)
     text = console.export_text()
@@ -131,8 +131,10 @@ def test_a_slower_library_fails_the_run_and_says_what_could_be_seen(results, mon
 
 
 def test_an_implementation_that_did_not_run_is_a_failure(monkeypatch):
-    absent = Versus("bert-base-1x128", "compiled", None, None, "bert4keras3-jax absent: no environment jax")
-    monkeypatch.setattr(versus, "measure", lambda pairing, commit, repeats: [absent])
+    absent = Comparison(
+        "bert-base-1x128", "compiled", None, None, "bert4keras3-jax absent: no environment jax"
+    )
+    monkeypatch.setattr(compare_commits, "measure", lambda pairing, commit, repeats: [absent])
     assert regress.report_speed("jax", "0123456", None, Console())
 
 

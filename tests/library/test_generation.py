@@ -1,8 +1,6 @@
 """Generation with cached keys and values: equal to the model without a cache, to single texts and to the golden."""
 
 import itertools
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,17 +12,16 @@ from bert4keras3.generation import CachedModel, Generator
 from bert4keras3.models import BERT, LM_Mask, build_transformer_model
 from bert4keras3.snippets import AutoRegressiveDecoder
 from parity.generation.cases import BEAMS, CASES, NO_END, predict_function
+from parity.generation.compare import ROUNDING, read_golden, sequences_of
+from parity.kinds import KINDS_BY_NAME, verdict
 from parity.store import release_paths
 
-GOLDEN = json.loads(
-    (Path(__file__).parents[2] / "parity/goldens/generation.json").read_text(encoding="utf-8")
-)
+GOLDEN = read_golden()
 BY_NAME = {case.name: case for case in CASES}
 QUICK = ("gpt", "mt5")
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BY_NAME]
 PROMPTS = [[7, 21, 35, 90, 14], [101, 8, 64], [5, 0, 9, 11]]  # a 0 inside a text is padding to the model
 INT8 = {"int8": {}, "int8 weights": {"activation_quantizer": None}}
-ROUNDING = 1e-5  # bound of the difference between two ways to compute the same in float32, relative
 
 pytestmark = pytest.mark.skipif(FLAVOUR != "keras3", reason="generation with a cache needs Keras 3")
 made = {}
@@ -74,25 +71,13 @@ def uncached_outputs(name, transformer, prompt, new):
     ],
 )
 def test_texts_are_those_of_the_reference(name, beams):
-    assert GOLDEN["provenance"]["bert4keras"] == "0.11.5"
-    texts = [text for text in GOLDEN["texts"][name] if text["beams"] == beams]
-    assert len(texts) == 4
-    for text in texts:
-        ends = () if text["end"] == NO_END else (text["end"],)
-        new = Generator.generate(
-            with_ends(generator(name), ends),
-            [text["prompt"]],
-            max_tokens=BY_NAME[name].max_tokens,
-            beams=beams,
-        )[0]
-        if new.tolist() != text["tokens"]:
-            step = next(i for i, pair in enumerate(zip(new, text["tokens"])) if pair[0] != pair[1])
-            gap = min(text["gaps"][: step + 1])
-            assert gap < ROUNDING, (
-                f"{name}, prompt {text['prompt']!r}, {text['beams']} beams: token {step} differs from the "
-                f"reference's, whose candidates are {gap:.1e} apart there and rounding explains {ROUNDING:.0e}: "
-                f"{new.tolist()!r}, expected {text['tokens']!r}"
-            )
+    case = f"{name}-beams-{beams}"
+    texts = []
+    for text in sequences_of(case):
+        one = with_ends(generator(name), () if text["end"] == NO_END else (text["end"],))
+        new = Generator.generate(one, [text["prompt"]], max_tokens=BY_NAME[name].max_tokens, beams=beams)
+        texts.append(new[0].tolist())
+    assert verdict(KINDS_BY_NAME["generation"], case, texts).red is None
 
 
 def with_ends(one, ends):
@@ -133,7 +118,7 @@ def test_cached_outputs_are_those_of_the_whole_model(name, form):
     ["bert-unilm"] + [pytest.param(one, marks=pytest.mark.slow) for one in BY_NAME if one != "bert-unilm"],
 )
 def test_texts_of_a_batch_are_those_of_single_prompts(name, beams):
-    ends = (GOLDEN["texts"][name][0]["tokens"][3],)
+    ends = (GOLDEN[name][0]["tokens"][3],)
     one = with_ends(generator(name), ends)
     together = one.generate(PROMPTS, max_tokens=6, beams=beams)
     for prompt, new in zip(PROMPTS, together):
@@ -160,7 +145,7 @@ def test_decoder_writes_the_same_with_a_cached_model(name):
             parts = zip(inputs, (output_ids, np.ones_like(output_ids)))
             return self.last_token(self.model).predict([np.concatenate(pair, axis=1) for pair in parts])
 
-    decoder = Decoder(0 if reads else None, GOLDEN["texts"][name][3]["end"], maxlen=6)
+    decoder = Decoder(0 if reads else None, GOLDEN[name][3]["end"], maxlen=6)
     texts = {}
     for model in (transformer.decoder if reads else transformer.model, cached):
         decoder.model = model
@@ -257,7 +242,7 @@ def test_repetition_penalty_moves_scores_of_tokens_in_the_window():
 @pytest.mark.parametrize("every, calls", [(1, 7), (3, 3)])
 def test_streamed_tokens_are_those_of_the_text(every, calls):
     parts = []
-    text = GOLDEN["texts"]["gpt2"][0]["tokens"]
+    text = GOLDEN["gpt2"][0]["tokens"]
     one = with_ends(generator("gpt2"), ())
     new = one.generate(PROMPTS[:2], max_tokens=7, stream=parts.append, stream_every=every)
     assert len(parts) == calls
@@ -358,7 +343,7 @@ def test_layer_that_looks_at_other_tokens_is_named():
 
 @pytest.mark.parametrize("name", ["bert-unilm", pytest.param("mt5", marks=pytest.mark.slow)])
 def test_cache_model_fills_padded_prompts(name, capsys):
-    transformer, text = released(name), GOLDEN["texts"][name][0]
+    transformer, text = released(name), GOLDEN[name][0]
     prompt, new = text["prompt"], text["tokens"]
     if hasattr(transformer, "encoder"):
         inputs = [[prompt + [0, 0]], np.zeros((1, 8), int)]

@@ -3,45 +3,25 @@
 import copy
 import inspect
 import json
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bert4keras3 import snippets
-
-GOLDENS = Path(__file__).resolve().parents[2] / "parity" / "goldens"
-GOLDEN = json.loads((GOLDENS / "snippets.json").read_text(encoding="utf-8"))
-
-
-def describe_case(case):
-    return case["function"] + "-" + ascii([case["arguments"], case["keywords"]])[1:50]
+from parity.kinds import KINDS_BY_NAME, verdict
+from parity.text.cases import golden_cases
+from parity.text.record import record
 
 
-def as_lists(value):
-    """Tuples → lists, as in JSON."""
-    return json.loads(json.dumps(value))
-
-
-@pytest.mark.parametrize("case", GOLDEN["cases"], ids=describe_case)
-def test_snippet_gives_the_golden_result(case):
-    arguments = copy.deepcopy(case["arguments"])
-    result = getattr(snippets, case["function"])(*arguments, **case["keywords"])
-    if "dtype" not in case:
-        assert as_lists(result) == case["returned"]
-    elif case["function"] == "sequence_padding":
-        assert (result.tolist(), result.dtype.str) == (case["returned"], case["dtype"])
-        assert list(result.shape) == case["shape"]
-    else:
-        np.testing.assert_allclose(result, case["returned"], rtol=1e-12)
-        assert (result.dtype.str, list(result.shape)) == (case["dtype"], case["shape"])
-    if "left" in case:
-        assert arguments[2:] == case["left"]
+@pytest.mark.parametrize("name", golden_cases("snippets"))
+def test_snippet_gives_the_golden_result(name, fresh_session):
+    results = record("snippets", SimpleNamespace(name="bert4keras3"), None, name)
+    assert verdict(KINDS_BY_NAME["snippets"], name, json.loads(json.dumps(results))).red is None
 
 
 def test_golden_calls_every_function_that_json_can_hold():
-    assert GOLDEN["provenance"]["bert4keras"] == "0.11.5"
-    assert {case["function"] for case in GOLDEN["cases"]} >= {
+    assert {given.get("function") for given, _ in golden_cases("snippets").values()} >= {
         "longest_common_subsequence",
         "longest_common_substring",
         "lowercase_and_normalize",

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pathlib
 import pickle
 import random
 import re
@@ -10,31 +11,21 @@ import sys
 import types
 import unicodedata
 import warnings
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bert4keras3.tokenizers import SpTokenizer, Tokenizer, TokenizerBase, load_vocab, save_vocab
+from parity.kinds import KINDS_BY_NAME, verdict
+from parity.store import GOLDENS
+from parity.text.cases import golden_cases
+from parity.text.record import record
 
-GOLDENS = Path(__file__).resolve().parents[2] / "parity" / "goldens"
 VOCABULARY = GOLDENS / "vocab.txt"
-GOLDEN = json.loads((GOLDENS / "tokenizers.json").read_text(encoding="utf-8"))
-TEXT_CASES = [case for case in GOLDEN["cases"] if case["call"] == "text"]
-CALL_CASES = [case for case in GOLDEN["cases"] if case["call"] != "text"]
-
-# Its first character is two in lower case, and the reference's indices, those of text.lower(), too large by 1.
-TEXT_LONGER_IN_LOWER_CASE = "\u0130stanbul ve I\u011fd\u0131r"
 
 
 def make_tokenizer(token_dict=str(VOCABULARY), **keywords):
-    if isinstance(keywords.get("pre_tokenize"), str):
-        keywords["pre_tokenize"] = re.compile(keywords["pre_tokenize"]).findall
     return Tokenizer(token_dict, **keywords)
-
-
-def describe_case(case):
-    given = case["text"] if case["call"] == "text" else case["arguments"]
-    return "-".join([case["call"], ascii(case["tokenizer"])[1:30], ascii(given)[:40]])
 
 
 def numbered(names):
@@ -45,47 +36,15 @@ def numbered(names):
 # The golden
 
 
-def test_golden_names_the_reference():
-    assert GOLDEN["provenance"]["bert4keras"] == "0.11.5"
-    assert len({case["text"] for case in TEXT_CASES}) >= 60
-    assert CALL_CASES
+@pytest.mark.parametrize("name", golden_cases("tokenizers"))
+def test_call_gives_the_golden_result(name):
+    results = record("tokenizers", SimpleNamespace(name="bert4keras3"), None, name)
+    assert verdict(KINDS_BY_NAME["tokenizers"], name, json.loads(json.dumps(results))).red is None
 
 
-@pytest.mark.parametrize("case", TEXT_CASES, ids=describe_case)
-def test_text_gives_the_golden_tokens_and_ids(case):
-    tokenizer = make_tokenizer(**case["tokenizer"])
-    tokens = tokenizer.tokenize(case["text"])
-    assert tokens == case["tokens"]
-    assert tokenizer.encode(case["text"]) == (case["ids"], case["segments"])
-    assert tokenizer.tokens_to_ids(tokens) == case["ids"]
-
-
-@pytest.mark.parametrize("case", TEXT_CASES, ids=describe_case)
-def test_text_decodes_to_the_golden_text(case):
-    tokenizer = make_tokenizer(**case["tokenizer"])
-    assert tokenizer.decode(case["ids"]) == case["decoded"]
-    assert tokenizer.decode(case["ids"], case["tokens"]) == case["decoded_tokens"]
-
-
-@pytest.mark.parametrize("case", TEXT_CASES, ids=describe_case)
-def test_text_rematches_to_the_golden_indices(case):
-    expected = case["rematch"]
-    if case["text"] == TEXT_LONGER_IN_LOWER_CASE and case["tokenizer"].get("do_lower_case"):
-        assert max(map(max, filter(None, expected))) == len(case["text"])
-        expected = [[max(i - 1, 0) for i in indices] for indices in expected]
-    assert make_tokenizer(**case["tokenizer"]).rematch(case["text"], case["tokens"]) == expected
-
-
-@pytest.mark.parametrize("case", CALL_CASES, ids=describe_case)
-def test_call_gives_the_golden_result(case):
-    method = getattr(make_tokenizer(**case["tokenizer"]), case["call"])
-    if "raised" in case:
-        assert case["raised"] == "IndexError"
-        with pytest.raises(ValueError, match="maxlen"):
-            method(*case["arguments"])
-    else:
-        result = method(*case["arguments"])
-        assert json.loads(json.dumps(result)) == case["returned"]
+def test_a_maxlen_without_room_is_named():
+    with pytest.raises(ValueError, match="maxlen"):
+        make_tokenizer(do_lower_case=True).encode("Hello, world!", maxlen=0)
 
 
 # Where the reference crashes or is wrong
@@ -565,7 +524,7 @@ def make_sp_tokenizer(monkeypatch):
         monkeypatch.setitem(
             sys.modules, "sentencepiece", types.SimpleNamespace(SentencePieceProcessor=processor)
         )
-        return SpTokenizer(Path("spiece.model"), **keywords)
+        return SpTokenizer(pathlib.Path("spiece.model"), **keywords)
 
     return make
 

@@ -1,4 +1,4 @@
-"""The bench as one picture, for the README: a panel for each scenario and mode, a bar for each right implementation.
+"""The chart of the README: a panel for each scenario and mode, a bar for each right implementation.
 
 Grey on nothing, so that it can be read on a light page and on a dark one.
 """
@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.implementations import CONTROL
 from bench.scenarios import GENERATE
-from reports.numbers import significant
+from reports.formatting import significant
 from reports.results import Results
 from reports.tables import speed_table
 
@@ -19,17 +19,17 @@ OURS, OTHERS, INK = "#3b82f6", "#9ca3af", "#808080"
 COLUMNS, PANEL_WIDTH, ROW = 3, 150, 20  # the last two in pixels
 
 
-def write_picture(results: Results, path: Path) -> None:
+def write_chart(results: Results, path: Path) -> None:
     """An SVG of everything that was measured and right. Raises ValueError where nothing was."""
     table = speed_table(results.rows)
     measured = table[table["p50"].notna() & ~table["implementation"].str.endswith(CONTROL)]
     if measured.empty:
-        raise ValueError("no picture: the bench has no right row; measure one with nox -s bench-peers")
+        raise ValueError("no chart: the bench has no right row; measure one with nox -s bench-peers")
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture(measured).save(str(path))
+    chart(measured).save(str(path))
 
 
-def picture(rows: pd.DataFrame) -> Any:
+def chart(rows: pd.DataFrame) -> Any:
     groups = rows.groupby(["scenario", "mode", "device"], sort=False)
     panels = [panel(group, *names) for names, group in groups]
     return (

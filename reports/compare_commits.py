@@ -17,12 +17,12 @@ from bench.scenarios import BY_NAME, Scenario
 from parity.store import ROOT
 from reports.statistics import Change, compare
 
-LOGS = ROOT / ".cache" / "versus"
+LOGS = ROOT / ".cache" / "compare_commits"
 SCENARIO = "bert-base-1x128"
 ROUNDS, REPEATS = 4, 4  # slices of each process, and how often all are started anew
 
 
-class Versus(NamedTuple):
+class Comparison(NamedTuple):
     """What came out for a scenario in a mode. reason: why nothing was compared."""
 
     scenario: str
@@ -47,7 +47,7 @@ class TimedRun(InterleavedRun):
         return self.__dict__.setdefault("kept", [[] for _ in self.candidates])
 
 
-def measure(pairing: str, commit: str, scenario: str = SCENARIO, repeats: int = REPEATS) -> list[Versus]:
+def measure(pairing: str, commit: str, scenario: str = SCENARIO, repeats: int = REPEATS) -> list[Comparison]:
     """Each mode of a scenario."""
     library_folder(commit)
     return [
@@ -55,7 +55,7 @@ def measure(pairing: str, commit: str, scenario: str = SCENARIO, repeats: int = 
     ]
 
 
-def measure_mode(pairing: str, commit: str, scenario: Scenario, mode: str, repeats: int) -> Versus:
+def measure_mode(pairing: str, commit: str, scenario: Scenario, mode: str, repeats: int) -> Comparison:
     new = implementation_named(f"bert4keras3-{pairing}")
     old = new._replace(name=new.name + BEFORE, before=commit)
     implementations = [old, new, old._replace(name=old.name + CONTROL)]
@@ -68,15 +68,15 @@ def measure_mode(pairing: str, commit: str, scenario: Scenario, mode: str, repea
         run.run()
         for i, row in enumerate(run.rows):
             if row.status != MEASURED:
-                return Versus(
+                return Comparison(
                     scenario.name, mode, None, None, f"{row.implementation} {row.status}: {row.reason}"
                 )
             latencies[i] += run.medians[i]
             peaks[i] += [row.peak_rss_bytes] if row.peak_rss_bytes else []
     memory = compare(peaks[0], peaks[2], peaks[1]) if all(peaks) else None
-    return Versus(scenario.name, mode, compare(latencies[0], latencies[2], latencies[1]), memory)
+    return Comparison(scenario.name, mode, compare(latencies[0], latencies[2], latencies[1]), memory)
 
 
 def make_row(implementation: Implementation, scenario: Scenario, mode: str) -> Row:
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return Row("versus", now, "", "", implementation.name, scenario.name, mode, "cpu", MEASURED)
+    return Row("compare_commits", now, "", "", implementation.name, scenario.name, mode, "cpu", MEASURED)

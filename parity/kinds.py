@@ -1,0 +1,174 @@
+"""What is proven beside the systems: layers, optimizers, generation, tokenizers and snippets.
+
+Each kind has many small cases and is one cell of a pairing. Its folder has `record.py`, which runs inside the pairing
+(`record(kind, library, flavour, case)`), and `compare.py`, which judges with NumPy alone (`expected_cases`, `compare`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import NamedTuple
+
+import numpy as np
+
+from pairings import BY_NAME
+from parity.compare import BOUND, Cell, Red, rank
+from parity.store import GOLDENS, RECORDS, read_arrays, read_json, sha256
+
+OPTIMIZER_GOLDENS = ("optimizers-v1.npz", "optimizers-v1.json", "optimizers-v2.npz", "optimizers-v2.json")
+
+
+class Kind(NamedTuple):
+    """One kind of proof.
+
+    folder: of `parity/`. goldens: names of its files. needs: what a pairing may be unable to do, see
+    `Pairing.limitations`. exact: results equal the golden, and there is no error ratio.
+    """
+
+    name: str
+    folder: str
+    goldens: tuple[str, ...]
+    needs: str = ""
+    exact: bool = False
+
+    @property
+    def slow(self):
+        """The recorder waits longer for a kind than for a case."""
+        return True
+
+    @property
+    def user_checkpoint(self):
+        return None
+
+    def module(self, name):
+        return importlib.import_module(f"parity.{self.folder}.{name}")
+
+
+KINDS = (
+    # The text comes first: `parallel_apply` forks, which the threads of a framework in use do not like.
+    Kind("tokenizers", "text", ("tokenizers.json",), exact=True),
+    Kind("snippets", "text", ("snippets.json", "snippet_scenarios.json"), exact=True),
+    Kind("layers", "layers", ("layers.npz", "layers.json")),
+    Kind("optimizers", "optimizers", OPTIMIZER_GOLDENS, needs="training"),
+    Kind("generation", "generation", ("generation.json",), exact=True),
+)
+KINDS_BY_NAME = {kind.name: kind for kind in KINDS}
+
+
+def chosen_kinds(options, pairing):
+    """The kinds that a run judges: all of them, unless it is narrowed to some cases, or to a user's files."""
+    if options.weights:
+        return []
+    names = (options.case or []) + (options.system or [])
+    able = [kind for kind in KINDS if kind.needs not in BY_NAME[pairing].limitations]
+    return [kind for kind in able if kind.name in names or not names]
+
+
+def golden_checksums(kind):
+    return {name: sha256(GOLDENS / name) for name in kind.goldens}
+
+
+def record_kind(kind, library, pairing, everything):
+    """What the library computes for every case of a kind.
+
+    Returns:
+        dict: arrays, "<case>/<name>"; empty for an exact kind.
+        dict: results of an exact kind, reasons of the cases that failed, and which cases were asked for.
+    """
+    flavour, record = BY_NAME[pairing].flavour, kind.module("record").record
+    arrays, results, failed = {}, {}, {}
+    for case in kind.module("compare").expected_cases(kind.name, flavour, everything):
+        try:
+            found = record(kind.name, library, flavour, case)
+            if kind.exact:
+                results[case] = json.loads(json.dumps(found))
+            else:
+                arrays.update((f"{case}/{name}", np.asarray(array)) for name, array in found.items())
+        except Exception as error:
+            failed[case] = f"{type(error).__name__}: {error}"
+        if flavour != "keras3" and kind.folder != "text":
+            library.K.clear_session()  # in one graph, each case would slow down the next
+    return arrays, {"results": results, "failed": failed, "everything": everything}
+
+
+def compare_kind(kind, pairing, records=None):
+    """The cell of a kind in a pairing. It is red if one case is, or if something was not compared; never raises.
+
+    records: folder of the records, by default the pairing's.
+    """
+    cell = Cell(kind.name, kind.name, pairing)
+    try:
+        info, results = read_record(kind, records or RECORDS / pairing)
+        cell = cell._replace(
+            **{name: info[name] for name in ("commit", "recorded", "provenance") if name in info}
+        )
+        flavour = BY_NAME[pairing].flavour
+        expected = kind.module("compare").expected_cases(kind.name, flavour, info["everything"])
+        return judge(cell, kind, expected, results, info["failed"])
+    except Red as reason:
+        return cell._replace(red=str(reason))
+    except Exception as error:  # a damaged file is a red cell like any other
+        return cell._replace(red=f"not compared: {type(error).__name__}: {error}")
+
+
+def read_record(kind, folder):
+    path = folder / (kind.name + ".json")
+    if not path.exists():
+        raise Red("no record")
+    info = read_json(path)
+    if info["status"] != "recorded":
+        raise Red(info["reason"])
+    if info["golden"] != golden_checksums(kind):
+        raise Red("the record was made for another golden: run the pairing again")
+    if kind.exact:
+        return info, info["results"]
+    results = {}
+    for name, array in read_arrays(path.with_suffix(".npz")).items():
+        case, part = name.split("/", 1)
+        results.setdefault(case, {})[part] = array
+    return info, results
+
+
+class Verdict(NamedTuple):
+    """On one case of a kind. error_ratio: None if there is none. red: why it is red, None if it is green."""
+
+    case: str
+    error_ratio: float | None = None
+    red: str | None = None
+
+
+def verdict(kind, case, results):
+    """The verdict on what was recorded for a case: the same in the table and in the library's tests."""
+    try:
+        ratio, place = kind.module("compare").compare(kind.name, case, results)
+    except Red as reason:
+        return Verdict(case, red=str(reason))
+    red = None
+    if not kind.exact and not ratio <= BOUND:
+        red = f"{place}: error ratio {ratio:.3g}, expected at most {BOUND:g}"
+    return Verdict(case, ratio, red)
+
+
+def judge(cell, kind, expected, results, failed):
+    """The verdict on a kind: how many cases are green, the worst error ratio, and the first red case."""
+    unexpected = sorted(set(results) - set(expected))
+    if unexpected or not expected:
+        raise Red(f"nothing to compare with: unexpected cases {unexpected[:3]}")
+    verdicts = [
+        verdict(kind, case, results[case])
+        if case in results
+        else Verdict(case, red=failed.get(case, "no record"))
+        for case in expected
+    ]
+    red = [one for one in verdicts if one.red]
+    cell = cell._replace(judged=len(verdicts), green=len(verdicts) - len(red))
+    ratios = {one.case: one.error_ratio for one in verdicts if one.error_ratio is not None}
+    if ratios:
+        worst = max(ratios, key=lambda case: rank(ratios[case]))
+        cell = cell._replace(error_ratio=ratios[worst], layer_ratios=ratios)
+        cell = cell._replace(worst_layer=worst, worst_layer_ratio=ratios[worst])
+    if red:
+        text = f"{cell.green} of {cell.judged} green, first wrong: {red[0].case}: {red[0].red}"
+        cell = cell._replace(red=text)
+    return cell
