@@ -1,6 +1,6 @@
-"""Rewrites scripts for bert4keras so that they run on Keras 3 and on keras 2.3.1: python -m bert4keras3.migrate SCRIPT…
+"""Rewrites scripts for bert4keras, so that they run on Keras 3 and keras 2.3.1: python -m bert4keras3.migrate SCRIPT…
 
-Imports no Keras. Needs libcst, which keeps comments and layout.
+Imports no Keras. Needs libcst, which preserves comments and layout.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ def migrate_source(source: str, filename: str = "<script>") -> tuple[str, list[A
     """Rewrite the text of a script.
 
     Args:
-        source: text of a script in Python 3.
-        filename: name of the script in error messages.
+        source: text of a Python 3 script.
+        filename: name of the script for error messages.
 
     Returns:
-        The new text, and a list of `Finding(line, kind, message, is_note)` in the order of the lines of `source`.
+        The new text, and a list of `Finding(line, kind, message, is_note)`, sorted by the lines of `source`.
 
     Raises:
         ImportError: libcst is not installed.
-        SyntaxError: the source is not Python 3, with the file and the line; or it has form feeds.
+        SyntaxError: the source is not Python 3, or contains form feeds; the message has file and line.
     """
     try:
         import libcst
@@ -40,17 +40,18 @@ def migrate_source(source: str, filename: str = "<script>") -> tuple[str, list[A
     except libcst.ParserSyntaxError as error:
         raise SyntaxError(what_is_wrong(source, filename, error)) from None
     if module.code != source:
-        raise SyntaxError(f"{filename}: libcst does not give this text back as it is: remove form feeds")
+        raise SyntaxError(f"{filename}: libcst cannot reproduce this text exactly: remove form feeds")
     module, findings = rewrite(module)
     return module.code, findings
 
 
 def what_is_wrong(source, filename, error):
-    """One sentence on source that is not Python 3."""
-    line, message = error.raw_line, "expected Python 3: {}".format(error.message.replace("\n", " "))
+    """Error message for source that is not Python 3."""
+    line, reason = error.raw_line, error.message.replace("\n", " ")
+    message = f"expected Python 3: {reason}"
     try:
         ast.parse(source, filename)
-    except SyntaxError as found:  # Python's own parser knows print statements and names their line
+    except SyntaxError as found:  # Python's own parser recognizes print statements and reports their line
         line, message = found.lineno or line, f"expected Python 3: {found.msg}"
     except ValueError as found:
         message = f"expected Python 3: {found}"

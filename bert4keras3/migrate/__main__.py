@@ -1,4 +1,4 @@
-"""python -m bert4keras3.migrate SCRIPT…: shows what has to change in scripts for bert4keras, or changes it."""
+"""python -m bert4keras3.migrate SCRIPT…: shows or makes the changes that scripts for bert4keras need."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import NamedTuple
 from bert4keras3.migrate import migrate_source
 
 EXPLANATION = """
-exit status: 0 if nothing is left for a person, 1 if something is, 2 if a file cannot be read; then no file is written.
-The diff goes to the standard output, all else to the standard error.
+exit status: 0 if the scripts need no more changes, 1 if you have to change something, 2 if a file cannot be read; then
+no file is written. The diff goes to the standard output, messages go to the standard error.
 """
 
 
 class Script(NamedTuple):
-    """A file as it is and as it will be."""
+    """A file, with its text before and after the changes."""
 
     path: str
     encoding: str
@@ -31,15 +31,15 @@ class Script(NamedTuple):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
+    """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(
         "python -m bert4keras3.migrate",
-        description="Rewrites scripts for bert4keras so that they run on Keras 3 and on keras 2.3.1, and names "
-        "what a person has to change.",
+        description="Rewrites scripts for bert4keras, so that they run on Keras 3 and keras 2.3.1, and lists the "
+        "changes that you have to make yourself.",
         epilog=EXPLANATION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("scripts", nargs="+", metavar="SCRIPT", help="file of Python 3")
+    parser.add_argument("scripts", nargs="+", metavar="SCRIPT", help="Python 3 file")
     parser.add_argument("--write", action="store_true", help="change the files instead of showing a diff")
     options = parser.parse_args(arguments)
 
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def read(path: str) -> Script:
-    """Read and rewrite a file, in its own encoding and with its own newlines."""
+    """Read and rewrite a file; its encoding and newlines stay the same."""
     with open(path, "rb") as file:
         content = file.read()
     old, encoding = decode(content, path)
@@ -76,7 +76,11 @@ def read(path: str) -> Script:
 
 
 def decode(content: bytes, path: str) -> tuple[str, str]:
-    """Text and encoding of a file; raises SyntaxError, with the line, for bytes that are no text."""
+    """(text, encoding) of a file.
+
+    Raises:
+        SyntaxError: the bytes are not text; the message has the line.
+    """
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
         return content.decode(encoding), encoding
@@ -98,7 +102,7 @@ def is_text(line: bytes) -> bool:
 
 
 def write(script: Script) -> None:
-    """Put the new content in the place of the file in one step; its permissions stay."""
+    """Replace the file by the new content in one step; its permissions stay the same."""
     path = os.path.realpath(script.path)
     content = script.new.encode(script.encoding)
     handle, beside = tempfile.mkstemp(dir=os.path.dirname(path), prefix=os.path.basename(path))
@@ -113,7 +117,7 @@ def write(script: Script) -> None:
 
 
 def diff(script: Script) -> str:
-    """The change as a unified diff."""
+    """The changes as a unified diff."""
     old, new = (text.splitlines(True) for text in (script.old, script.new))
     lines = difflib.unified_diff(old, new, script.path, script.path)
     return "".join(
@@ -122,27 +126,26 @@ def diff(script: Script) -> str:
 
 
 def report(script: Script, is_written: bool) -> None:
-    """Print each sentence once, with all of its lines in the file as it is now."""
+    """Print each message once, with all its lines in the present file."""
     findings = script.findings
     if is_written:
         _, left = migrate_source(script.new, script.path)
-        known = {(one.kind, one.is_note) for one in left}
-        changes = [one for one in findings if one.is_note and (one.kind, True) not in known]
+        reported = {(one.kind, one.is_note) for one in left}
+        changes = [one for one in findings if one.is_note and (one.kind, True) not in reported]
         findings = sorted([one._replace(line=line_after(script, one.line)) for one in changes] + left)
     places: dict = {}
     for finding in findings:
         places.setdefault((finding.message, finding.kind, finding.is_note), []).append(finding.line)
     for (message, kind, is_note), lines in places.items():
         others = sorted(set(lines[1:]) - {lines[0]})
-        also = (
-            " (also line{} {})".format("s" * (len(others) > 1), ", ".join(map(str, others))) if others else ""
-        )
+        plural = "s" if len(others) > 1 else ""
+        also = f" (also line{plural} {', '.join(map(str, others))})" if others else ""
         label = "note" if is_note else kind
         print(f"{script.path}:{lines[0]}: {label}: {message}{also}", file=sys.stderr)
 
 
 def line_after(script: Script, line: int) -> int:
-    """Where a line of the old text stands in the new text."""
+    """Line of the new text for a line of the old text."""
     old, new = (text.splitlines() for text in (script.old, script.new))
     matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
     for _, start, end, new_start, new_end in matcher.get_opcodes():

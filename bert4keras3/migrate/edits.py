@@ -1,4 +1,4 @@
-"""Changes of a script, collected while it is read and made in one go; comments and layout stay."""
+"""Edits of a script: they are collected while the script is read, then applied together; comments and layout stay."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import libcst as cst
 
 
 class Edits(cst.CSTTransformer):
-    """Node → functions of the node as it is by then; statement → the statements that take its place."""
+    """Functions that change nodes, and statements that replace statements."""
 
     def __init__(self):
         self.changes: dict[cst.CSTNode, list[Callable]] = {}
         self.statements: dict[cst.CSTNode, list[Any]] = {}
 
     def change(self, node: cst.CSTNode, function: Callable) -> None:
-        """Put `function(node)` in the node's place, after other changes of it and of its parts."""
+        """Replace the node by `function(node)`, after earlier changes of the node and of its children."""
         self.changes.setdefault(node, []).append(function)
 
     def set(self, node: cst.CSTNode, **values: Any) -> None:
@@ -23,11 +23,11 @@ class Edits(cst.CSTTransformer):
         self.change(node, lambda updated: updated.with_changes(**values))
 
     def replace_statement(self, node: cst.CSTNode, statements: Sequence[Any]) -> None:
-        """Put one or several small statements in the place of one."""
+        """Replace one small statement by several."""
         self.statements[node] = list(statements)
 
     def append_statement(self, node: cst.CSTNode, statement: Any) -> None:
-        """Add a small statement after one."""
+        """Add a small statement after another."""
         self.statements.setdefault(node, [node]).append(statement)
 
     def on_leave(self, original_node, updated_node):
@@ -41,24 +41,25 @@ class Edits(cst.CSTTransformer):
             return updated_node
         if len(original_node.body) > 1:
             return updated_node.with_changes(body=self.small_statements(original_node, updated_node))
-        made = self.small_statements(original_node, updated_node)
-        lines = [updated_node.with_changes(body=[made[0].with_changes(semicolon=cst.MaybeSentinel.DEFAULT)])]
-        return cst.FlattenSentinel(lines + [cst.SimpleStatementLine([one]) for one in made[1:]])
+        first, *others = self.small_statements(original_node, updated_node)
+        lines = [updated_node.with_changes(body=[first.with_changes(semicolon=cst.MaybeSentinel.DEFAULT)])]
+        return cst.FlattenSentinel(lines + [cst.SimpleStatementLine([one]) for one in others])
 
     def leave_SimpleStatementSuite(self, original_node, updated_node):
         return updated_node.with_changes(body=self.small_statements(original_node, updated_node))
 
     def small_statements(self, original, updated):
-        made: list[Any] = []
+        statements: list[Any] = []
         for node, changed in zip(original.body, updated.body):
             new = [changed if one is node else one for one in self.statements.get(node, [node])]
             new[-1] = new[-1].with_changes(semicolon=changed.semicolon)
-            made += [one.with_changes(semicolon=cst.MaybeSentinel.DEFAULT) for one in new[:-1]] + new[-1:]
-        return made
+            statements += [one.with_changes(semicolon=cst.MaybeSentinel.DEFAULT) for one in new[:-1]]
+            statements.append(new[-1])
+        return statements
 
 
 def name_node(name: str) -> Any:
-    """The node of "keras.layers"."""
+    """Node of a dotted name, such as "keras.layers"."""
     parts = name.split(".")
     node: Any = cst.Name(parts[0])
     for part in parts[1:]:
@@ -67,7 +68,7 @@ def name_node(name: str) -> Any:
 
 
 def with_name(node: Any, name: str) -> Any:
-    """The same chain of names with another text, in the parentheses that the old one stood in."""
+    """Node of another dotted name with the parentheses of `node`."""
     return name_node(name).with_changes(lpar=node.lpar, rpar=node.rpar)
 
 
@@ -81,7 +82,7 @@ def import_from(module: str, names: Sequence[tuple[str, str]]) -> cst.ImportFrom
 
 
 def without_arguments(call: Any, places: Sequence[int]) -> Any:
-    """The call without the arguments at these places; the layout of what stays is kept."""
+    """The call without the arguments at these positions; the layout of the others stays."""
     left = [argument for place, argument in enumerate(call.args) if place not in places]
     if left and left[-1] is not call.args[-1]:
         last = call.args[-1]
@@ -92,11 +93,11 @@ def without_arguments(call: Any, places: Sequence[int]) -> Any:
 
 
 def with_literal(node: Any, old_ending: str, new_ending: str) -> Any:
-    """A string literal, or the text at the end of an f-string, that ends in another way."""
+    """A string literal, or the last text of an f-string, with another ending."""
     if isinstance(node, cst.FormattedStringText):
         return node.with_changes(value=node.value[: len(node.value) - len(old_ending)] + new_ending)
     quote = len(node.quote)
     inside = node.value[:-quote]
-    if not inside.endswith(old_ending):  # written with escapes
+    if not inside.endswith(old_ending):  # the ending contains escapes
         return node
     return node.with_changes(value=inside[: len(inside) - len(old_ending)] + new_ending + node.value[-quote:])

@@ -1,4 +1,4 @@
-"""Names of files of weights and models, as Keras 3 wants them."""
+"""Names of weights files and model files that Keras 3 accepts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import libcst as cst
 
 
 def weights_ending(name: str) -> tuple[str, str]:
-    """(old ending, new ending) that make the name of a file of weights one that Keras 3 takes."""
+    """(old ending, new ending) of a weights file; Keras 3 accepts the new one."""
     for old, new in ((".weights.h5", ".weights.h5"), (".weights", ".weights.h5")):
         if name.endswith(old):
             return old, new
@@ -22,7 +22,7 @@ def weights_ending(name: str) -> tuple[str, str]:
 
 
 def model_ending(name: str) -> tuple[str, str]:
-    """(old ending, new ending) for a file of a whole model."""
+    """(old ending, new ending) of a file with a whole model."""
     for ending in (".keras", ".h5"):
         if name.endswith(ending):
             return ending, ending
@@ -30,7 +30,7 @@ def model_ending(name: str) -> tuple[str, str]:
 
 
 def tail(node: Any, names: Any, depth: int = 0) -> Any:
-    """The literal with which the name of a file ends, through `+`, `%`, format, join and constants; else None."""
+    """The literal at the end of a file name, through `+`, `%`, format, join and constants; None if there is none."""
     if depth > 5:
         return None
     if isinstance(node, cst.SimpleString):
@@ -54,25 +54,25 @@ def tail(node: Any, names: Any, depth: int = 0) -> Any:
 
 
 def fixed(literal):
-    """The literal, None if a value is put in at its end: "%s", "{}"."""
+    """The literal; None if it ends with a placeholder: "%s", "{}"."""
     return None if literal is None or re.search(r"(%\w|\})$", text_of(literal)) else literal
 
 
 def text_of(literal: Any) -> Any:
-    """The text of a literal, None for bytes."""
+    """Text of a literal; None for bytes."""
     if isinstance(literal, cst.FormattedStringText):
         return literal.value
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of escapes that only regular expressions know
+        warnings.simplefilter("ignore")  # for invalid escapes, as in regular expressions
         value = literal.evaluated_value
     return value if isinstance(value, str) else None
 
 
 def same_file(text: str) -> str:
-    """One spelling for "best.weights" and "./best.weights"."""
+    """Normalize a path: "./best.weights" is "best.weights"."""
     return os.path.normpath(text)
 
 
 def looks_like_a_file(text: str) -> bool:
-    """Whether equal literals elsewhere in the script are this file, and not a word that is spelled alike."""
+    """Whether an equal literal elsewhere in the script is probably the same file, and not just the same word."""
     return bool(os.path.splitext(text)[1]) or "/" in text

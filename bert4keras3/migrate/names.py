@@ -1,4 +1,4 @@
-"""What the names of a script stand for, found from its imports and assignments with the scopes of libcst."""
+"""Resolves the names of a script to what they import, from imports and assignments and the scopes of libcst."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from libcst.metadata import (
 
 from bert4keras3.migrate.tables import ENGINE, MODULES, NAMES
 
-# The many names under which scripts import one thing.
+# Scripts import the same object under different names.
 CANONICAL = [
     (re.compile(pattern + r"(?=\.|$)"), name)
     for pattern, name in (
@@ -50,7 +50,7 @@ def canonical(name: str) -> str:
 
 
 def moved(name: str) -> str:
-    """The canonical name in a public module that Keras 3 has too; the same where there is nothing to change."""
+    """The canonical name in a public module that Keras 3 has too; the same name if nothing changes."""
     parts = name.split(".")
     if parts[:2] == ["keras", "engine"]:
         for place, part in enumerate(parts):
@@ -68,7 +68,7 @@ def moved(name: str) -> str:
 
 
 def dotted(node: cst.CSTNode | None) -> str:
-    """The text of a chain of names: "keras.layers"."""
+    """Text of a dotted name, such as "keras.layers"."""
     if isinstance(node, cst.Attribute):
         return dotted(node.value) + "." + node.attr.value
     return node.value if isinstance(node, cst.Name) else ""
@@ -86,11 +86,11 @@ class Names:
     def __init__(self, module: cst.Module):
         wrapper = MetadataWrapper(module)
         self.module = wrapper.module
-        known: Any = wrapper.resolve_many([ParentNodeProvider, PositionProvider, ScopeProvider])
-        self.parents = known[ParentNodeProvider]
-        self.positions = known[PositionProvider]
-        self.scopes = known[ScopeProvider]
-        self.followed: list[Any] = []  # assignments that are being resolved, against circles
+        metadata: Any = wrapper.resolve_many([ParentNodeProvider, PositionProvider, ScopeProvider])
+        self.parents = metadata[ParentNodeProvider]
+        self.positions = metadata[PositionProvider]
+        self.scopes = metadata[ScopeProvider]
+        self.resolving: list[Any] = []  # assignments that are being resolved, to stop at cycles
         self.stars = self.star_imports()
 
     def line(self, node: cst.CSTNode) -> int:
@@ -102,12 +102,12 @@ class Names:
         return finder.modules
 
     def assignments(self, node: cst.Name) -> set[Any]:
-        """What may have given this name its value, from its scope on outwards."""
+        """Assignments that may define this name, from its scope outwards."""
         scope = self.scopes.get(node)
         return set(scope[node.value]) if scope is not None else set()
 
     def raw(self, node: Any) -> str | None:
-        """Full name by the imports of the script, such as "tensorflow.keras.layers.Dense", None for other values."""
+        """Full name by the script's imports, such as "tensorflow.keras.layers.Dense"; None for other values."""
         if isinstance(node, cst.Attribute):
             base = self.raw(node.value)
             return None if base is None else base + "." + node.attr.value
@@ -115,7 +115,7 @@ class Names:
             return None
         assignments = self.assignments(node)
         if not assignments:
-            # Names that only a star import can have given
+            # only a star import can define this name
             return self.stars[0] + "." + node.value if len(self.stars) == 1 else None
         found = {self.raw_of(assignment, node.value) for assignment in assignments}
         if len({canonical(name or "") for name in found}) == 1:
@@ -127,19 +127,19 @@ class Names:
             return "builtins." + name
         if isinstance(assignment, ImportAssignment):
             names = {one.name for one in assignment.get_qualified_names_for(name)}
-            # A relative import is one of the user's own modules.
+            # a relative import is a module of the user
             return min(names) if names and not min(names).startswith(".") else "a module." + name
         value = self.assigned_value(assignment)
-        if not isinstance(value, (cst.Name, cst.Attribute)) or assignment in self.followed:
+        if not isinstance(value, (cst.Name, cst.Attribute)) or assignment in self.resolving:
             return None
-        self.followed.append(assignment)
+        self.resolving.append(assignment)
         try:
             return self.raw(value)
         finally:
-            self.followed.pop()
+            self.resolving.pop()
 
     def assigned_value(self, assignment):
-        """The expression of `name = expression`, None for every other way to give a name its value."""
+        """The expression of `name = expression`; None for any other kind of assignment."""
         if not isinstance(assignment, Assignment):
             return None
         node = assignment.node
@@ -151,12 +151,12 @@ class Names:
         return None
 
     def canonical(self, node: Any) -> str | None:
-        """The canonical name after `moved`, None for what no import explains."""
+        """The canonical name after `moved`; None if the name is not imported."""
         raw = self.raw(node)
         return None if raw is None else moved(canonical(raw))
 
     def origin(self, node: Any, depth: int = 0) -> str:
-        """Where a value comes from: "keras", "own" (a class of the script), the name of another library, "unknown"."""
+        """Origin of a value: "keras", "own" (a class of the script), the name of another library, or "unknown"."""
         name = self.canonical(node)
         if name is not None:
             root = name.split(".")[0]
@@ -167,7 +167,7 @@ class Names:
             return "builtins"
         if isinstance(node, cst.Call):
             called = self.origin(node.func, depth + 1)
-            # What a method of an object of the script's own returns may be anything.
+            # a method of the script's own class may return anything
             return "unknown" if called == "own" and isinstance(node.func, cst.Attribute) else called
         if isinstance(node, (cst.Attribute, cst.Subscript)):
             value = self.origin(node.value, depth + 1)
@@ -200,7 +200,7 @@ class Names:
         return "own"
 
     def class_of_self(self, param):
-        """The class whose method has this as its first parameter, None for other parameters."""
+        """The class whose method has this node as its first parameter; None for other parameters."""
         parameters = self.parents[param]
         function = self.parents[parameters]
         if (
@@ -219,7 +219,7 @@ class Names:
         )
 
     def may_be_keras(self, node: Any) -> bool:
-        """False for objects of other libraries and of classes that have nothing to do with Keras."""
+        """False for objects of other libraries, and of classes unrelated to Keras."""
         return self.origin(node) in ("keras", "unknown")
 
     def class_around(self, node):

@@ -1,4 +1,4 @@
-"""One pass over a script: what can be written so that keras 2.3.1 and Keras 3 take it is changed, the rest is found."""
+"""One pass over a script: changes what keras 2.3.1 and Keras 3 both accept in a new form, and reports the rest."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MODEL_CALLS = {"fit": "fit", "evaluate": "evaluate", "predict": "predict"}
 
 
 class Finding(NamedTuple):
-    """What a person has to change at a line, or a note, which leaves nothing to do."""
+    """A change that the user has to make at a line; or a note, which needs no change."""
 
     line: int
     kind: str
@@ -44,7 +44,7 @@ class Finding(NamedTuple):
 
 
 def rewrite(module: cst.Module) -> tuple[cst.Module, list[Finding]]:
-    """The module as Keras 3 takes it, and what is left, by line."""
+    """(the module for Keras 3, findings sorted by line)."""
     names = Names(module)
     rewriter = Rewriter(names)
     names.module.visit(rewriter)
@@ -73,7 +73,7 @@ class Rewriter(cst.CSTVisitor):
         self.findings.append(Finding(self.names.line(node), kind, NOTES[kind] % values, True))
 
     def advise(self, node, subject):
-        """Add the advice of each row that recognises the subject; returns whether one does."""
+        """Report the advice of each row that matches the subject; return whether one does."""
         found = False
         for advice in ADVICE:
             if any(fnmatchcase(subject, pattern) for pattern in advice.recognised):
@@ -93,7 +93,7 @@ class Rewriter(cst.CSTVisitor):
         return Finding(self.names.line(node), advice.kind, sentence, advice.is_note)
 
     def around(self, node, kind):
-        """The outermost function, or the class, around a node; None if there is none."""
+        """The outermost function or class around a node; None if there is none."""
         found = None
         while node is not None:
             found = node if isinstance(node, kind) else found
@@ -101,7 +101,7 @@ class Rewriter(cst.CSTVisitor):
         return found
 
     def named(self, function):
-        """What a function is called in a sentence, or the class around it."""
+        """Name and lines of a function, or of the class around it, for a message."""
         owner = self.around(function, cst.ClassDef) or function
         place = self.names.positions[owner]
         return f"{owner.name.value} (lines {place.start.line} to {place.end.line})"
@@ -157,7 +157,7 @@ class Rewriter(cst.CSTVisitor):
             self.edits.set(node, module=with_name(node.module, new))
 
     def new_home(self, module, name):
-        """(module, name) from which both Keras 2 and Keras 3 import what this imports."""
+        """(module, name) that exists on both Keras 2 and Keras 3."""
         full = module + "." + name
         new = moved(canonical(full))
         if new == full and new != "keras.backend":
@@ -169,7 +169,7 @@ class Rewriter(cst.CSTVisitor):
         return tuple(new.rsplit(".", 1))
 
     def check_import(self, node, name):
-        """Find what cannot be imported from Keras 3; returns whether it was found."""
+        """Report a name that cannot be imported from Keras 3; return whether it was reported."""
         if self.advise(node, name[:-2] if name.endswith(".*") else name):
             return True
         module, last = name.rsplit(".", 1) if "." in name else (name, "")
@@ -185,7 +185,7 @@ class Rewriter(cst.CSTVisitor):
         return False
 
     def visit_Import(self, node):
-        kept: list[Any] = []
+        aliases: list[Any] = []
         statements: list[Any] = []
         for alias in node.names:
             name = dotted(alias.name)
@@ -193,7 +193,7 @@ class Rewriter(cst.CSTVisitor):
             bound = alias.asname.name.value if alias.asname else ""
             if name.split(".")[0] == "tensorflow" and (new == name or not bound):
                 self.tensorflow_imports.append((node, alias))
-                kept.append(alias)
+                aliases.append(alias)
                 self.advise(node, new)
             elif bound and new in ("keras", "keras.backend") and name != "keras":
                 exported = new.replace("keras.backend", "K")
@@ -202,17 +202,17 @@ class Rewriter(cst.CSTVisitor):
                 "bert4keras.backend.K"
             ):
                 self.check_import(node, new + ".*" if new.count(".") else new)
-                kept.append(alias.with_changes(name=with_name(alias.name, new)) if new != name else alias)
+                aliases.append(alias.with_changes(name=with_name(alias.name, new)) if new != name else alias)
             else:
                 self.advise(node, new)
-                kept.append(alias)
-        if len(kept) == len(node.names):
-            if any(one is not alias for one, alias in zip(kept, node.names)):
-                self.edits.set(node, names=kept)
+                aliases.append(alias)
+        if len(aliases) == len(node.names):
+            if any(one is not alias for one, alias in zip(aliases, node.names)):
+                self.edits.set(node, names=aliases)
             return False
-        if kept:
-            kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
-            statements.insert(0, node.with_changes(names=kept))
+        if aliases:
+            aliases[-1] = aliases[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+            statements.insert(0, node.with_changes(names=aliases))
         self.edits.replace_statement(node, statements)
         return False
 
@@ -252,7 +252,7 @@ class Rewriter(cst.CSTVisitor):
         return False
 
     def is_of_its_class(self, node):
-        """Whether `self.attribute` is one that layers have, or that the class around makes itself."""
+        """Whether `self.attribute` is an attribute of layers, or is assigned in the class itself."""
         if not self.names.is_self(node.value):
             return False
         attribute = node.attr.value
@@ -269,7 +269,7 @@ class Rewriter(cst.CSTVisitor):
             self.use(node)
 
     def visit_Arg(self, node):
-        node.value.visit(self)  # not the keyword, which is no name of the script
+        node.value.visit(self)  # not the keyword, which is not a name of the script
         return False
 
     def visit_Param(self, node):
@@ -292,7 +292,7 @@ class Rewriter(cst.CSTVisitor):
         return False
 
     def use(self, node, rewrites=True):
-        """A name, or a chain of names, that an import explains."""
+        """Handle an imported name, or a dotted name whose root is imported."""
         raw = self.names.raw(node)
         new = moved(canonical(raw))
         is_advised = self.advise(node, new)
@@ -308,7 +308,7 @@ class Rewriter(cst.CSTVisitor):
                 self.rewritten_roots.add(root)
 
     def new_text(self, node, root, new):
-        """How the script writes this canonical name."""
+        """How the script can write this canonical name."""
         raw_root = self.names.raw(root)
         if raw_root == "bert4keras" and root.value == "bert4keras":
             return "bert4keras3" + dotted(node)[len("bert4keras") :]
@@ -327,11 +327,11 @@ class Rewriter(cst.CSTVisitor):
         return self.through("keras", node, root, dotted(node).split("."), parts[1:])
 
     def through(self, exported, node, root, old, rest):
-        """`K.rest` or `keras.rest`, with its import if the script has none; the old text if the name is taken."""
+        """`K.rest` or `keras.rest`, and the import if it is missing; the old text if the name has another meaning."""
         wanted = "keras.backend" if exported == "K" else "keras"
         assignments = set(self.names.scopes[root][exported])
-        known = {canonical(self.names.raw_of(one, exported) or "") for one in assignments}
-        if known - {wanted}:
+        meanings = {canonical(self.names.raw_of(one, exported) or "") for one in assignments}
+        if meanings - {wanted}:
             message = SENTENCES["name_taken"] % (dotted(node), exported, exported)
             self.find(node, "name_taken", message)
             return ".".join(old)
@@ -422,7 +422,7 @@ class Rewriter(cst.CSTVisitor):
         )
 
     def is_optimizer(self, node, depth=0):
-        """Whether this is `….optimizer`, or a name that holds an optimizer."""
+        """Whether the node is `….optimizer`, or a name of an optimizer."""
         if depth > 5:
             return False
         if isinstance(node, cst.Attribute):
@@ -473,7 +473,7 @@ class Rewriter(cst.CSTVisitor):
         self.drop_queue_arguments(node, queue)
 
     def name_arguments(self, node, names):
-        """Give arguments by position a keyword: {place: keyword}."""
+        """Turn positional arguments into keyword arguments: {position: keyword}."""
         for place, argument in enumerate(node.args):
             if argument.star or argument.keyword is not None:
                 return
@@ -542,7 +542,7 @@ class Rewriter(cst.CSTVisitor):
             if text and files.same_file(text) == name and text.endswith(old):
                 self.edits.change(literal, lambda updated: with_literal(updated, old, new))
 
-    # What only a person can change
+    # Changes for the user
 
     def check_validation_data(self, node):
         owner = self.names.class_around(node)
@@ -567,13 +567,13 @@ class Rewriter(cst.CSTVisitor):
                 self.find(name, "lambda_closure", SENTENCES["lambda_closure"] % (name.value, name.value))
 
     def is_tensor(self, node):
-        """Whether a name holds an input or output of a layer of the model."""
+        """Whether a name is an input or output of a layer of the model."""
         for assignment in self.names.assignments(node):
             value = self.names.assigned_value(assignment)
             if isinstance(value, cst.Call):
-                made_by = value.func.func if isinstance(value.func, cst.Call) else value.func
-                name = self.names.canonical(made_by) or ""
-                if isinstance(value.func, cst.Call) and self.names.origin(made_by) in ("keras",):
+                called = value.func.func if isinstance(value.func, cst.Call) else value.func
+                name = self.names.canonical(called) or ""
+                if isinstance(value.func, cst.Call) and self.names.origin(called) == "keras":
                     return True
                 if name in ("keras.Input", "keras.layers.Input", "bert4keras3.layers.Input"):
                     return True
@@ -582,10 +582,10 @@ class Rewriter(cst.CSTVisitor):
                     return True
         return False
 
-    # At the end
+    # After the pass
 
     def finish(self):
-        """What needs all of the script: imports to add or to drop, and files."""
+        """Edits that need the whole script: imports to add or remove, and names of files."""
         self.rename_files()
         for place, exported in self.added_imports.items():
             new = import_from("bert4keras3.backend", [(one, one) for one in exported])
@@ -594,7 +594,7 @@ class Rewriter(cst.CSTVisitor):
             self.drop_tensorflow(node, alias)
 
     def drop_tensorflow(self, node, alias):
-        """Without an import of TensorFlow that only tf.keras needed."""
+        """Remove an import of TensorFlow that was needed for tf.keras only."""
         bound = alias.asname.name.value if alias.asname else "tensorflow"
         uses = Uses()
         self.names.module.visit(uses)
@@ -609,7 +609,7 @@ class Rewriter(cst.CSTVisitor):
 
 
 class Uses(cst.CSTVisitor):
-    """All names that are used as values."""
+    """Collects all names that are used as values."""
 
     def __init__(self):
         self.names = []
@@ -632,7 +632,7 @@ class Uses(cst.CSTVisitor):
 
 
 class Losses(cst.CSTVisitor):
-    """Names that are passed as `loss=`."""
+    """Collects names that are passed as `loss=`."""
 
     def __init__(self):
         self.names = set()

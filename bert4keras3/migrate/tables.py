@@ -1,6 +1,6 @@
-"""What scripts for bert4keras write, and what Keras 3 takes instead: data only, with the standard library alone.
+"""Names in scripts for bert4keras and their replacements on Keras 3, as data; imports the standard library only.
 
-Names are canonical: `keras` stands for keras, tf.keras and bert4keras.backend.keras, and `keras.backend` for each `K`.
+Names are canonical: `keras` is keras, tf.keras or bert4keras.backend.keras, and `keras.backend` is any `K`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MODULES: dict[str, str] = {
     "keras.utils.vis_utils": "keras.utils",
 }
 
-# Where the names of keras.engine, of whichever of its modules, are public.
+# Public modules of the names in keras.engine and its modules.
 ENGINE: dict[str, str] = {
     "Input": "keras.layers",
     "InputLayer": "keras.layers",
@@ -85,7 +85,7 @@ PUBLIC_MODULES: set[str] = {
     ).split()
 }
 
-# What Keras 3 still has in keras.backend; all else is in bert4keras3.backend.K.
+# Functions that Keras 3 has in keras.backend; all others are in bert4keras3.backend.K.
 KERAS3_BACKEND: set[str] = {
     "backend",
     "clear_session",
@@ -133,7 +133,7 @@ GENERATOR_METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 
-# Arguments of fit, evaluate and predict that Keras 3 does not take, with the values that change nothing.
+# Arguments of fit, evaluate and predict that Keras 3 does not accept, with their default values.
 QUEUE_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "max_queue_size": ("10",),
     "use_multiprocessing": ("False",),
@@ -145,11 +145,11 @@ ADD_WEIGHT = ("name", "shape", "dtype", "initializer", "regularizer", "trainable
 
 
 class Advice(NamedTuple):
-    """What a person has to change.
+    """Advice on a change that the user has to make.
 
-    `recognised` holds patterns: "keras.backend.gradients" (a name), ".total_loss" (an attribute of what may belong to
-    Keras), "keras.layers.RNN(name)" and ".compile(name)" (an argument), "def get_updates" (a method), with * and ?.
-    {function} in `instead` becomes the name and the lines of the function around.
+    `recognised` are patterns with * and ?: "keras.backend.gradients" (a name), ".total_loss" (an attribute of a
+    possible Keras object), "keras.layers.RNN(name)" and ".compile(name)" (an argument), "def get_updates" (a method).
+    {function} in `instead` becomes the name and the lines of the surrounding function.
     """
 
     kind: str
@@ -179,10 +179,10 @@ ADVICE = (
             "._feed_*",
             "._collected_trainable_weights",
         ),
-        "Keras 3 compiles its own training step, so that {function} cannot replace it: delete {function}. Write "
+        "Keras 3 compiles its own training step, so {function} cannot replace it: delete {function}. Write "
         "`from bert4keras3.gradients import adversarial_training`, and after compile "
         "`adversarial_training(model, 'Embedding-Token', epsilon)`. For virtual adversarial training copy the callback "
-        "of examples/virtual_adversarial_training.py. Anything else is a train_step in a subclass of keras.Model",
+        "of examples/virtual_adversarial_training.py. For anything else define train_step in a subclass of keras.Model",
     ),
     Advice(
         "get_updates",
@@ -254,20 +254,20 @@ ADVICE = (
     Advice(
         "distribute",
         ("tensorflow.distribute.*", ".to_dataset"),
-        "tf.distribute and to_dataset need TensorFlow as the backend of Keras, and stay as they are there. On JAX and "
+        "tf.distribute and to_dataset need TensorFlow as the backend of Keras, where they still work. On JAX and "
         "PyTorch build the model without a strategy: model = bert4keras3.models.data_parallel(model, devices). Let the "
         "generator yield batches, and fit on generator.forfit()",
     ),
     Advice(
         "function_updates",
         ("keras.backend.function(updates)",),
-        "K.function takes no updates on Keras 3: assign to variables in the call of a layer or in train_step",
+        "K.function accepts no updates on Keras 3: assign to variables in the call of a layer or in train_step",
     ),
     Advice(
         "add_loss",
         (".add_loss",),
-        "Keras 3 has no add_loss on a model: put the loss into a subclass of bert4keras3.layers.Loss, with "
-        "compute_loss(self, inputs, mask=None), and apply it to the inputs and outputs of the model",
+        "Keras 3 has no add_loss on a model: define the loss in a subclass of bert4keras3.layers.Loss, by "
+        "compute_loss(self, inputs, mask=None), and apply this layer to the inputs and outputs of the model",
     ),
     Advice(
         "add_metric",
@@ -289,13 +289,13 @@ ADVICE = (
             ".get_output_shape_at",
             ".get_input_shape_at",
         ),
-        "layers of bert4keras3 have this method, those of Keras 3 do not: write layer.output there, or keep the tensor",
+        "layers of bert4keras3 have this method, layers of Keras 3 do not: use layer.output there, or store the tensor",
         is_note=True,
     ),
     Advice(
         "inbound_nodes",
         (".inbound_nodes", ".outbound_nodes", "._keras_shape"),
-        "Layers and tensors of Keras 3 do not keep this: take layer.output, layer.input or tensor.shape, or "
+        "Layers and tensors of Keras 3 do not have this: use layer.output, layer.input or tensor.shape, or "
         "bert4keras3.backend.search_layer(tensor, name)",
     ),
     Advice(
@@ -305,30 +305,30 @@ ADVICE = (
             "bert4keras3.optimizers.*(decay)",
             "keras.optimizers.*(schedule_decay)",
         ),
-        "Optimizers of Keras 3 take no decay: pass learning_rate=keras.optimizers.schedules.InverseTimeDecay("
+        "Optimizers of Keras 3 accept no decay: pass learning_rate=keras.optimizers.schedules.InverseTimeDecay("
         "learning_rate, 1, decay)",
     ),
     Advice(
         "checkpoint_period",
         ("keras.callbacks.ModelCheckpoint(period)",),
-        "ModelCheckpoint of Keras 3 takes no period: pass save_freq, 'epoch' or a number of batches",
+        "ModelCheckpoint of Keras 3 accepts no period: pass save_freq, 'epoch' or a number of batches",
     ),
     Advice(
         "compile_arguments",
         (".compile(target_tensors)", ".compile(sample_weight_mode)"),
-        "compile of Keras 3 does not take this argument: feed targets with fit, and weights of time steps as "
+        "compile of Keras 3 does not accept this argument: pass targets to fit, and weights of time steps as "
         "sample_weight of shape (batch, time)",
     ),
     Advice(
         "by_name",
         (".load_weights(by_name)",),
-        "Keras 3 loads by name only from .h5 files that Keras 2 wrote; of its own files load_weights(name, "
+        "Keras 3 loads by name only from .h5 files that Keras 2 wrote; load its own files by load_weights(name, "
         "skip_mismatch=True)",
     ),
     Advice(
         "predict_classes",
         (".predict_classes",),
-        "Keras 3 has no predict_classes: model.predict(x).argmax(axis=-1)",
+        "Keras 3 has no predict_classes: write model.predict(x).argmax(axis=-1)",
     ),
     Advice(
         "preprocessing",
@@ -341,7 +341,7 @@ ADVICE = (
             "keras.preprocessing.sequence.make_sampling_table",
             "keras.preprocessing.sequence.skipgrams",
         ),
-        "Keras 3 does not have this: bert4keras3.tokenizers or keras.layers.TextVectorization for texts, "
+        "Keras 3 does not have this: use bert4keras3.tokenizers or keras.layers.TextVectorization for text, "
         "bert4keras3.snippets.DataGenerator for batches, keras.layers.Random* for images",
     ),
     Advice(
@@ -357,8 +357,8 @@ ADVICE = (
             "keras.layers.cudnn_recurrent*",
             "keras.layers.local*",
         ),
-        "Keras 3 does not have this layer. LSTM and GRU use cuDNN by themselves; ReLU(threshold=theta) is near "
-        "ThresholdedReLU; write the others as layers of your own",
+        "Keras 3 does not have this layer. LSTM and GRU use cuDNN automatically; ReLU(threshold=theta) is similar to "
+        "ThresholdedReLU; write your own layers for the others",
     ),
     Advice(
         "removed_function",
@@ -379,13 +379,13 @@ ADVICE = (
             "keras.utils.print_summary",
             "keras.callbacks.BaseLogger",
         ),
-        "Keras 3 does not have this name: keras.losses.get('kld') and the like for losses, model_from_json for "
+        "Keras 3 does not have this name: use keras.losses.get('kld') and the like for losses, model_from_json for "
         "models, model.summary() for print_summary, h5py for HDF5Matrix",
     ),
     Advice(
         "scikit_learn",
         ("keras.wrappers.scikit_learn*",),
-        "Keras 3 has keras.wrappers.SKLearnClassifier and SKLearnRegressor, which take a compiled model",
+        "Keras 3 has keras.wrappers.SKLearnClassifier and SKLearnRegressor, which wrap a compiled model",
     ),
     Advice(
         "other_library",
@@ -405,7 +405,7 @@ ADVICE = (
     Advice(
         "abandoned_port",
         ("bert4keras3.Layers_add*", "bert4keras3.Models*"),
-        "bert4keras3 1.x had these modules: layers stand in bert4keras3.layers, models in bert4keras3.models",
+        "bert4keras3 1.x had these modules: layers are in bert4keras3.layers, models in bert4keras3.models",
     ),
     Advice(
         "missing_in_k",
@@ -421,28 +421,27 @@ ADVICE = (
     ),
 )
 
-# What is found by more than a name, and what K.gradients is for.
+# Messages for patterns that need more than a name, and for the uses of K.gradients.
 SENTENCES = {
     "gradients in a loss": "Keras 3 has no symbolic gradients. Compile with the plain loss instead of {function}, and "
-    "after that call `bert4keras3.gradients.gradient_penalty(model, 'Embedding-Token', scale)`, which adds scale / 2 "
+    "then call `bert4keras3.gradients.gradient_penalty(model, 'Embedding-Token', scale)`, which adds scale / 2 "
     "times the squared gradient to the loss",
-    "gradients in training": "Keras 3 has no symbolic gradients: delete {function}, as is said above",
+    "gradients in training": "Keras 3 has no symbolic gradients: delete {function}, see the message above",
     "lambda_closure": "The function of this Lambda uses the tensor %s of the model, which Keras 3 refuses: pass all "
     "tensors as a list, Lambda(lambda tensors: …)([x, %s])",
-    "validation_data": "Keras no longer gives callbacks self.validation_data: pass the data to the constructor of the "
-    "callback",
+    "validation_data": "Keras no longer sets self.validation_data of callbacks: pass the data to its constructor",
     "private_module": "%s is private or gone: import the name from keras.layers, keras.models or keras.utils",
     "backend_name": "Keras 3 does not have keras.backend.%s: from bert4keras3.backend import K, and write K.%s",
-    "name_taken": "%s is keras here, and the name %s means something else in this script: rename that, then write "
+    "name_taken": "%s is keras here, but the name %s means something else in this script: rename that, then write "
     "from bert4keras3.backend import %s",
-    "unfinished_call": "%s is not called here: write %s, which takes the same generator",
+    "unfinished_call": "%s is not called here: write %s, which accepts the same generator",
 }
 
-# Notes say what is good to know. They leave nothing to do.
+# Notes are for information; they need no change.
 NOTES = {
-    "gradients": "K.gradients works on Keras 3 in the call of a layer while a model predicts, by an input of it",
-    "renamed_file": "the file %s is called %s now: rename a file that an earlier run saved",
-    "queue_argument": "%s is dropped: Keras 3 takes it in the constructor of a keras.utils.PyDataset",
-    "other_object": "%s belongs to an object of %s: if that is a model of Keras, write %s",
-    "tensorflow": "tf.%s runs with TensorFlow only: K and keras.ops run with JAX and PyTorch too",
+    "gradients": "K.gradients works on Keras 3 in the call of a layer during predict, for gradients by its input",
+    "renamed_file": "the file %s is now called %s: rename a file that an earlier run saved",
+    "queue_argument": "%s is removed: Keras 3 accepts it in the constructor of a keras.utils.PyDataset",
+    "other_object": "%s belongs to an object of %s: if it is a Keras model, write %s",
+    "tensorflow": "tf.%s runs on TensorFlow only: K and keras.ops run on JAX and PyTorch too",
 }

@@ -439,7 +439,10 @@ def test_save_holds_one_array_at_a_time(prefix):
         ("empty", "is a folder.*There is no checkpoint in"),
         ("bert_model.ckpt.index", "Give the prefix of its files: '.*bert_model.ckpt'$"),
         ("bert_model.ckpt" + DATA, "Give the prefix of its files: '.*bert_model.ckpt'$"),
-        ("bert_modle.ckpt", "no checkpoint '.*bert_modle.ckpt'. Similar names in its folder: 'bert_model.ckpt'"),
+        (
+            "bert_modle.ckpt",
+            "no checkpoint '.*bert_modle.ckpt'. Similar names in its folder: 'bert_model.ckpt'",
+        ),
         ("zzz", "no checkpoint '.*zzz'. Found there: '.*bert_model.ckpt'"),
         ("nowhere/bert_model.ckpt", "nor does its folder"),
         ("dataonly", "'.*dataonly.index' is missing"),

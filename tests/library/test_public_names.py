@@ -45,7 +45,9 @@ DIFFERENCES = [
     Difference("*.tf", "the name", "Without TensorFlow there is none; the error says so.", not IS_TENSORFLOW),
     Difference("snippets.basestring snippets.six", "the name", "It is for Python 2."),
     Difference("tokenizers.open", "the name", "It is in snippets; tokenizers needs the builtin."),
-    Difference("[lm]*s.Node [lm]*s.NodeBase", "the name", "They are internal to Keras 2.", FLAVOUR != "tf_keras"),
+    Difference(
+        "[lm]*s.Node [lm]*s.NodeBase", "the name", "They are internal to Keras 2.", FLAVOUR != "tf_keras"
+    ),
     Difference(
         "[lm]*s.AtrousConvolution?D [lm]*s.ConvLSTM2DCell [lm]*s.ConvRecurrent2D [lm]*s.Deconvolution?D "
         "[lm]*s.Highway [lm]*s.LocallyConnected?D [lm]*s.MaxoutDense [lm]*s.Recurrent [lm]*s.ThresholdedReLU "

@@ -697,7 +697,7 @@ def git_show(mirror, path):
     return subprocess.check_output(["git", "--git-dir", mirror, "show", "HEAD:" + path])
 
 
-class Env(object):
+class Env:
     """The temporary folder of one example: home/ stands for PREFIX, work/run/ is where it runs."""
 
     def __init__(self, folder, mirror):
