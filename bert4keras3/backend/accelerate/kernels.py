@@ -1,4 +1,4 @@
-"""Which of PyTorch's kernels multiplies: a fixed table by vendor of the processor, dtype and rows.
+"""Which of PyTorch's kernels multiplies: a fixed table by kind of processor, dtype and rows.
 
 `BERT4KERAS3_AUTOTUNE=1` measures the candidates instead, when a matmul of a size is first met, logs its choice and
 keeps it in a file for later processes: kernels.json in BERT4KERAS3_CACHE, else in ~/.cache/bert4keras3.
@@ -8,7 +8,6 @@ import functools
 import json
 import logging
 import os
-import platform
 import time
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from bert4keras3.backend.keras3 import private
 autotunes = is_on("BERT4KERAS3_AUTOTUNE")
 logger = logging.getLogger(__name__)
 
-# {(vendor, dtype, "row" or "rows"): names of kernels}. The first name that is a candidate is taken, and without a line
+# {(kind of processor, dtype, "row" or "rows"): names of kernels}. The first name that is a candidate is taken, and without a line
 # the first candidate, which is PyTorch's own choice. bench/studies/kernels.py compares the table with the fastest.
 TABLE = {
     ("AuthenticAMD", "float32", "row"): ["split_k"],
@@ -40,20 +39,21 @@ def select_kernel(kernels, inputs, weight, bias):
     rows = inputs.numel() // inputs.shape[-1]
     if autotunes:
         return tuned_kernel(kernels, inputs, weight, bias, rows)
-    names = TABLE.get((vendor(), str(inputs.dtype)[6:], "row" if rows == 1 else "rows"), ())
+    names = TABLE.get((processor_kind(), str(inputs.dtype)[6:], "row" if rows == 1 else "rows"), ())
     found = {kernel.__name__: kernel for kernel in kernels}
     return next((found[name] for name in names if name in found), kernels[0])
 
 
 @functools.lru_cache(maxsize=None)
-def vendor():
-    """Vendor of the processor, such as "AuthenticAMD"; what Python knows of the processor on other systems."""
+def processor_kind():
+    """Vendor of the processor, with " AMX" if it multiplies tiles of bfloat16; "" on other systems than Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        lines = []
-    found = [line.split(":", 1)[1].strip() for line in lines if line.startswith("vendor_id")]
-    return found[0] if found else platform.processor()
+        return ""
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    amx = " AMX" if "amx_bf16" in facts.get("flags", "").split() else ""
+    return facts.get("vendor_id", "") + amx
 
 
 def tuned_kernel(kernels, inputs, weight, bias, rows):
@@ -77,7 +77,7 @@ def tuned_kernel(kernels, inputs, weight, bias, rows):
 
 def processor():
     """Name of the processor, so that a home folder may serve several machines."""
-    return f"{vendor()}:{torch.backends.cpu.get_cpu_capability()}"
+    return f"{processor_kind()}:{torch.backends.cpu.get_cpu_capability()}"
 
 
 def tuned_path():
