@@ -19,8 +19,8 @@ from bert4keras3.backend.keras3 import private
 autotunes = is_on("BERT4KERAS3_AUTOTUNE")
 logger = logging.getLogger(__name__)
 
-# {(kind of processor, dtype, "row" or "rows"): names of kernels}. The first name that is a candidate is taken, and without a line
-# the first candidate, which is PyTorch's own choice. bench/studies/kernels.py compares the table with the fastest.
+# {(kind of processor, dtype, "row" or "rows"): names of kernels}. The first candidate among them is taken. Without a
+# line PyTorch chooses by itself: the first of all candidates. bench/studies/accelerate.py measures each candidate.
 TABLE = {
     ("AuthenticAMD", "float32", "row"): ["split_k"],
     ("AuthenticAMD", "float32", "rows"): ["onednn_packed", "onednn"],
