@@ -1,4 +1,4 @@
-"""What every comparison of a record with its golden has in common, with NumPy alone.
+"""What every comparison of a record with its golden has in common. It needs NumPy only.
 
 The verdict is the error ratio: rms(record − float64 golden) ÷ rms(float32 golden − float64 golden). A ratio of 1
 means: as accurate as the reference. Whatever was not compared is red: a missing record, a NaN, a wrong checksum.

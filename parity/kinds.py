@@ -1,7 +1,7 @@
 """What is proven beside the systems: layers, optimizers, generation, tokenizers and snippets.
 
 Each kind has many small cases and is one cell of a pairing. Its folder has `record.py`, which runs inside the pairing
-(`record(kind, library, flavour, case)`), and `compare.py`, which judges with NumPy alone (`expected_cases`, `compare`).
+(`record(kind, library, flavour, case)`), and `compare.py`, which judges with NumPy only (`expected_cases`, `compare`).
 """
 
 from __future__ import annotations

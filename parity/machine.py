@@ -6,7 +6,7 @@ import sys
 
 
 def reset_peak_memory():
-    """Start a new peak of the resident memory, where the kernel allows it."""
+    """Start a new peak of the resident memory, if the kernel allows it."""
     try:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")
@@ -15,7 +15,7 @@ def reset_peak_memory():
 
 
 def peak_memory():
-    """Peak resident memory in bytes since the last reset (of the whole process where there is no /proc)."""
+    """Peak resident memory in bytes since the last reset (since the process began, if there is no /proc)."""
     try:
         with open("/proc/self/status") as file:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))

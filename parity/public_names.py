@@ -2,7 +2,7 @@
 
 In the environment of the reference, once on keras 2.3.1 and once on tf.keras, by `nox -s golden`:
 `python -m parity.public_names`. It writes the part of its Keras in `goldens/public_names.json`. The library's tests
-describe bert4keras3 with the same functions. An object that a module only imports is described by its kind alone.
+describe bert4keras3 with the same functions. An object that a module only imports is described only by its kind.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Where things lie, and how arrays and content are written: whole or not at all."""
+"""Paths of goldens, records and results, and files that are written completely or not at all."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ def sha256(path):
 
 
 def write_whole(path, write):
-    """Call `write(file)` on a file beside `path`, then put it in its place."""
+    """Call `write(file)` on a file beside `path`, then move the file to `path`."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
@@ -77,7 +77,7 @@ def read_arrays(path):
 def append_lines(path, lines, schema):
     """Append dicts to a file of JSON lines, each in one write, with the number of their schema.
 
-    A writer that is killed leaves at most one line that is cut short, at the end; readers pass over it.
+    If the writer is killed, the last line may be cut short. Readers skip such a line.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def append_lines(path, lines, schema):
 
 
 def read_lines(path, schema):
-    """Dicts of a file of JSON lines, without the number of their schema; a line that is cut short is passed over.
+    """Dicts of a file of JSON lines, without the number of their schema. A line that is cut short is skipped.
 
     Raises ValueError for a line of a newer schema, naming file and line.
     """
@@ -115,7 +115,7 @@ def read_lines(path, schema):
 
 
 def commit():
-    """Short name of the commit of this checkout, "+" behind it where the tree is not clean; None without git."""
+    """Short name of the commit of this checkout, with "+" behind it if the tree has changes; None without git."""
     try:
         name = subprocess.check_output(
             ["git", "rev-parse", "--short=12", "HEAD"], cwd=str(ROOT), stderr=subprocess.DEVNULL

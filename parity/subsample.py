@@ -1,4 +1,4 @@
-"""Which numbers of an array are kept and how they are judged, the same for golden and record."""
+"""Which numbers of an array are kept, and how they are compared. Golden and record use the same functions."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ def sample(array, limit):
 
 
 def sample_arrays(arrays):
-    """A record or golden with its layers and gradients sampled; outputs stay whole."""
+    """A record or golden whose layers and gradients are subsampled; its outputs keep all numbers."""
 
     def limit(name, value):
         kind = name.split("/")[1]
@@ -32,7 +32,7 @@ def sample_arrays(arrays):
 
 
 def sample_output(array, tokens):
-    """What is compared of an output: of tokens that are no padding, where it has a token axis; else of all.
+    """The numbers of an output that are compared: without padding, if the output has a token axis.
 
     tokens: the ids that the output belongs to, (batch, length).
     """
@@ -59,14 +59,14 @@ def seen(tokens):
 
 
 def is_distribution(array):
-    """Whether the last axis holds probabilities, which are judged relatively."""
+    """Whether the last axis holds probabilities, whose relative error counts."""
     if array.ndim < 2 or array.shape[-1] < 2 or array.dtype.kind != "f":
         return False
     return bool((array >= 0).all() and np.allclose(array.sum(-1), 1, atol=1e-4))
 
 
 def judged(array, is_probability):
-    """The numbers that are subtracted: as they are in float64, of probabilities the logarithms."""
+    """The numbers that are subtracted, in float64; of probabilities their logarithms."""
     array = np.asarray(array, "float64")
     return np.log(np.maximum(array, 1e-30)) if is_probability else array
 

@@ -87,12 +87,12 @@ def interval_chart(data: pd.DataFrame, title: str) -> dict[str, Any]:
         "value:Q", title=title, axis=AXIS, scale=alt.Scale(domain=[0, 1 if pd.isna(top) else top * 1.6])
     )
     roofline = base.mark_rule(strokeDash=DASHES).encode(x="min(roofline):Q")
-    whole = base.mark_rule(strokeWidth=5, opacity=0.35, strokeCap="round").encode(
+    interval = base.mark_rule(strokeWidth=5, opacity=0.35, strokeCap="round").encode(
         x="low:Q", x2="high:Q", y=order
     )
     late = base.mark_tick(thickness=1.5, height=10, opacity=0.7).encode(x="late:Q", y=order)
     points = base.mark_circle(size=70, opacity=1).encode(x=x, y=order)
-    return finished(alt.layer(roofline, whole, late, points, words(base, order, "late")), ROW * len(data))
+    return finished(alt.layer(roofline, interval, late, points, words(base, order, "late")), ROW * len(data))
 
 
 def implementations(data: pd.DataFrame, columns: list[str]) -> tuple[alt.Chart, alt.Y]:

@@ -1,7 +1,7 @@
-"""Speed and memory of the library in this tree against that of an older commit, side by side in one run.
+"""Speed and memory of the library in this tree and in an older commit, measured in one run.
 
-Two processes hold the old library and one the new; they take turns, and the pair of equal ones shows the noise. The
-old library comes out of git and stands first on the path of its processes; all else is the same.
+Two processes hold the old library and one holds the new library. They run interleaved, and the two equal processes show
+the noise. The old library comes from git and stands first on the path of its processes.
 """
 
 import datetime

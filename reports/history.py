@@ -1,7 +1,6 @@
-"""The memory of the project: one line a run for each system in a pairing and each row of the bench.
+"""The history of results: one line a run for each system in a pairing and each row of the bench.
 
-Lines are only appended, and say the same however often a run is remembered, so that the histories of two machines
-are merged by taking each line once.
+Lines are only appended. A run always writes the same lines, so two histories are merged by keeping each line once.
 """
 
 import json
@@ -76,9 +75,9 @@ def merge(folders: list[Path], into: Path) -> None:
         merge_lines([folder / relative for folder in folders], into / relative)
 
 
-def age(facts: dict[str, Any]) -> tuple[bool, str, str]:
-    cells = facts.get("cells") or []
-    return bool(cells), max((cell["recorded"] or "" for cell in cells), default=""), identity(facts)
+def age(content: dict[str, Any]) -> tuple[bool, str, str]:
+    cells = content.get("cells") or []
+    return bool(cells), max((cell["recorded"] or "" for cell in cells), default=""), identity(content)
 
 
 def merge_lines(paths: list[Path], into: Path) -> None:

@@ -9,7 +9,7 @@ from bench.rows import ABSENT, MEASURED, WRONG
 from reports.results import RATIOS, Results
 from reports.tables import GREEN, RED, cell_table, speed_table
 
-TOLD = ("command", "commit", "recorded", "python", "processor", "versions")
+PROPERTIES = ("command", "commit", "recorded", "python", "processor", "versions")
 MEASURED_NUMBERS = ("p50", "p50_low", "p50_high", "p95", "times_roofline", "times_fastest", "peak_rss_bytes")
 
 
@@ -36,7 +36,7 @@ def parity_case(row: dict) -> TestCase:
         case.result = [Failure(row["reason"])]
     elif row["status"] != GREEN:
         case.result = [Skipped(row["reason"])]
-    add_properties(case, row, (*RATIOS, "judged", "green", *TOLD))
+    add_properties(case, row, (*RATIOS, "judged", "green", *PROPERTIES))
     return case
 
 

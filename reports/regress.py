@@ -1,7 +1,7 @@
-"""Has something become worse than in the committed baseline? Accuracy, and where it is asked for, speed and memory.
+"""Has something become worse than in the committed baseline? Accuracy is compared, and on request speed and memory.
 
-Worse is a cell that was green and is red, a ratio that has doubled, or a time or memory that both a rank test and a
-practical threshold call larger. What was not compared is named, and where nothing was, that is a failure.
+A cell is worse if it was green and is red, or if a ratio has doubled. A time or a memory is worse if a rank test and a
+practical threshold both call it larger. The report names what was not compared; if nothing was compared, it fails.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""The tables that every report shows, as pandas frames: what may not be shown is taken out here, once for all.
+"""The tables that every report shows, as pandas frames. What no report may show is removed here.
 
-A red cell and a row that is not MEASURED keep their reason and lose their times; what is absent is a row too.
+A red cell and a row that is not MEASURED keep their reason and lose their times. Whatever is absent has a row too.
 """
 
 import json

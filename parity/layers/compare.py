@@ -49,7 +49,7 @@ def compare(kind, name, outputs):
         if output.shape != golden.shape:
             raise Red(f"output {i} has shape {list(output.shape)}, expected {list(golden.shape)}")
         finite = np.isfinite(golden)
-        infinite = np.isinf(golden)  # NaN is what the reference makes of padding alone
+        infinite = np.isinf(golden)  # the reference returns NaN for rows of nothing but padding
         if np.isnan(output).any() or (output[infinite] != golden[infinite]).any():
             raise Red(f"output {i} is NaN or infinite where the golden is not")
         if not finite.any():

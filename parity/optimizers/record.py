@@ -66,7 +66,7 @@ def steps_of_tf_keras(library, case):
 
 
 def steps_of_keras_2(library, case):
-    """The same in a graph that leaves the counter alone, as in `golden.py`: the counter is raised after the step."""
+    """The same in a graph that does not raise the counter: it is raised after the step, as in `golden.py`."""
     K = library.K
     K.clear_session()
     optimizer = make_optimizer(library, case)

@@ -1,4 +1,4 @@
-"""The committed goldens: there, whole, and with their metadata."""
+"""The committed goldens have their files, checksums and metadata."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_names_of_cases_are_unique():
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_golden_is_whole(case):
+def test_golden_has_its_checksum(case):
     metadata = read_json(GOLDENS / (case.name + ".json"))
     assert sha256(GOLDENS / (case.name + ".npz")) == metadata["sha256"]
     assert metadata["provenance"]["versions"]

@@ -26,7 +26,7 @@ for name in names:
 
 @pytest.fixture
 def run(monkeypatch, tmp_path):
-    """Supervise a small worker in place of the real one; returns the facts of each case."""
+    """Supervise a small worker in place of the real one; returns the info of each case."""
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
     folder = tmp_path / "records"
@@ -55,9 +55,9 @@ def run(monkeypatch, tmp_path):
     "bad, reason", [("crash", "signal SIGABRT"), ("leave", "exit code 3"), ("hang", "no result after 1 s")]
 )
 def test_a_bad_case_costs_only_itself(run, bad, reason):
-    facts = run(["first", bad, "last"])
-    assert facts["first"]["status"] == facts["last"]["status"] == "recorded"
-    assert facts[bad]["status"] == "failed" and reason in facts[bad]["reason"]
+    info = run(["first", bad, "last"])
+    assert info["first"]["status"] == info["last"]["status"] == "recorded"
+    assert info[bad]["status"] == "failed" and reason in info[bad]["reason"]
 
 
 def test_recorded_cases_are_not_run_again(run, tmp_path):

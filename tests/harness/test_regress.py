@@ -1,4 +1,4 @@
-"""What has become worse is found, and what has not is left alone."""
+"""The regression check finds what has become worse, and nothing else."""
 
 import numpy as np
 import pytest

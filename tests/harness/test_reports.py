@@ -255,3 +255,42 @@ def test_milliseconds_have_no_exponent(seconds, text):
 def test_what_is_missing_is_a_dash():
     assert significant(float("nan")) == interval(None, 1.0) == interval(0.5, float("nan")) == "–"
     assert interval(0.001, 1.4034, 1e3) == "1 to 1403"
+
+
+@pytest.mark.parametrize(
+    "red", [None, "114 of 115 green, first wrong: crf: output 0: error ratio 4, expected at most 3"]
+)
+def test_a_kind_shows_how_many_of_its_cases_are_green(tmp_path, red):
+    green = 114 if red else 115
+    layers = Cell(
+        "layers",
+        "layers",
+        "jax",
+        red=red,
+        error_ratio=1.28,
+        judged=115,
+        green=green,
+        layer_ratios={"crf": 1.28},
+    )
+    text = Cell("tokenizers", "tokenizers", "jax", judged=9, green=9)
+    write_cells(tmp_path, "jax", [layers, text])
+    results = read_results(tmp_path)
+    assert results.cells == [layers, text] and why_red(text) is None and why_red(layers) == red
+    console = Console(width=250, record=True, file=open("/dev/null", "w"))
+    console.print(terminal.matrix_table(matrix(cell_table(results))), terminal.summary("jax", results.cells))
+    write_html(results, tmp_path / "report.html")
+    write_junit(results, tmp_path / "report.xml")
+    page = (tmp_path / "report.html").read_text() + json.dumps(html.page_data(results, cell_table(results)))
+    for shown in (console.export_text(), markdown(results), page):
+        assert f"{green} of 115" in shown and "9 of 9" in shown
+    for shown in (markdown(results), page, (tmp_path / "report.xml").read_text()):
+        assert (red is None) == ("first wrong: crf" not in shown)
+
+
+@pytest.mark.parametrize("name", ["layers", "tokenizers"])
+def test_a_kind_of_which_nothing_was_judged_is_red(name):
+    right = Cell(name, name, "jax", error_ratio=1.0 if name == "layers" else None, judged=9, green=9)
+    assert why_red(right) is None
+    for damaged in (right._replace(judged=None), right._replace(judged=0, green=0), right._replace(green=8)):
+        assert why_red(damaged)
+    assert why_red(right._replace(error_ratio=None)) if name == "layers" else True

@@ -13,13 +13,13 @@ from bert4keras3.backend.legacy_models import is_legacy_model, load_legacy_model
 from bert4keras3.backend.object_weights import is_object_checkpoint, load_object_weights, missing_weights
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint
 from parity.adapter import open_library
-from parity.models.golden_saved_models import MODELS, SAVED, WHOLE, inputs_of, outputs_of
+from parity.models.golden_saved_models import MODELS, SAVED, SAVED_MODELS, inputs_of, outputs_of
 from parity.store import read_arrays
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
 # keras 2.3.1 does not know the arguments of layers of tf.keras
 KERAS_FILES = ["keras"] if FLAVOUR == "keras2" else ["keras", "tf.keras"]
-WHOLE_FILES = [(name, kind) for kind in KERAS_FILES for name in WHOLE[kind]]
+WHOLE_FILES = [(name, kind) for kind in KERAS_FILES for name in SAVED_MODELS[kind]]
 
 
 def build(name):
