@@ -17,11 +17,10 @@ class Loss(Layer):
         output_axis: which inputs are the outputs: None for all, an index or a list of indices.
     """
 
-    takes_ids = True
-    traced = True
+    trace_for_metrics = True
 
     def __init__(self, output_axis: None | int | list[int] = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # labels would be rounded
         self.output_axis = output_axis
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:

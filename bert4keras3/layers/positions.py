@@ -41,12 +41,10 @@ class TokenPositions(Layer):
     joins the last axes.
     """
 
-    takes_ids = True
-
     def __init__(
         self, output_dim: int, merge_mode: str = "add", custom_position_ids: bool = False, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # position ids would be rounded
         self.output_dim = output_dim
         # from an HDF5 file Keras 3 gives its function `add` for the string
         self.merge_mode = getattr(merge_mode, "__name__", merge_mode)

@@ -64,17 +64,12 @@ class WithOutputs:
 
 
 class Layer(keras.layers.Layer):  # type: ignore[name-defined]
-    """Base of our layers: passes masks on; shapes arrive as tuples of int or None.
+    """Base of our layers, which pass masks on. Shapes arrive as tuples of int or None."""
 
-    `takes_ids`: some inputs are ids or labels, and none is cast to the compute dtype, which would round them.
-    """
-
-    takes_ids = False
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, autocast: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.supports_masking = True
-        if self.takes_ids:
+        if not autocast:
             self._autocast = False
 
     def __init_subclass__(cls, **kwargs):

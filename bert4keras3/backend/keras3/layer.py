@@ -65,22 +65,19 @@ class WithOutputs:
 
 
 class Layer(WithOutputs, LayerOfKeras2):
-    """Base of our layers: passes masks on; `output_dtype` names the dtype of outputs that are not floats.
+    """Base of our layers, which pass masks on.
 
-    `takes_ids`: some inputs are ids or labels, and none is cast to the compute dtype, which would round them.
-
-    `traced`: calls run once without numbers when a model is built, so that the metrics that they add are known.
+    Attributes:
+        output_dtype: dtype of outputs that are not floats.
+        trace_for_metrics: building a model runs the call once on symbolic tensors, to learn which metrics it adds.
     """
 
     output_dtype = None
-    takes_ids = False
-    traced = False
+    trace_for_metrics = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.supports_masking = True
-        if self.takes_ids:
-            self.autocast = False
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; arguments by position are those of Keras 2, `add_weight("scale", (8,))`."""
@@ -106,7 +103,7 @@ class Layer(WithOutputs, LayerOfKeras2):
         return mask
 
     def compute_output_spec(self, *args, **kwargs):
-        if self.traced and framework != "numpy":  # which has no calls without numbers, and no training
+        if self.trace_for_metrics and framework != "numpy":  # NumPy has no symbolic calls, and no training
             return keras.Operation.compute_output_spec(self, *args, **kwargs)
         spec = super().compute_output_spec(*args, **kwargs)
         if self.output_dtype is None:
