@@ -1,4 +1,4 @@
-"""The page in a real browser, where one is installed: it draws, shows a cell's details, fits a phone, fetches nothing."""
+"""The page in a real browser, if one is installed: it draws, shows a cell, fits a phone, fetches nothing."""
 
 import shutil
 import subprocess
