@@ -297,7 +297,9 @@ def test_readme_shows_the_two_commands_first_and_as_proof(path):
     text = path.read_text(encoding="utf-8")
     first_screen, proof = text[:1000], re.split("^## (?:Proof|验证)$", text, flags=re.MULTILINE)[1]
     for part in (first_screen, proof):
-        assert re.match(r"(?s)[^`]*```\npython -m pip install nox && nox -s parity-jax\nnox -s tests\n```", part)
+        assert re.match(
+            r"(?s)[^`]*```\npython -m pip install nox && nox -s parity-jax\nnox -s tests\n```", part
+        )
 
 
 # Names of other packages that a star import of bert4keras's modules gives to scripts.
