@@ -1,7 +1,7 @@
-"""Tables and figures of the documentation, made from the rows in `bench/results/`.
+"""Tables and figures of the documentation, made from rows, registries and the baseline.
 
 A page holds them between markers: `<!-- table: NAME -->` … `<!-- end -->`, and in a line `<!-- value: NAME -->` …
-`<!-- end -->`. NAME stands in TABLES or VALUES below.
+`<!-- end -->`. NAME stands in TABLES, REGISTRIES or VALUES below. The picture of the matrix is a file, MATRIX.
 
     python -m reports docs               is every figure the one of its row?
     python -m reports docs --write       write the figures of the rows into the pages
@@ -9,7 +9,9 @@ A page holds them between markers: `<!-- table: NAME -->` … `<!-- end -->`, an
 """
 
 import argparse
+import io
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,12 +22,21 @@ from rich.console import Console
 from bench.rows import MEASURED, Row, StudyRow, read_rows, read_study, write_study
 from bench.scenarios import GENERATE
 from bench.studies import RESULTS
-from parity.store import ROOT
+from pairings import PAIRINGS
+from parity.compare import Cell
+from parity.kinds import KINDS_BY_NAME
+from parity.models.cases import CASES
+from parity.models.releases import SYSTEMS
+from parity.store import ROOT, read_json
+from reports import terminal
 from reports.formatting import MISSING, number, significant
 from reports.markdown import pipe_table
-from reports.tables import speed_table
+from reports.regress import BASELINE
+from reports.results import Results
+from reports.tables import ABSENT, cell_table, matrix, speed_table
 
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MATRIX = ROOT / "docs" / "static" / "parity.svg"
 MARKED = re.compile(r"(<!-- (table|value): (\S+) -->)(.*?)(<!-- end -->)", re.DOTALL)
 
 # Runs of `nox -s bench-peers` that tables show. Rows of one table column come from one run, which interleaves them.
@@ -236,6 +247,51 @@ VALUES = {
 }
 
 
+def systems_table() -> str:
+    """The systems with the pages of their releases."""
+    rows = [
+        [
+            system.title,
+            f"[{'/'.join(system.page.split('/')[:2])}](https://github.com/{system.page})",
+            system.build,
+        ]
+        for system in SYSTEMS.values()
+        if system.page
+    ]
+    return pipe_table(["system", "page", "`model=` and arguments"], rows)
+
+
+def pairings_table() -> str:
+    """The registry of pairings, with the largest error ratio of each in the baseline."""
+    cells = read_json(BASELINE)["cells"]
+    rows = []
+    for one in PAIRINGS:
+        ratios = [cell["error_ratio"] for cell in cells.get(one.name, {}).values() if cell["error_ratio"]]
+        rows.append([f"`{one.name}`", one.summary, one.python, number(max(ratios, default=None), "%.2f")])
+    return pipe_table(["pairing", "what", "Python", "largest error ratio"], rows)
+
+
+REGISTRIES: dict[str, Callable[[], str]] = {"systems": systems_table, "pairings": pairings_table}
+
+
+def matrix_picture() -> str:
+    """The matrix of the terminal as an SVG, from the verdicts of the baseline; rows without one are left out."""
+    systems = {case.name: case.system for case in CASES} | {name: name for name in KINDS_BY_NAME}
+    cells = [
+        Cell(name, systems[name], pairing, **verdict)
+        for pairing, verdicts in read_json(BASELINE)["cells"].items()
+        for name, verdict in verdicts.items()
+        if name in systems
+    ]
+    entries = matrix(cell_table(Results(cells, {}, [], [])))
+    judged = entries.loc[entries["status"] != ABSENT, "system"].unique()
+    console = Console(
+        record=True, width=150, file=io.StringIO(), force_terminal=True, color_system="truecolor", _environ={}
+    )
+    console.print(terminal.matrix_table(entries[entries["system"].isin(judged)]))
+    return console.export_svg(title="bert4keras3: parity with bert4keras 0.11.5", unique_id="parity")
+
+
 def run(options: argparse.Namespace, console: Console) -> int:
     """Check the pages, or write them. Returns: 1 if a figure of a page is not the one of its row."""
     if options.keep:
@@ -251,6 +307,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
                 wrong += 1
                 where = f"[red]{path.relative_to(ROOT)}[/]: {old_line!r}, the rows say {new_line!r}"
                 console.print(where, highlight=False, soft_wrap=True)
+    picture = matrix_picture()
+    if options.write:
+        MATRIX.write_text(picture, encoding="utf-8")
+    elif not MATRIX.exists() or MATRIX.read_text(encoding="utf-8") != picture:
+        wrong += 1
+        console.print(f"[red]{MATRIX.relative_to(ROOT)}[/]: the baseline has other verdicts", highlight=False)
     if wrong:
         console.print("`nox -s docs -- --write` writes the figures of the rows into the pages")
     return int(wrong > 0)
@@ -267,7 +329,7 @@ def rendered(text: str) -> str:
 
     def replace(match: re.Match) -> str:
         begin, kind, name, _, end = match.groups()
-        known = TABLES if kind == "table" else VALUES
+        known = {**TABLES, **REGISTRIES} if kind == "table" else VALUES
         if name not in known:
             raise ValueError(f"no {kind} is named {name}; there are {', '.join(known)}")
         return begin + (f"\n\n{table(name)}\n\n" if kind == "table" else value(name)) + end
@@ -287,6 +349,8 @@ def differences(old: str, new: str) -> list[tuple[str, str]]:
 
 
 def table(name: str) -> str:
+    if name in REGISTRIES:
+        return REGISTRIES[name]()
     one = TABLES[name]
     rows = study(one.study)
     lines = [[label, *(cell(column, rows, selects) for column in one.columns)] for label, selects in one.rows]

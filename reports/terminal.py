@@ -41,7 +41,7 @@ def matrix_table(matrix: pd.DataFrame) -> Table:
     table = Table(title="systems × pairings: largest error ratio", title_justify="left", header_style="bold")
     table.add_column("system", no_wrap=True)
     for pairing in PAIRINGS:
-        table.add_column(pairing.name, justify="right", overflow="fold")
+        table.add_column(pairing.name.replace("-", "\n"), justify="right", overflow="fold")
     for system, group in matrix.groupby("system", sort=False):
         entries = {row["pairing"]: matrix_entry(row) for row in group.to_dict("records")}
         table.add_row(

@@ -16,10 +16,10 @@ from parity.store import checkpoint_folder, release_paths
 
 def transformer(library, config_path, case, **arguments):
     arguments.update(case.arguments)
-    if arguments.get("model") == "gau_alpha" and library.name == "bert4keras":
-        from parity.models.reference_gau_alpha import GAU_alpha
+    if "model" in arguments and library.name == "bert4keras":
+        from parity.models.reference_models import REFERENCE_MODELS
 
-        arguments["model"] = GAU_alpha
+        arguments["model"] = REFERENCE_MODELS.get(arguments["model"], arguments["model"])
     return library.build_transformer_model(config_path, return_keras_model=False, **arguments)
 
 

@@ -7,31 +7,57 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-# As the authors spell them.
-SYSTEM_TITLES = {
-    "google_bert": "Google BERT",
-    "brightmart_roberta": "brightmart RoBERTa",
-    "hit_bert_wwm": "HIT BERT-wwm",
-    "google_albert": "Google ALBERT",
-    "brightmart_albert": "brightmart ALBERT",
-    "converted_albert": "converted ALBERT",
-    "nezha": "NEZHA",
-    "nezha_gen": "NEZHA-GEN",
-    "zhuiyi": "Zhuiyi",
-    "t5": "T5",
-    "cdial_gpt": "CDial-GPT",
-    "gpt2_ml": "GPT2-ML",
-    "google_electra": "Google ELECTRA",
-    "hit_electra": "HIT ELECTRA",
-    "clue_electra": "CLUE ELECTRA",
-    "labse": "LaBSE",
-    "chinese_gen": "chinese-gen",
-    "t5_1_1": "T5.1.1",
-    "mt5": "mT5",
-    "gau_alpha": "GAU-α",
-    "cpm_lm": "CPM-LM",
-    "minilm": "MiniLM",
+
+class System(NamedTuple):
+    """One released family of checkpoints.
+
+    title: as its authors spell it. page: of its release, on github.com. build: what loads it, for docs/checkpoints.md.
+    """
+
+    title: str
+    page: str = ""
+    build: str = ""
+
+
+SYSTEMS = {
+    "google_bert": System("Google BERT", "google-research/bert", "`bert`"),
+    "brightmart_roberta": System("brightmart RoBERTa", "brightmart/roberta_zh", "`roberta`"),
+    "hit_bert_wwm": System("HIT BERT-wwm", "ymcui/Chinese-BERT-wwm", "`bert`"),
+    "google_albert": System("Google ALBERT", "google-research/ALBERT", "`albert`"),
+    "brightmart_albert": System("brightmart ALBERT", "brightmart/albert_zh", "`albert`"),
+    "converted_albert": System("converted ALBERT", "bojone/albert_zh", "`albert`"),
+    "nezha": System("NEZHA", "huawei-noah/Pretrained-Language-Model/tree/master/NEZHA-TensorFlow", "`nezha`"),
+    "nezha_gen": System(
+        "NEZHA-GEN",
+        "huawei-noah/Pretrained-Language-Model/tree/master/NEZHA-Gen-TensorFlow",
+        '`bert`, `application="lm"`, `segment_vocab_size=0`',
+    ),
+    "zhuiyi": System(
+        "Zhuiyi",
+        "ZhuiyiTechnology/pretrained-models",
+        "`bert`, `roformer`, `roformer_v2`, `mt5.1.1`: see [here](#zhuiyi)",
+    ),
+    "t5": System("T5", "google-research/text-to-text-transfer-transformer", "`t5.1.0`"),
+    "cdial_gpt": System("CDial-GPT", "bojone/CDial-GPT-tf", "`gpt`"),
+    "gpt2_ml": System("GPT2-ML", "imcaspar/gpt2-ml", "`gpt2_ml`"),
+    "google_electra": System("Google ELECTRA", "google-research/electra", "`electra`"),
+    "hit_electra": System("HIT ELECTRA", "ymcui/Chinese-ELECTRA", "`electra`"),
+    "clue_electra": System("CLUE ELECTRA", "CLUEbenchmark/ELECTRA", "`electra`"),
+    "labse": System("LaBSE", "bojone/labse", '`bert`, `with_pool="linear"`'),
+    "chinese_gen": System(
+        "chinese-gen", "bojone/chinese-gen", '`bert`, `application="lm"`, `segment_vocab_size=0`'
+    ),
+    "t5_1_1": System(
+        "T5.1.1",
+        "google-research/text-to-text-transfer-transformer/blob/master/released_checkpoints.md#t511",
+        "`t5.1.1`",
+    ),
+    "mt5": System("mT5", "google-research/multilingual-t5", "`mt5.1.1`"),
+    "gau_alpha": System("GAU-α", "ZhuiyiTechnology/GAU-alpha", "`gau_alpha`"),
+    "cpm_lm": System("CPM-LM", "bojone/CPM_LM_bert4keras", "`gpt2`"),
+    "minilm": System("MiniLM"),
 }
+SYSTEM_TITLES = {name: system.title for name, system in SYSTEMS.items()}
 
 
 class Release(NamedTuple):

@@ -17,7 +17,7 @@ from bench.rows import StudyRow, read_study
 from pairings import PAIRINGS, PUBLISHED
 from parity.models.cases import CASES_BY_NAME, add_case_arguments
 from parity.models.releases import RELEASES
-from parity.store import ROOT
+from parity.store import ROOT, write_json
 from reports import documentation
 from reports.__main__ import main
 
@@ -146,7 +146,7 @@ def check_session(words):
         assert name in sessions(), f"noxfile.py has no session {name}"
         assert name in regular or name in NOT_RUN, f"neither .ci/run nor nightly runs {name}"
         if name.startswith(("parity", "golden")):
-            options = case_options(words[place + 1 :])
+            options = case_options([word.replace("<case>", "bert") for word in words[place + 1 :]])
             assert set(options.case or ()) <= set(CASES_BY_NAME)
 
 
@@ -195,7 +195,8 @@ def test_files_that_are_named_exist(path):
 def test_figures_of_the_pages_are_those_of_the_rows():
     assert main(["docs"]) == 0
     marked = "".join(path.read_text(encoding="utf-8") for path in documentation.PAGES)
-    for kind, names in (("table", documentation.TABLES), ("value", documentation.VALUES)):
+    tables = [*documentation.TABLES, *documentation.REGISTRIES]
+    for kind, names in (("table", tables), ("value", documentation.VALUES)):
         assert all(f"<!-- {kind}: {name} -->" in marked for name in names)
 
 
@@ -208,6 +209,8 @@ def page(tmp_path, monkeypatch):
     path.write_text(documentation.rendered(text), encoding="utf-8")
     monkeypatch.setattr(documentation, "PAGES", [path])
     monkeypatch.setattr(documentation, "ROOT", tmp_path)
+    monkeypatch.setattr(documentation, "MATRIX", tmp_path / "parity.svg")
+    documentation.MATRIX.write_text(documentation.matrix_picture(), encoding="utf-8")
     return path
 
 
@@ -220,6 +223,15 @@ def test_a_figure_that_is_not_that_of_its_row_is_found_and_rewritten(page, capsy
     assert wrong in capsys.readouterr().out
     assert main(["docs", "--write"]) == main(["docs"]) == 0
     assert page.read_text(encoding="utf-8") == text
+
+
+def test_a_picture_of_other_verdicts_is_found(page, monkeypatch, tmp_path):
+    cells = {"jax": {"bert": {"error_ratio": 0.5, "gradient_ratio": None, "losses_ratio": None, "red": None}}}
+    monkeypatch.setattr(documentation, "BASELINE", tmp_path / "baseline.json")
+    write_json(documentation.BASELINE, {"cells": cells})
+    assert main(["docs"]) == 1
+    assert main(["docs", "--write"]) == main(["docs"]) == 0
+    assert "0.50" in documentation.MATRIX.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""GAU-alpha for the reference, whose release lacks the class: what its authors ship beside it, written on its API."""
+"""Models that the reference lacks, written on its API: GAU-α as its authors ship it beside their checkpoint."""
 
 from bert4keras.layers import Add, Dropout, GatedAttentionUnit, LayerNormalization
 from bert4keras.models import RoFormerV2
@@ -38,3 +38,7 @@ class GAU_alpha(RoFormerV2):
             parts = ("i_dense/kernel", "q_scaleoffset/gamma", "k_scaleoffset/gamma", "o_dense/kernel")
             mapping[f"Transformer-{i}-GatedAttentionUnit"] = [layer + part for part in parts]
         return mapping
+
+
+# {`model=`: class}
+REFERENCE_MODELS = {"gau_alpha": GAU_alpha}
