@@ -37,6 +37,7 @@ WITHOUT_KERAS = {"migrate", "snippets", "tokenizers", "checkpoints"}
 LATE = {"snippets": {"backend", "models"}}
 HARNESS_ORDER = ["pairings", "parity", "bench", "reports"]
 MAY_IMPORT_THE_LIBRARY = {
+    "accelerate.py",
     "identify.py",
     "minilm.py",
     "call_overhead.py",
