@@ -22,6 +22,9 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return ops.gelu(x, approximate=True)
 
 
+gelu_erf.is_elementwise = gelu_tanh.is_elementwise = True  # type: ignore[attr-defined]
+
+
 def set_gelu(version: str) -> None:
     """Choose what "gelu" means from now on in this process: "erf" (the default) or "tanh"."""
     versions = {"erf": gelu_erf, "tanh": gelu_tanh}

@@ -11,7 +11,7 @@ from typing import Any, Callable
 
 import h5py
 
-from bert4keras3.backend.contract import get_custom_objects, keras
+from bert4keras3.backend.package import keras
 
 PACKAGE = "bert4keras3>"
 # Names of Lambda layers, of bert4keras and of the scripts that it publishes: the layer of ours that does the same.
@@ -68,7 +68,7 @@ def load_legacy_model(
 
 def our_objects():
     """Our layers and functions by the names that bert4keras gives them."""
-    return {name.replace(PACKAGE, ""): one for name, one in get_custom_objects().items()}
+    return {name.replace(PACKAGE, ""): one for name, one in keras.utils.get_custom_objects().items()}
 
 
 def initializers_without_dtype():

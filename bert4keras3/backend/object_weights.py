@@ -8,7 +8,10 @@ import os
 import re
 from typing import Any
 
-from bert4keras3.backend.contract import set_values, weight_shape
+import numpy as np
+
+from bert4keras3.backend.flavour import FLAVOUR
+from bert4keras3.backend.package import keras
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint
 from bert4keras3.checkpoints.object_graph import read_object_graph
 
@@ -45,7 +48,7 @@ def load_object_weights(model: Any, path: Any) -> None:
             raise CheckpointError(
                 f"'{path}': {name}, of TensorFlow's name {variable.full_name}, is no weight of the model. {INSTEAD}"
             )
-        expected, found = weight_shape(weight), checkpoint.shape(variable.key)
+        expected, found = tuple(int(size) for size in weight.shape), checkpoint.shape(variable.key)
         if expected != found:
             raise CheckpointError(
                 f"'{path}': {name} has shape {list(found)}, expected {list(expected)} for the weight "
@@ -57,7 +60,15 @@ def load_object_weights(model: Any, path: Any) -> None:
             "'%s' has %d of the model's %d weights; %s is missing. %s"
             % (path, len(pairs), len(model.weights), path_of(list(unset.values())[0]), INSTEAD)
         )
-    set_values([(weight, checkpoint[key]) for weight, key in pairs])
+    assign([(weight, checkpoint[key]) for weight, key in pairs])
+
+
+def assign(pairs):
+    """Assign NumPy arrays to weights; copies, since a framework may keep the memory of an array."""
+    if FLAVOUR != "keras3":
+        return keras.backend.batch_set_value(pairs)
+    for weight, value in pairs:
+        weight.assign(np.array(value))
 
 
 def matched(owner, variables, path, depth=0):

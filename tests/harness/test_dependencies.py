@@ -32,6 +32,30 @@ LIBRARY_ORDER = [
     "transformers",
     "models",
 ]
+# The same inside backend/. The longest name counts, so that keras3/private.py stands before accelerate/.
+BACKEND_ORDER = [
+    "flavour",
+    "absent",
+    "package",
+    "extensions",
+    "object_weights",
+    "legacy_models",
+    "keras2.ops",
+    "keras3.private",
+    "accelerate",
+    "keras2",
+    "keras3",
+    "contract",
+    "dataset",
+    "script_names",
+    "functions",
+    "sequences",
+    "losses",
+    "search",
+    "recompute",
+    "keras2.optimizers",
+    "__init__",
+]
 WITHOUT_KERAS = {"migrate", "snippets", "tokenizers", "checkpoints"}
 # What functions of a part may import when they run: who calls them has loaded it already.
 LATE = {"snippets": {"backend", "models"}}
@@ -90,6 +114,47 @@ def test_library_imports_only_what_comes_before(path):
     found -= Counter({one: late[one] for one in LATE.get(part, ())})
     found = set(found)
     assert found <= allowed, f"{path} imports {found - allowed}"
+
+
+BACKEND_FILES = [path for path in LIBRARY_FILES if part_of(path) == "backend"]
+
+
+def room_of(module):
+    """Where a module of backend/ stands in BACKEND_ORDER; module: its name below backend, or that of an item in it."""
+    names = [name for name in BACKEND_ORDER if f"{module}.".startswith(f"{name}.")]
+    return BACKEND_ORDER.index(max(names, key=len))
+
+
+def name_in_backend(path):
+    parts = path.relative_to(PACKAGE / "backend").with_suffix("").parts
+    return ".".join(parts if parts == ("__init__",) or parts[-1] != "__init__" else parts[:-1])
+
+
+@pytest.mark.parametrize("path", BACKEND_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_backend_imports_only_what_comes_before(path):
+    prefix = "bert4keras3.backend."
+    found = [name[len(prefix) :] for name in imports(path) if name.startswith(prefix)]
+    above = [name for name in found if room_of(name) > room_of(name_in_backend(path))]
+    assert not above, f"{path} imports {above}"
+
+
+def test_backend_has_no_circle():
+    import graphlib
+
+    names = {name_in_backend(path): path for path in BACKEND_FILES}
+    graph = {
+        name: {
+            max(
+                (one for one in names if f"{full}.".startswith(f"bert4keras3.backend.{one}.")),
+                key=len,
+                default=None,
+            )
+            for full in imports(path)
+        }
+        - {None, name}
+        for name, path in names.items()
+    }
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(names)
 
 
 @pytest.mark.parametrize("path", LIBRARY_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

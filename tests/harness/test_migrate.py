@@ -420,7 +420,9 @@ def test_each_kind_is_found_by_a_row():
 
 
 def test_each_name_that_k_lacks_is_found():
-    tree = ast.parse((ROOT / "bert4keras3" / "backend" / "keras3" / "legacy_k.py").read_text(encoding="utf-8"))
+    tree = ast.parse(
+        (ROOT / "bert4keras3" / "backend" / "keras3" / "legacy_k.py").read_text(encoding="utf-8")
+    )
     (missing,) = [
         node.value
         for node in tree.body

@@ -7,13 +7,12 @@ import contextlib
 
 from bert4keras3.backend.accelerate.quantized import is_int8, rounds_inputs
 from bert4keras3.backend.flavour import FLAVOUR
+from bert4keras3.backend.package import keras
 
 if FLAVOUR == "keras3":
-    import keras
-    from keras import ops
+    ops = keras.ops
 else:
     from bert4keras3.backend.keras2 import ops
-    from bert4keras3.backend.keras2.package import keras
 
 
 def dense(layer, inputs):

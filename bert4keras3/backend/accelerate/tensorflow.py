@@ -46,6 +46,5 @@ dense_group = functools.partial(xla_matmul.dense_group, dense)
 
 def is_fusable(activation):
     """Whether TensorFlow fuses an activation. The author of another one may count on the axes of its inputs."""
-    from bert4keras3.backend.functions import gelu_erf, gelu_tanh  # which need the backend first
-
-    return activation in (keras.activations.linear, keras.activations.relu, gelu_erf, gelu_tanh)
+    known = activation in (keras.activations.linear, keras.activations.relu)
+    return known or getattr(activation, "is_elementwise", False)

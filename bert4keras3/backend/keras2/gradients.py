@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from bert4keras3.backend.flavour import FLAVOUR
-from bert4keras3.backend.keras2.package import keras
+from bert4keras3.backend.package import keras
 
 K = keras.backend
 in_graph = FLAVOUR == "keras2" or not tf.executing_eagerly()

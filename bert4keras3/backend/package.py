@@ -1,4 +1,4 @@
-"""The Keras of generation 2 in this process: keras 2.3.1 or tf.keras."""
+"""The Keras of this process: the package keras, or tf.keras."""
 
 import sys
 
