@@ -2,7 +2,6 @@
 
 import os
 import sys
-from typing import Any
 
 import numpy as np
 
@@ -107,5 +106,5 @@ find_absent = absent(
 )
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name):
     return find_absent(name)

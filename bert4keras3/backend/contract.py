@@ -6,7 +6,6 @@ here and its definition there: tests/library/test_contract.py looks for each nam
 """
 
 from importlib import import_module
-from typing import Any
 
 from bert4keras3.backend import accelerate
 from bert4keras3.backend.flavour import FLAVOUR
@@ -76,7 +75,7 @@ modules = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name):
     found = [vars(module)[name] for module in modules if name in vars(module)]
     if name not in CONTRACT or not found:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -43,7 +43,7 @@ optimizers_module = "bert4keras3.optimizers"
 if framework in ("jax", "tensorflow", "torch"):
     from bert4keras3.backend.accelerate.compile import Compiled, CompiledLoop, write_column  # noqa: F401
 else:
-    Compiled = CompiledLoop = write_column = not_supported(
+    Compiled = CompiledLoop = write_column = not_supported(  # type: ignore[misc]
         f"KERAS_BACKEND={framework} compiles no generation. Set KERAS_BACKEND=jax, tensorflow or torch"
     )
 for _part in (
