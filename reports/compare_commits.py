@@ -78,5 +78,5 @@ def measure_mode(pairing: str, commit: str, scenario: Scenario, mode: str, repea
 
 
 def make_row(implementation: Implementation, scenario: Scenario, mode: str) -> Row:
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return Row("compare_commits", now, "", "", implementation.name, scenario.name, mode, "cpu", MEASURED)

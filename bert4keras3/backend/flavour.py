@@ -75,30 +75,28 @@ def problem_of_keras_3(keras, tensorflow):
     """What to say of a Keras 3 that is too old, or that is not what tf.keras is; None if it is good."""
     floor = OPENVINO_FLOOR if os.environ.get("KERAS_BACKEND") == "openvino" else KERAS_3_FLOOR
     if keras < floor:
-        return "found Keras %d.%d. Take Keras %d.%d or later: pip install --upgrade 'keras>=%d.%d'" % (
-            keras + floor + floor
-        )
+        least = dotted(floor)
+        return f"found Keras {dotted(keras)}. Take Keras {least} or later: pip install --upgrade 'keras>={least}'"
     if is_on("TF_KERAS") and is_on("TF_USE_LEGACY_KERAS") and tensorflow and tensorflow > LAST_TF_KERAS:
         return (
-            "found TF_USE_LEGACY_KERAS=1 with TensorFlow %d.%d, where tf.keras is the package tf-keras. Unset it to "
-            "take Keras %d.%d, or install TensorFlow 2.15 for tf.keras: pip install 'tensorflow==2.15.*'"
-        ) % (tensorflow + keras)
+            f"found TF_USE_LEGACY_KERAS=1 with TensorFlow {dotted(tensorflow)}, where tf.keras is the package tf-keras."
+            f" Unset it to take Keras {dotted(keras)}, or install TensorFlow 2.15 for tf.keras: "
+            "pip install 'tensorflow==2.15.*'"
+        )
     return None
 
 
 def problem_of_keras_2(keras, tensorflow):
     """What to say of a Keras before 2.4 that is too old, or on a TensorFlow that it does not run on."""
     if keras < (2, 3):
-        return "found Keras %d.%d. Take Keras 2.3.1: pip install keras==2.3.1" % keras
+        return f"found Keras {dotted(keras)}. Take Keras 2.3.1: pip install keras==2.3.1"
     if tensorflow is None:
         return (
-            "found Keras %d.%d without TensorFlow. Install one of 1.15 to 2.2: pip install 'tensorflow>=1.15,<2.3'"
-            % keras
+            f"found Keras {dotted(keras)} without TensorFlow. Install TensorFlow 1.15 to 2.2: "
+            "pip install 'tensorflow>=1.15,<2.3'"
         )
     if not FIRST_TENSORFLOW <= tensorflow < (2, 4):
-        return "found Keras %d.%d with TensorFlow %d.%d. %s" % (
-            keras + tensorflow + (remedy_of_tensorflow(tensorflow),)
-        )
+        return f"found Keras {dotted(keras)} with TensorFlow {dotted(tensorflow)}. {remedy_of_tensorflow(tensorflow)}"
     return None
 
 
@@ -107,10 +105,8 @@ def problem_of_tf_keras(keras, tensorflow):
     separate = tensorflow >= (2, 6)  # before, TensorFlow has a Keras of its own
     if tensorflow >= FIRST_TENSORFLOW and (not separate or keras == tensorflow):
         return None
-    found = "Keras %d.%d" % keras if keras and separate else "no Keras" if separate else "its Keras"
-    return "found %s with TensorFlow %d.%d. %s" % (
-        (found,) + tensorflow + (remedy_of_tensorflow(tensorflow),)
-    )
+    found = f"Keras {dotted(keras)}" if keras and separate else "no Keras" if separate else "its Keras"
+    return f"found {found} with TensorFlow {dotted(tensorflow)}. {remedy_of_tensorflow(tensorflow)}"
 
 
 def remedy_of_tensorflow(tensorflow):
@@ -118,10 +114,16 @@ def remedy_of_tensorflow(tensorflow):
     if tensorflow < FIRST_TENSORFLOW:
         return "Take TensorFlow 1.15 or later: pip install --upgrade 'tensorflow>=1.15'"
     if tensorflow > LAST_TF_KERAS:
-        return "This TensorFlow takes Keras 3: pip install --upgrade 'keras>=%d.%d'" % KERAS_3_FLOOR
+        return f"This TensorFlow takes Keras 3: pip install --upgrade 'keras>={dotted(KERAS_3_FLOOR)}'"
     if tensorflow >= (2, 6):
-        return "This TensorFlow takes Keras %d.%d: pip install 'keras==%d.%d.*'" % (tensorflow + tensorflow)
+        same = dotted(tensorflow)
+        return f"This TensorFlow takes Keras {same}: pip install 'keras=={same}.*'"
     return "Set TF_KERAS=1 to take the tf.keras of this TensorFlow"
+
+
+def dotted(version):
+    """(3, 10) → "3.10"."""
+    return "{}.{}".format(*version)
 
 
 FLAVOUR = find_flavour()

@@ -145,7 +145,7 @@ def align(tensor: Tensor, axes: Sequence[int], ndim: int | None = None) -> Tenso
     Places may be negative where `ndim` is given, and have to ascend.
     """
     if len(axes) != len(tensor.shape):
-        raise ValueError("align: expected %d places, got %r" % (len(tensor.shape), list(axes)))
+        raise ValueError(f"align: expected {len(tensor.shape)} places, got {list(axes)!r}")
     if ndim is None and min(axes) < 0:
         raise ValueError(f"align: negative places {list(axes)!r} need ndim")
     ndim = ndim or max(axes) + 1
@@ -331,7 +331,7 @@ def normalize_wide(a, mask, axis, method, bias):
 def inverse_frequencies(dim: int, base: float = 10000.0) -> np.ndarray:
     """base^(−2i / dim) for i from 0 to dim / 2 − 1."""
     if dim % 2:
-        raise ValueError("sinusoidal embeddings: expected an even size, got %d" % dim)
+        raise ValueError(f"sinusoidal embeddings: expected an even size, got {dim}")
     return base ** (-2.0 * np.arange(dim // 2) / dim)
 
 

@@ -57,8 +57,8 @@ def load_object_weights(model: Any, path: Any) -> None:
         pairs.append((unset.pop(id(weight)), variable.key))
     if unset:
         raise CheckpointError(
-            "'%s' has %d of the model's %d weights; %s is missing. %s"
-            % (path, len(pairs), len(model.weights), path_of(list(unset.values())[0]), INSTEAD)
+            f"'{path}' has {len(pairs)} of the model's {len(model.weights)} weights; "
+            f"{path_of(list(unset.values())[0])} is missing. {INSTEAD}"
         )
     assign([(weight, checkpoint[key]) for weight, key in pairs])
 
@@ -96,17 +96,10 @@ def matched_layers(model, steps, path):
     if len(layers) != len(steps):
         known = {layer.name for layer in layers}
         raise CheckpointError(
-            "'%s' has %d layers with weights in place of the model %s, expected %d; in the file alone: %s; in the "
-            "model alone: %s. %s"
-            % (
-                path,
-                len(steps),
-                getattr(model, "name", type(model).__name__),
-                len(layers),
-                listed(set(names.values()) - known),
-                listed(known - set(names.values())),
-                INSTEAD,
-            )
+            f"'{path}' has {len(steps)} layers with weights in place of the model "
+            f"{getattr(model, 'name', type(model).__name__)}, expected {len(layers)}; in the file alone: "
+            f"{listed(set(names.values()) - known)}; in the model alone: "
+            f"{listed(known - set(names.values()))}. {INSTEAD}"
         )
     by_name = {layer.name: layer for layer in layers}
     if set(names.values()) == set(by_name):
@@ -135,8 +128,7 @@ def weight_of(layer, name, found):
 def listed(names):
     names = sorted(names)
     return (
-        ", ".join(names[:SHOWN]) + (" and %d more" % (len(names) - SHOWN) if len(names) > SHOWN else "")
-        or "none"
+        ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "") or "none"
     )
 
 

@@ -191,7 +191,7 @@ def t5(config, gated=False, norm_name="layer_norm", final_norm="final_layer_norm
             (f"{side}/{final_norm}/scale", (hidden,)),
         ]
         for i in range(config["num_hidden_layers"]):
-            layer = "%s/block_%03d/layer_%%03d/" % (side, i)
+            layer = f"{side}/block_{i:03d}/layer_%03d/"
             for number, part in enumerate(parts):
                 here = layer % number
                 variables += [(here + part + "/" + name, (hidden, width)) for name in "qkv"]

@@ -152,7 +152,7 @@ def test_every_scenario_has_its_golden(scenario):
     golden, metadata = read_golden(scenario)
     assert metadata["scenario"] == golden_name(scenario)
     for i, value in enumerate(make_inputs(scenario)):
-        assert np.array_equal(golden["%d/input/%d" % (scenario.length, i)], value)
+        assert np.array_equal(golden[f"{scenario.length}/input/{i}"], value)
 
 
 def test_training_that_did_nothing_would_be_wrong():

@@ -45,13 +45,13 @@ def test_checkpoint_is_the_one_of_the_golden(case):
 def test_batch_has_padding(case):
     golden = read_arrays(GOLDENS / (case.name + ".npz"))
     token_input = read_json(GOLDENS / (case.name + ".json"))["token_input"]
-    assert (golden["%d/input/%d" % (case.lengths[-1], token_input)] == 0).any()
+    assert (golden[f"{case.lengths[-1]}/input/{token_input}"] == 0).any()
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
 def test_release_has_its_files(release):
     names = {path.name for path in (CHECKPOINTS / release.name).iterdir()}
-    shards = {"%s.data-%05d-of-%05d" % (release.prefix, i, release.shards) for i in range(release.shards)}
+    shards = {f"{release.prefix}.data-{i:05d}-of-{release.shards:05d}" for i in range(release.shards)}
     assert names == {release.config_name, release.prefix + ".index"} | shards
     assert release_variables(release)
 

@@ -429,7 +429,7 @@ def test_each_name_that_k_lacks_is_found():
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "MISSING"
     ]
     for name in ast.literal_eval(missing):
-        _, findings = migrate_source("from bert4keras.backend import K\nK.%s(x)\n" % name)
+        _, findings = migrate_source(f"from bert4keras.backend import K\nK.{name}(x)\n")
         assert [one.line for one in findings if not one.is_note] == [2], name
 
 
@@ -473,7 +473,7 @@ def test_diff_is_shown_and_the_file_stays(capsys, script):
     assert (
         "\n-model.fit_generator(g)\n" in out
         and "\n+model.fit(g)\n" in out
-        and out.startswith("--- %s\n" % script)
+        and out.startswith(f"--- {script}\n")
     )
 
 
@@ -564,7 +564,7 @@ def test_status_is_1_while_something_is_left(capsys, tmp_path):
     path = tmp_path / "a.py"
     path.write_text("from bert4keras3.backend import K\nK.gradients(a, b)\n")
     status, out, err = run(capsys, path)
-    assert (status, out) == (1, "") and err.startswith("%s:2: gradients: " % path)
+    assert (status, out) == (1, "") and err.startswith(f"{path}:2: gradients: ")
 
 
 def test_command_runs_without_keras_and_says_what_to_install(tmp_path, script):
@@ -602,11 +602,11 @@ def published(*arguments):
 @pytest.fixture(scope="module")
 def published_scripts():
     if not MIRROR.is_dir():
-        pytest.skip("no git directory of bert4keras at %s: set BERT4KERAS_MIRROR" % MIRROR)
+        pytest.skip(f"no git directory of bert4keras at {MIRROR}: set BERT4KERAS_MIRROR")
     listed = published("ls-tree", "--name-only", "HEAD:examples").split()
     names = [name[:-3] for name in listed if name.endswith(".py")]
     assert len(names) == 32
-    return {name: migrate_source(published("show", "HEAD:examples/%s.py" % name), name) for name in names}
+    return {name: migrate_source(published("show", f"HEAD:examples/{name}.py"), name) for name in names}
 
 
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")

@@ -95,7 +95,7 @@ def test_nox_lists_every_session_with_one_line():
 
 
 def test_this_interpreter_is_found():
-    version = "%d.%d" % sys.version_info[:2]
+    version = "{}.{}".format(*sys.version_info[:2])
     assert find_interpreter(version)
 
 

@@ -98,7 +98,7 @@ def test_switch_takes_plain_everywhere(switch):
         [sys.executable, "-c", code],
         env=dict(os.environ, BERT4KERAS3_ACCELERATE=switch),
         stdout=subprocess.PIPE,
-        universal_newlines=True,
+        text=True,
         check=True,
     )
     name = framework if switch == "1" and framework in PATHS else "plain"

@@ -29,7 +29,7 @@ for rows, length in ((1, 1), (1, 24), (3, 24)):
 
 def bits(size):
     done = subprocess.run(
-        [sys.executable, "-c", COMPUTE, size], stdout=subprocess.PIPE, universal_newlines=True, check=True
+        [sys.executable, "-c", COMPUTE, size], stdout=subprocess.PIPE, text=True, check=True
     )
     return [line for line in done.stdout.splitlines() if line.startswith("bits")]
 

@@ -1,5 +1,4 @@
 #!/usr/bin/env python
-# -*- coding: utf-8 -*-
 """The published example scripts of bert4keras, run with only the import renamed.
 
     nox -s published-jax                 with BERT4KERAS_MIRROR=a git directory of bojone/bert4keras
@@ -18,8 +17,6 @@ gains a folder of stand-ins for modules of third parties that are not installed 
 A run is ok if it exits with 0, reports a finite loss if it trains, and prints and writes what EXAMPLES says.
 Exit status: 0 if nothing failed; with --pairing, 0 if exactly the known failures failed.
 """
-
-from __future__ import print_function
 
 import argparse
 import importlib.util
@@ -529,7 +526,7 @@ TEXTS = [
 
 def put(path, text, encoding="utf-8"):
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with io.open(path, "w", encoding=encoding, newline="\n") as f:
+    with open(path, "w", encoding=encoding, newline="\n") as f:
         f.write(text)
 
 
@@ -842,7 +839,7 @@ def judge(name, out, env, opts):
         path = os.path.join(opts.goldens, "expected.json")
         expected = {}
         if os.path.exists(path):
-            with io.open(path, encoding="utf-8") as f:
+            with open(path, encoding="utf-8") as f:
                 expected = json.load(f)
         got = essence(spec["same"], out)
         if opts.save_expected:
@@ -1080,7 +1077,7 @@ def main():
         list(pool.map(step, names))
     results.sort(key=lambda r: names.index(r["name"]))
     if opts.json:
-        with io.open(opts.json, "w", encoding="utf-8") as f:
+        with open(opts.json, "w", encoding="utf-8") as f:
             f.write(
                 ""
                 + json.dumps(
@@ -1096,7 +1093,7 @@ def main():
 
 def differs_from_known(results, pairing):
     """1 for a script that fails without a reason in known_failures.json, or works in spite of one, else 0."""
-    with io.open(os.path.join(HERE, "known_failures.json"), encoding="utf-8") as f:
+    with open(os.path.join(HERE, "known_failures.json"), encoding="utf-8") as f:
         known = json.load(f)[pairing]
     wrong = 0
     for r in results:

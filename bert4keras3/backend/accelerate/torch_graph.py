@@ -128,7 +128,7 @@ class Tracer(private.DispatchMode):
             return x
         node = self.known(x)
         if node is None:
-            name = "constant%d" % len(self.graph.nodes)
+            name = f"constant{len(self.graph.nodes)}"
             self.constants.register_buffer(name, x.detach(), persistent=False)
             node = self.graph.get_attr(name)
             self.learn(x, node)

@@ -201,7 +201,7 @@ def get_available_gpus() -> list[str]:
     if framework == "torch":
         import torch
 
-        return ["cuda:%d" % i for i in range(torch.cuda.device_count())]
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if framework == "numpy":
         return []
     try:

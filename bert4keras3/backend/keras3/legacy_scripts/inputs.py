@@ -164,9 +164,9 @@ class Checks:
         wrong = low if low < 0 else high
         place = tuple(int(i) for i in np.argwhere(array == wrong)[0])
         raise ValueError(
-            "%s of model %r: the %s has the id %d at %s, but %s knows ids from 0 to %d. Check the vocabulary and the "
-            "configuration. BERT4KERAS3_CHECK_IDS=0 turns this check off."
-            % (self.method, self.model.name, what, wrong, place, user, size - 1)
+            f"{self.method} of model {self.model.name!r}: the {what} has the id {int(wrong)} at {place}, but {user} "
+            f"knows ids from 0 to {size - 1}. Check the vocabulary and the configuration. "
+            "BERT4KERAS3_CHECK_IDS=0 turns this check off."
         )
 
 

@@ -36,7 +36,7 @@ def compile_from_config(original, self, config):
                 f"the model was compiled with the method {item['config']!r}, but one layer of the model has to "
                 f"have it. {INSTEAD}"
             )
-        name = "%s of %s, %d" % (item["config"], method.__self__.name, id(self))
+        name = f"{item['config']} of {method.__self__.name}, {id(self)}"
         methods[name] = method
         return {"class_name": "function", "module": "builtins", "config": name, "registered_name": name}
 
@@ -157,8 +157,7 @@ def restore_optimizer(optimizer, state, path):
         variable.assign(state[variable.path])
     if len(known) < len(state):
         warnings.warn(
-            "'%s': %d of %d variables of the optimizer are restored; the others begin anew"
-            % (path, len(known), len(state)),
+            f"'{path}': {len(known)} of {len(state)} variables of the optimizer are restored; the others begin anew",
             stacklevel=3,
         )
 
