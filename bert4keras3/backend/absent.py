@@ -12,8 +12,8 @@ def absent(module, advice, others=None):
         others: a module that has more names.
 
     Returns:
-        A function of a name. The function raises ImportError for a name in `advice`: Python shows its text for
-        `from module import name` too, and drops the text of an AttributeError there.
+        A function of a name. For a name in `advice` it raises ImportError, whose text Python also shows for
+        `from module import name`. Python would replace the text of an AttributeError there.
     """
 
     def find(name):

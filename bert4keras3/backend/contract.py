@@ -1,7 +1,7 @@
 """The names that every Keras offers, and where the Keras of this process defines them.
 
-keras2/ and keras3/ define what differs between the Keras of generation 2 and Keras 3, accelerate/ what differs by
-speed alone. A Keras that lacks a name has `not_supported("reason")` in its place. To add a primitive, add its name
+keras2/ and keras3/ define what differs between Keras 2 and Keras 3. accelerate/ defines what is there for speed
+alone. A Keras that lacks a name has `not_supported("reason")` in its place. To add a primitive, add its name
 here and its definition there: tests/library/test_contract.py looks for each name on each Keras.
 """
 

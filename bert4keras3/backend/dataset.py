@@ -1,4 +1,4 @@
-"""tf.data, which every Keras reads where TensorFlow is installed, whatever its own framework is."""
+"""Data sets of tf.data. If TensorFlow is installed, `fit` reads them on every framework."""
 
 from __future__ import annotations
 
@@ -9,9 +9,20 @@ from typing import Any
 def batched_dataset(
     generator: Callable[[], Iterable[Any]], types: Any, shapes: Any, batch_size: int, padded: bool
 ) -> Any:
-    """A `tf.data.Dataset` of batches of the samples that `generator()` gives, `padded` up to `shapes` or not.
+    """Batch the samples of a generator in a `tf.data.Dataset`.
 
-    Raises ImportError where TensorFlow is not installed.
+    Args:
+        generator: a function that returns an iterable of samples.
+        types: dtypes of a sample, nested like a sample.
+        shapes: shapes of a sample without the batch axis, nested like a sample.
+        batch_size: samples in each batch.
+        padded: whether to pad each sample of a batch up to `shapes`.
+
+    Returns:
+        A `tf.data.Dataset` of batches.
+
+    Raises:
+        ImportError: TensorFlow is not installed.
     """
     try:
         import tensorflow as tf

@@ -1,6 +1,6 @@
-"""Methods of Keras that accept more than Keras lets them: one decorator, one list, one switch.
+"""Extended methods of Keras, which accept more arguments than Keras's own: one decorator, one list, one switch.
 
-`BERT4KERAS3_LEGACY_SCRIPTS=0` leaves all of Keras as it is.
+With `BERT4KERAS3_LEGACY_SCRIPTS=0` no method of Keras changes.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from bert4keras3.backend.flavour import is_on
 
 SWITCH = "BERT4KERAS3_LEGACY_SCRIPTS"
 
-# {"Model.save_weights": Keras's own attribute, …}; None for an attribute that Keras does not have
+# {"Model.save_weights": Keras's own attribute, …}; None if Keras lacks the attribute
 EXTENDED: dict[str, Any] = {}
 
 
 def extends(owner, *names):
-    """Decorator: `function(original, *arguments)` takes the place of these methods of a class or module of Keras.
+    """Decorator: `function(original, *arguments)` replaces methods of a class or module of Keras.
 
-    `original` is Keras's own method, or None for a name that Keras does not have. If the switch is off, nothing
-    happens.
+    If the switch is off, the decorator changes nothing.
+
+    Args:
+        owner: the class or module.
+        names: names of the methods. `original` is Keras's own method, or None if Keras lacks the name.
     """
 
     def decorate(function):
@@ -47,7 +50,7 @@ def bind(function, original, name):
 
 
 def set_attribute(owner, name, value):
-    """Replace or add an attribute of Keras and note its original."""
+    """Replace or add an attribute of Keras, and remember the original in EXTENDED."""
     if is_on(SWITCH, "1"):
         key = f"{owner.__name__.split('.')[-1]}.{name}"
         EXTENDED.setdefault(key, getattr(owner, name, None))

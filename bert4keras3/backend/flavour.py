@@ -1,10 +1,10 @@
 """Which of the three kinds of Keras this process uses, found without importing any framework.
 
     keras2     keras 2.3.1 with TensorFlow 1.15 to 2.2
-    tf_keras   tf.keras of TensorFlow 1.15 to 2.15, chosen with TF_KERAS=1 or where it is the only Keras
-    keras3     Keras 3, from KERAS_3_FLOOR on, with the framework that KERAS_BACKEND names
+    tf_keras   tf.keras of TensorFlow 1.15 to 2.15, chosen by TF_KERAS=1, or because no other Keras is installed
+    keras3     Keras 3 from KERAS_3_FLOOR on, with the framework that KERAS_BACKEND names
 
-Each is a file of this folder; all offer the same names.
+All three offer the names of contract.py.
 """
 
 import os
@@ -16,13 +16,17 @@ try:
 except ImportError:  # Python 3.7
     from importlib_metadata import PackageNotFoundError, version  # type: ignore[no-redef]
 
-Tensor = Any  # of whichever framework, or of Keras while a model is built
-Tensors = Any  # one, or a list of them
+Tensor = Any  # a tensor of the framework, or a symbolic tensor of Keras
+Tensors = Any  # one tensor, or a list of tensors
 KERAS_3_FLOOR = (3, 10)  # as in pyproject.toml
 OPENVINO_FLOOR = (3, 15)  # as in pyproject.toml
 FIRST_TENSORFLOW, LAST_TF_KERAS = (1, 15), (2, 15)
 TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-macos", "tf-nightly")
 TRUE = ("1", "true", "yes", "on", "y", "t")
+NO_KERAS = (
+    "found none. Install one framework with it: "
+    "pip install bert4keras3[jax], bert4keras3[torch] or bert4keras3[tensorflow]"
+)
 
 
 def is_on(variable, default="0"):
@@ -31,7 +35,7 @@ def is_on(variable, default="0"):
 
 
 def installed_version(distribution):
-    """(major, minor) of an installed distribution, None where it is absent."""
+    """(major, minor) of a distribution; None if it is not installed."""
     try:
         numbers = re.findall(r"\d+", version(distribution)) + ["0"]
     except PackageNotFoundError:
@@ -40,15 +44,15 @@ def installed_version(distribution):
 
 
 def first_version(*distributions):
-    """(major, minor) of the first distribution that is installed, None if there is none."""
+    """(major, minor) of the first distribution that is installed; None if none is."""
     return next(filter(None, map(installed_version, distributions)), None)
 
 
 def find_flavour():
-    """Name of the flavour.
+    """Name of the flavour: "keras2", "tf_keras" or "keras3".
 
     Raises:
-        ImportError: if no Keras is installed, or one that this library or its TensorFlow cannot run.
+        ImportError: no Keras is installed, or this library or its TensorFlow cannot run the installed Keras.
     """
     keras = first_version("keras", "keras-nightly")
     tensorflow = first_version(*TENSORFLOW)
@@ -59,50 +63,44 @@ def find_flavour():
     elif tensorflow is not None:  # from 2.4 on, a Keras 2 is tf.keras under another name
         flavour, problem = "tf_keras", problem_of_tf_keras(keras, tensorflow)
     else:
-        flavour, problem = (
-            None,
-            (
-                "found none. Install one framework with it: "
-                "pip install bert4keras3[jax], bert4keras3[torch] or bert4keras3[tensorflow]"
-            ),
-        )
+        flavour, problem = None, NO_KERAS
     if problem:
-        raise ImportError("bert4keras3 needs Keras and " + problem)
+        raise ImportError(f"bert4keras3 needs Keras and {problem}")
     return flavour
 
 
 def problem_of_keras_3(keras, tensorflow):
-    """What to say of a Keras 3 that is too old, or that is not what tf.keras is; None if it is good."""
+    """Message for a Keras 3 that is too old, or for a tf.keras that is the package tf-keras; None without a problem."""
     floor = OPENVINO_FLOOR if os.environ.get("KERAS_BACKEND") == "openvino" else KERAS_3_FLOOR
     if keras < floor:
-        least = dotted(floor)
-        return f"found Keras {dotted(keras)}. Take Keras {least} or later: pip install --upgrade 'keras>={least}'"
+        floor = dotted(floor)
+        return f"found Keras {dotted(keras)}. Take Keras {floor} or later: pip install --upgrade 'keras>={floor}'"
     if is_on("TF_KERAS") and is_on("TF_USE_LEGACY_KERAS") and tensorflow and tensorflow > LAST_TF_KERAS:
         return (
-            f"found TF_USE_LEGACY_KERAS=1 with TensorFlow {dotted(tensorflow)}, where tf.keras is the package tf-keras."
-            f" Unset it to take Keras {dotted(keras)}, or install TensorFlow 2.15 for tf.keras: "
+            f"found TF_USE_LEGACY_KERAS=1 with TensorFlow {dotted(tensorflow)}, whose tf.keras is the package "
+            f"tf-keras. Unset it to take Keras {dotted(keras)}, or install TensorFlow 2.15 for tf.keras: "
             "pip install 'tensorflow==2.15.*'"
         )
     return None
 
 
 def problem_of_keras_2(keras, tensorflow):
-    """What to say of a Keras before 2.4 that is too old, or on a TensorFlow that it does not run on."""
+    """Message for a Keras before 2.4 that is too old, or whose TensorFlow cannot run it; None without a problem."""
+    found = f"found Keras {dotted(keras)}"
     if keras < (2, 3):
-        return f"found Keras {dotted(keras)}. Take Keras 2.3.1: pip install keras==2.3.1"
+        return f"{found}. Take Keras 2.3.1: pip install keras==2.3.1"
     if tensorflow is None:
         return (
-            f"found Keras {dotted(keras)} without TensorFlow. Install TensorFlow 1.15 to 2.2: "
-            "pip install 'tensorflow>=1.15,<2.3'"
+            f"{found} without TensorFlow. Install TensorFlow 1.15 to 2.2: pip install 'tensorflow>=1.15,<2.3'"
         )
     if not FIRST_TENSORFLOW <= tensorflow < (2, 4):
-        return f"found Keras {dotted(keras)} with TensorFlow {dotted(tensorflow)}. {remedy_of_tensorflow(tensorflow)}"
+        return f"{found} with TensorFlow {dotted(tensorflow)}. {remedy_of_tensorflow(tensorflow)}"
     return None
 
 
 def problem_of_tf_keras(keras, tensorflow):
-    """What to say of a tf.keras that is too old, or whose TensorFlow takes another Keras than is installed."""
-    separate = tensorflow >= (2, 6)  # before, TensorFlow has a Keras of its own
+    """Message for a tf.keras that is too old, or whose TensorFlow needs another Keras; None without a problem."""
+    separate = tensorflow >= (2, 6)  # an older TensorFlow contains its Keras
     if tensorflow >= FIRST_TENSORFLOW and (not separate or keras == tensorflow):
         return None
     found = f"Keras {dotted(keras)}" if keras and separate else "no Keras" if separate else "its Keras"

@@ -13,12 +13,12 @@ from bert4keras3.backend.flavour import Tensor, Tensors
 
 
 def gelu_erf(x: Tensor) -> Tensor:
-    """Exact GELU, x · Φ(x): https://arxiv.org/abs/1606.08415"""
+    """Exact GELU, x · Φ(x), element by element: https://arxiv.org/abs/1606.08415"""
     return gelu(x)
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """GELU with the tanh approximation of the same paper; up to 5e-4 away from `gelu_erf`."""
+    """GELU by the tanh approximation of the same paper. It differs from `gelu_erf` by at most 5e-4."""
     return ops.gelu(x, approximate=True)
 
 
@@ -26,7 +26,14 @@ gelu_erf.is_elementwise = gelu_tanh.is_elementwise = True  # type: ignore[attr-d
 
 
 def set_gelu(version: str) -> None:
-    """Choose what "gelu" means from now on in this process: "erf" (the default) or "tanh"."""
+    """Choose which function the name "gelu" means in this process.
+
+    Args:
+        version: "erf" for `gelu_erf`, the default, or "tanh" for `gelu_tanh`.
+
+    Raises:
+        ValueError: the version is neither.
+    """
     versions = {"erf": gelu_erf, "tanh": gelu_tanh}
     if version.lower() not in versions:
         raise ValueError(f'set_gelu: expected "erf" or "tanh", got {version!r}')
@@ -63,7 +70,7 @@ def relu6(x: Tensor) -> Tensor:
     return ops.minimum(ops.relu(x), 6.0)
 
 
-# Names in configurations of Hugging Face, and the functions of ours that they mean.
+# {name in a configuration of Hugging Face: the function of this file}
 HUGGING_FACE_ACTIVATIONS = {
     "gelu_10": gelu_10,
     "gelu_accurate": gelu_tanh,
@@ -80,39 +87,44 @@ HUGGING_FACE_ACTIVATIONS = {
 
 
 def root_mean_square(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """sqrt(mean(x²)) along an axis."""
+    """sqrt(mean(x²))
+
+    Args:
+        x: tensor of any shape.
+        axis: axis or axes of the mean; None for all.
+        keepdims: whether the axes of the mean stay, with size 1.
+    """
     return ops.sqrt(ops.mean(ops.square(x), axis=axis, keepdims=keepdims))
 
 
 def get_activation(identifier: None | str | dict | Callable, argument: str = "activation") -> Callable:
-    """Activation function of a name: ours and the user's custom objects first, so that `set_gelu` holds.
+    """Find an activation function. Custom objects come before Keras's own functions, so that `set_gelu` counts.
 
     Args:
         identifier: a name, a function, a serialized function, or None for the linear activation.
-        argument: what an error calls the identifier.
+        argument: name of the identifier in error messages.
 
     Returns:
         A function of a tensor of any shape.
 
     Raises:
-        ValueError: if there is no activation of this name; the message lists the known names.
+        ValueError: no activation has this name; the message lists the known names.
     """
     if isinstance(identifier, dict) and isinstance(identifier.get("config"), str):
-        identifier = identifier["config"]  # a function in a configuration since TensorFlow 2.13
+        identifier = identifier["config"]  # how TensorFlow 2.13 and later serialize a function
     if isinstance(identifier, str) and identifier in get_custom_objects():
         return get_custom_objects()[identifier]
     try:
         return keras.activations.get(identifier)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            "{}: expected an activation, got {!r}. Give a function, or one of these names: {}".format(
-                argument, identifier, ", ".join(activation_names())
-            )
+            f"{argument}: expected an activation, got {identifier!r}. Give a function, or one of these names: "
+            f"{', '.join(activation_names())}"
         ) from error
 
 
 def activation_names() -> list[str]:
-    """Names of activations that `get_activation` knows, Keras's own included, without the user's."""
+    """Names that `get_activation` knows, with Keras's own and without custom objects of the user."""
     names = {name for name in dir(keras.activations) if is_activation_name(name)}
     return sorted(names | set(OUR_ACTIVATIONS) | set(HUGGING_FACE_ACTIVATIONS))
 
@@ -123,7 +135,7 @@ def is_activation_name(name):
 
 
 def integerize_shape(func: Callable) -> Callable:
-    """Decorator of a layer's method of a shape: the shape arrives as lists of int or None, as in bert4keras."""
+    """Decorator of a layer's method of a shape, as in bert4keras: the shape becomes a list of int or None."""
 
     @functools.wraps(func)
     def wrapped(self: Any, input_shape: Any) -> Any:
@@ -133,16 +145,22 @@ def integerize_shape(func: Callable) -> Callable:
 
 
 def integer_shape(shape):
-    """A shape, or a nest of shapes, as lists; TensorFlow 1 has its own types for shapes and sizes."""
+    """A shape, or a nest of shapes, as lists of int or None; TensorFlow 1 has types of its own for both."""
     if hasattr(shape, "__iter__"):
         return [integer_shape(item) for item in shape]
     return getattr(shape, "value", shape)
 
 
 def align(tensor: Tensor, axes: Sequence[int], ndim: int | None = None) -> Tensor:
-    """Put axis i of the tensor at place `axes[i]` of a tensor with `ndim` axes; the others get size 1.
+    """Insert axes of size 1, so that axis i of the tensor becomes axis `axes[i]`.
 
-    Places may be negative where `ndim` is given, and have to ascend.
+    Args:
+        tensor: tensor of any shape.
+        axes: the new place of each axis, in ascending order. A negative place needs `ndim`.
+        ndim: number of axes of the result; the last place plus one by default.
+
+    Raises:
+        ValueError: `axes` has another length than the shape, or a negative place without `ndim`.
     """
     if len(axes) != len(tensor.shape):
         raise ValueError(f"align: expected {len(tensor.shape)} places, got {list(axes)!r}")
@@ -157,7 +175,13 @@ def align(tensor: Tensor, axes: Sequence[int], ndim: int | None = None) -> Tenso
 
 
 def flatten(tensor: Tensor, start: int | None = None, end: int | None = None) -> Tensor:
-    """Join the axes from `start` to `end` (exclusive) into one."""
+    """Join neighbouring axes into one.
+
+    Args:
+        tensor: tensor of any shape.
+        start: first axis to join; 0 by default.
+        end: axis after the last axis to join; the number of axes by default.
+    """
     shape = ops.shape(tensor)
     start, end = (start or 0) % len(shape), end or len(shape)
     joined = 1
@@ -167,9 +191,15 @@ def flatten(tensor: Tensor, start: int | None = None, end: int | None = None) ->
 
 
 def reshape(tensor: Tensor, *args: Any) -> Tensor:
-    """`reshape(x, shape)` as everywhere, or `reshape(x, shape1, axis1, shape2, axis2, …)`, axes split one by one.
+    """`reshape(x, shape)`, or `reshape(x, shape1, axis1, shape2, axis2, …)` to split axes.
 
-    Each shape replaces its axis and may hold one −1: (batch, length, 12) with `(3, -1), 2` → (batch, length, 3, 4).
+    Args:
+        tensor: tensor of any shape.
+        args: one shape, or pairs of a shape and the axis that the shape replaces. A shape may contain one −1:
+            `(3, -1), 2` makes (batch, length, 3, 4) of (batch, length, 12).
+
+    Raises:
+        ValueError: a shape has no axis.
     """
     if len(args) == 1:
         return ops.reshape(tensor, args[0])
@@ -184,9 +214,11 @@ def reshape(tensor: Tensor, *args: Any) -> Tensor:
 
 
 def dtype(x: Tensor) -> str | None:
-    """dtype of a tensor or variable as a string; None for numbers and arrays, which take that of a tensor.
+    """Name of the dtype of a tensor or variable.
 
-    On NumPy arrays are the tensors.
+    Returns:
+        A string, or None for a number or an array, which takes the dtype of a tensor beside it. On the NumPy backend
+        arrays are tensors.
     """
     is_array = isinstance(x, (np.ndarray, np.generic)) and framework != "numpy"
     if is_array or not hasattr(x, "dtype"):
@@ -195,27 +227,41 @@ def dtype(x: Tensor) -> str | None:
 
 
 def where(cond: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """x where the condition holds, else y; all three broadcast, and numbers take the dtype of the other tensor."""
+    """Choose elements of x if the condition is true, else elements of y.
+
+    Args:
+        cond: tensor of bools or numbers.
+        x: tensor, array or number. Arrays and numbers take the dtype of the other tensor.
+        y: like x.
+
+    Returns:
+        A tensor, to whose shape all three broadcast.
+    """
     kind = dtype(x) or dtype(y) or K.floatx()
     x, y = [one if dtype(one) else ops.convert_to_tensor(one, dtype=kind) for one in (x, y)]
     return ops.where(ops.cast(cond, "bool"), x, y)
 
 
 def upcast(x: Tensor) -> Tensor:
-    """A tensor of half precision as float32, any other as it is: for sums, counts and logarithms."""
+    """Cast a tensor of half precision to float32, for sums, counts and logarithms. Other tensors stay as they are."""
     return ops.cast(x, "float32") if dtype(x) in ("float16", "bfloat16") else x
 
 
 def upcast_floatx() -> str:
-    """`K.floatx()`, or float32 where that is of half precision: for ids and positions, which have to be exact."""
+    """`K.floatx()`, or "float32" if floatx is of half precision, which would round ids and positions."""
     return "float64" if K.floatx() == "float64" else "float32"
 
 
 def piecewise_linear(t: Tensor, schedule: Mapping[float, float], from_zero: bool = True) -> Tensor:
-    """Value at time t, a tensor, of the line through the points of the schedule: {time: value}.
+    """Interpolate a schedule linearly. The value is constant before the first point and after the last point.
 
-    Constant before the first point and after the last. from_zero: the line begins in {0: 0}, where the schedule
-    does not say otherwise.
+    Args:
+        t: times, a tensor of any shape.
+        schedule: {time: value}.
+        from_zero: whether the line begins with value 0 at time 0, unless the schedule has a value for time 0.
+
+    Returns:
+        The values at these times, in the shape of t.
     """
     points = sorted(schedule.items())
     if from_zero and points[0][0] != 0:
@@ -228,18 +274,18 @@ def piecewise_linear(t: Tensor, schedule: Mapping[float, float], from_zero: bool
 
 
 def at_most(length: Any, limit: int, message: str) -> Any:
-    """A length that is checked: at once if it is an integer, and on TensorFlow when a graph runs.
+    """Check a length: an integer at once, a tensor of TensorFlow when its graph runs.
 
     Args:
         length: an integer or a scalar tensor.
-        limit: the largest length that is right.
-        message: of the error, with a %s for the length.
+        limit: the largest length that is allowed.
+        message: the message of the error, with a %s for the length.
 
     Returns:
         The length.
 
     Raises:
-        ValueError: if an integer is above the limit.
+        ValueError: an integer is above the limit.
     """
     if isinstance(length, int):
         if length > limit:
@@ -262,11 +308,18 @@ def sequence_masking(
     bias: Tensor = None,
     return_mask: bool = False,
 ) -> Tensors:
-    """Add a bias, then put `value` where the mask says no.
+    """Add a bias, then replace masked elements by a value.
 
-    x: (batch, …). mask: (batch, length), laid on each `axis` (1 where none is given).
-    bias: broadcastable to x; a bias of bools is one more mask.
-    Returns the tensor, and with `return_mask` also the mask that was applied (None where there was none).
+    Args:
+        x: (batch, …).
+        mask: (batch, length), true for elements to keep.
+        value: what replaces masked elements.
+        axis: axis or axes of x to which the length of the mask belongs; 1 by default.
+        bias: tensor that broadcasts to x. A bias of bools is one more mask.
+        return_mask: whether to return the mask too.
+
+    Returns:
+        The tensor, or with `return_mask` a pair of the tensor and the combined mask, which may be None.
     """
     keep = None
     if bias is not None:
@@ -287,21 +340,31 @@ def sequence_masking(
 
 
 def mask_value(x: Tensor) -> float:
-    """A large negative number of x's dtype: e to its power is 0, and unlike −inf it leaves gradients finite."""
+    """A large negative number in the range of x's dtype. Its exponential is 0, and gradients stay finite."""
     return -6e4 if dtype_name(x) == "float16" else -1e30
 
 
 def attention_normalize(
     a: Tensor, mask: Tensor = None, axis: int = -1, method: str = "softmax", bias: Tensor = None
 ) -> Tensor:
-    """Attention scores to weights.
+    """Turn attention scores into attention weights.
 
-    a: (…, query, key). mask: (batch, key), True where a key may be seen. bias: added; bools are one more mask.
-    softmax: the usual. squared_relu: relu² over the number of keys, https://arxiv.org/abs/2202.10447 .
-    softmax_plus: scores scaled by log(keys) / log 512 before the softmax, https://kexue.fm/archives/8823 .
+    Masked scores become a large negative number instead of −inf, so that a row without any key stays finite. Scores
+    of half precision are normalized in float32.
 
-    Masked scores get a large negative number and not -inf: weights are 0 all the same, and a row in which
-    every key is masked stays finite. Scores of half precision are normalized in float32.
+    Args:
+        a: scores, (…, query, key).
+        mask: (batch, key), true for keys that count.
+        axis: axis of the keys.
+        method: "softmax", "squared_relu" (relu² / number of keys, https://arxiv.org/abs/2202.10447), or
+            "softmax_plus" (scores · log(keys) / log 512 before the softmax, https://kexue.fm/archives/8823).
+        bias: added to the scores. A bias of bools is one more mask.
+
+    Returns:
+        Weights, in the shape and dtype of the scores.
+
+    Raises:
+        ValueError: the method is unknown.
     """
     weights = normalize_wide(upcast(a), mask, axis, method, upcast(bias))
     return ops.cast(weights, dtype_name(a))
@@ -319,9 +382,9 @@ def normalize_wide(a, mask, axis, method, bias):
     if method == "squared_relu":
         return ops.square(ops.relu(a)) / ops.maximum(keys, 1)
     if method == "softmax_plus":
-        # short sequences keep the scale of 16 keys
+        # sequences of fewer than 16 keys take the scale of 16 keys
         a = a * (ops.log(ops.maximum(keys, 16)) / np.log(512))
-        # Masked again: a product of large numbers and the same, compiled into one rounding, need not be equal.
+        # The scores are masked again, because compilers may round the scaled mask value differently in each place.
         return ops.softmax(sequence_masking(a, value=masked, bias=keep), axis=axis)
     raise ValueError(
         f"attention_normalize: expected softmax, squared_relu or softmax_plus as the method, got {method!r}"
@@ -336,14 +399,26 @@ def inverse_frequencies(dim: int, base: float = 10000.0) -> np.ndarray:
 
 
 def sinusoidal_embeddings(pos: Tensor, dim: int, base: float = 10000.0) -> Tensor:
-    """Positions (…) → (…, dim): sin and cos of each frequency side by side. https://arxiv.org/abs/1706.03762"""
+    """Sine and cosine of each frequency, in turns: https://arxiv.org/abs/1706.03762
+
+    Args:
+        pos: positions, (…).
+        dim: even size of an embedding.
+        base: the lowest frequency is almost 1 / base.
+
+    Returns:
+        (…, dim)
+
+    Raises:
+        ValueError: the size is odd.
+    """
     frequencies = ops.cast(inverse_frequencies(dim, base), dtype_name(pos))
     angles = ops.expand_dims(pos, -1) * frequencies  # (…, dim / 2)
     return flatten(ops.stack([ops.sin(angles), ops.cos(angles)], axis=-1), -2)
 
 
 class Sinusoidal(keras.initializers.Initializer):
-    """Initializer of a fixed (positions, size) table with `sinusoidal_embeddings`."""
+    """Initializer of a table (positions, size): row i is `sinusoidal_embeddings` of position i."""
 
     def __call__(self, shape, dtype=None, **kwargs):
         positions, dim = shape
@@ -355,7 +430,12 @@ class Sinusoidal(keras.initializers.Initializer):
 def apply_rotary_position_embeddings(sinusoidal: Tensor, *tensors: Tensor) -> Tensors:
     """Rotate each pair (2i, 2i + 1) of the last axis by its position's angle: https://arxiv.org/abs/2104.09864
 
-    sinusoidal: (1 or batch, length, size). tensors: (batch, length, …, size). One tensor or a list of them.
+    Args:
+        sinusoidal: (1 or batch, length, size), from `sinusoidal_embeddings`.
+        tensors: one or several tensors (batch, length, …, size).
+
+    Returns:
+        The rotated tensor, or a list of rotated tensors for several.
     """
     ndim = len(tensors[0].shape)
     sinusoidal = align(sinusoidal, [0, 1, -1], ndim)
@@ -363,8 +443,8 @@ def apply_rotary_position_embeddings(sinusoidal: Tensor, *tensors: Tensor) -> Te
     cos = ops.repeat(sinusoidal[..., 1::2], 2, axis=-1)
     outputs = []
     for x in tensors:
-        turned = flatten(ops.stack([-x[..., 1::2], x[..., ::2]], axis=-1), -2)
-        outputs.append(x * cos + turned * sin)
+        orthogonal = flatten(ops.stack([-x[..., 1::2], x[..., ::2]], axis=-1), -2)
+        outputs.append(x * cos + orthogonal * sin)
     return outputs[0] if len(outputs) == 1 else outputs
 
 
@@ -380,6 +460,6 @@ for _name, _function in HUGGING_FACE_ACTIVATIONS.items():
 custom_objects: dict[str, Any] = dict(
     OUR_ACTIVATIONS, root_mean_square=root_mean_square, Sinusoidal=Sinusoidal
 )
-# a name in files that bert4keras wrote, whose models have a method `initializer`
+# the name of a method of bert4keras's models, which stands in files as the initializer
 custom_objects["initializer"] = keras.initializers.glorot_uniform
 get_custom_objects().update(custom_objects)

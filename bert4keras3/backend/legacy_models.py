@@ -1,7 +1,7 @@
-"""Whole models in HDF5 that bert4keras saved on Keras 2: `load_model` with what such a file lacks.
+"""`load_model` for whole models in HDF5 that bert4keras saved on Keras 2.
 
-The file names our layers without a package, gives initializers a dtype, and holds the functions of Lambda layers
-as bytecode of the Python that wrote it.
+Such a file names our layers without a package, and gives initializers a dtype. It holds the functions of Lambda layers
+as bytecode of the Python that saved it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ import h5py
 from bert4keras3.backend.package import keras
 
 PACKAGE = "bert4keras3>"
-# Names of Lambda layers, of bert4keras and of the scripts that it publishes: the layer of ours that does the same.
+# {name of a Lambda layer in bert4keras and its published scripts: our layer with the same function}
 LAMBDAS = {
     "Attention-LM-Mask": "CausalMask",
     "Attention-UniLM-Mask": "UniLMMask",
     "CLS-token": "FirstToken",
     "Pooler": "FirstToken",
 }
-LONGEST = 300  # characters of Keras's words in a message
-INSTEAD = "build the model, with build_transformer_model and your own layers, and call model.load_weights(%r)"
+LONGEST = 300  # characters of Keras's error in our message
 
 
 class UnknownLambda(Exception):
-    """A Lambda layer whose function cannot be had; the argument is the name of the layer."""
+    """A Lambda layer whose function cannot be loaded; the argument is the name of the layer."""
 
 
 def is_legacy_model(path: Any) -> bool:
@@ -45,16 +44,16 @@ def load_legacy_model(
     compile: bool = True,
     load: Callable | None = None,
 ) -> Any:
-    """A model that bert4keras, or Keras 2 alone, saved in HDF5.
+    """Load a model that bert4keras, or Keras 2 alone, saved in HDF5.
 
     Args:
         path: the file; on Keras 3 its name ends in .h5 or .hdf5.
-        custom_objects: classes and functions by name, as for Keras; under the name of a Lambda layer its function.
-        compile: compile the model as the file says.
+        custom_objects: classes and functions by name, as for Keras, and functions of Lambda layers by the layer's name.
+        compile: whether to compile the model as the file says.
         load: Keras's own `load_model`, if `keras.models.load_model` calls this function.
 
     Raises:
-        ValueError: the file has a layer that cannot be made, or a loss that is not known; the message says what to do.
+        ValueError: a layer cannot be created, or a loss is unknown; the message says what to do.
     """
     path = os.fspath(path)
     objects = dict(our_objects(), **initializers_without_dtype())
@@ -72,7 +71,7 @@ def our_objects():
 
 
 def initializers_without_dtype():
-    """Keras's initializers, whose configurations in a file of tf.keras have a dtype."""
+    """Keras's initializers by name, which ignore the dtype that tf.keras saves in their configurations."""
     found = [getattr(keras.initializers, name) for name in dir(keras.initializers)]
     return {one.__name__: without_dtype(one) for one in found if hasattr(one, "from_config")}
 
@@ -85,7 +84,7 @@ def without_dtype(initializer):
 
 
 def lambda_class(objects):
-    """What makes the layers of the class Lambda: ours by their names, else Keras's own."""
+    """A class Lambda whose `from_config` returns our layer for a name of LAMBDAS, else Keras's Lambda."""
 
     class Lambda(keras.layers.Layer):
         @classmethod
@@ -105,17 +104,19 @@ def lambda_class(objects):
 
 
 def explained(path, error):
-    """The message for a file that does not load."""
+    """The message for a file that cannot be loaded."""
     cause = error
     while cause is not None and not isinstance(cause, UnknownLambda):
         cause = cause.__cause__ or cause.__context__
+    instead = f"build the model with build_transformer_model and your own layers, and call model.load_weights({path!r})"
     if cause is not None:
+        name = cause.args[0]
         return (
-            f"'{path}': the function of the Lambda layer {cause.args[0]!r} is bytecode of the Python that saved it "
-            f"and is not run. Pass custom_objects={{{cause.args[0]!r}: its function}}, or {INSTEAD % path}"
+            f"'{path}': the function of the Lambda layer {name!r} is bytecode of the Python that saved it, which is "
+            f"not run. Pass custom_objects={{{name!r}: its function}}, or {instead}"
         )
     reason = " ".join(str(error).split())[:LONGEST].rstrip(".")
     return (
-        f"'{path}' was saved by Keras 2 and does not load: {reason}. Pass your own classes and losses "
-        f"in custom_objects, load with compile=False, or {INSTEAD % path}"
+        f"'{path}' was saved by Keras 2 and cannot be loaded: {reason}. Pass your own classes and losses in "
+        f"custom_objects, load with compile=False, or {instead}"
     )

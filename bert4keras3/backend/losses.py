@@ -1,4 +1,4 @@
-"""Losses for several labels at once, the generalization of softmax with cross entropy."""
+"""Losses for samples with several labels, which generalize softmax with cross entropy."""
 
 from bert4keras3.backend.contract import K, dtype_name, get_custom_objects, ops
 from bert4keras3.backend.flavour import Tensor
@@ -9,23 +9,26 @@ from bert4keras3.backend.sequences import batch_gather
 def multilabel_categorical_crossentropy(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """log(1 + Σ_negative e^s) + log(1 + Σ_positive e^−s): https://kexue.fm/archives/7359
 
-    y_true: (…, classes), the probabilities that a class is a label, 0 to 1: https://kexue.fm/archives/9064
-    y_pred: scores of the same shape, without activation; a class is predicted where its score is above 0.
-    A score of −inf is masked and does not count. Returns (…).
+    Args:
+        y_true: (…, classes), the probability from 0 to 1 that a class is a label: https://kexue.fm/archives/9064
+        y_pred: (…, classes), logits. A class is predicted if its logit is above 0. A logit of −inf is masked.
+
+    Returns:
+        The loss of each sample, (…).
     """
     y_pred = upcast(y_pred)
     y_true = ops.cast(y_true, dtype_name(y_pred))
     low = mask_value(y_pred)
     seen = ops.greater(y_pred, low)
     scores = ops.where(seen, y_pred, ops.zeros_like(y_pred))
-    none = ops.zeros_like(y_pred) + low  # finite, as the gradient of a sum of nothing but e^−inf is not
+    none = ops.zeros_like(y_pred) + low  # with −inf alone, the gradient of the sum would be NaN
     negative = ops.where(seen, scores + log_or_low(1 - y_true, low), none)
     positive = ops.where(seen, log_or_low(y_true, low) - scores, none)
     return log_one_plus_sum(negative) + log_one_plus_sum(positive)
 
 
 def log_or_low(probability, low):
-    """Logarithm, with a large negative number for that of 0."""
+    """Logarithm of a probability; a large negative number for 0."""
     some = ops.greater(probability, 0)
     ones = ops.ones_like(probability)
     return ops.where(some, ops.log(ops.where(some, probability, ones)), ones * low)
@@ -40,10 +43,15 @@ def log_one_plus_sum(scores):
 def sparse_multilabel_categorical_crossentropy(
     y_true: Tensor, y_pred: Tensor, mask_zero: bool = False
 ) -> Tensor:
-    """`multilabel_categorical_crossentropy` with the labels as class numbers.
+    """`multilabel_categorical_crossentropy` with integer labels.
 
-    y_true: (…, labels), integers. y_pred: (…, classes), scores as there. mask_zero: class 0 is no class, and 0
-    fills up the labels. Returns (…).
+    Args:
+        y_true: (…, labels), class numbers.
+        y_pred: (…, classes), logits.
+        mask_zero: whether 0 pads the labels, so that class 0 does not count.
+
+    Returns:
+        The loss of each sample, (…).
     """
     y_pred = upcast(y_pred)
     low = mask_value(y_pred)
@@ -54,7 +62,7 @@ def sparse_multilabel_categorical_crossentropy(
     is_label = ops.greater(positive, low)
     pushed_up = ops.where(is_label, -positive, ops.zeros_like(positive) + low)
     all_loss = log_one_plus_sum(y_pred)
-    # what the labels do not take of the sum over all classes is that of the others
+    # the sum over the other classes is the sum over all classes minus the sum over the labels
     share = ops.exp(ops.logsumexp(positive, axis=-1) - all_loss)
     others = ops.minimum(ops.maximum(1 - share, K.epsilon()), 1.0)
     return log_one_plus_sum(pushed_up) + all_loss + ops.log(others)

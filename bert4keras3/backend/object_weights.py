@@ -1,6 +1,6 @@
 """Weights in TensorFlow's object format, which tf.keras writes for `model.save_weights("best_model.weights")`.
 
-Keras 3 and keras 2.3.1 cannot read the format; tf.keras skips a variable that it does not find without a word.
+Keras 3 and keras 2.3.1 cannot read the format. tf.keras silently skips a variable that the file lacks.
 """
 
 import difflib
@@ -29,8 +29,8 @@ def is_object_checkpoint(path: Any) -> bool:
 def load_object_weights(model: Any, path: Any) -> None:
     """Set all weights of a model from a file that tf.keras saved with `save_weights`.
 
-    Layers match by name if file and model have the same names, else by order. Everything is checked before the
-    first weight is set. Weights of optimizers in the file are left out.
+    Layers match by name if file and model have the same names, else by order. All weights are checked before the
+    first weight is set. The state of an optimizer in the file is ignored.
 
     Args:
         model: a built Functional or Sequential model.
@@ -46,7 +46,7 @@ def load_object_weights(model: Any, path: Any) -> None:
         name = "/".join(variable.path)
         if id(weight) not in unset:
             raise CheckpointError(
-                f"'{path}': {name}, of TensorFlow's name {variable.full_name}, is no weight of the model. {INSTEAD}"
+                f"'{path}': {name}, which TensorFlow calls {variable.full_name}, is no weight of the model. {INSTEAD}"
             )
         expected, found = tuple(int(size) for size in weight.shape), checkpoint.shape(variable.key)
         if expected != found:
@@ -56,9 +56,9 @@ def load_object_weights(model: Any, path: Any) -> None:
             )
         pairs.append((unset.pop(id(weight)), variable.key))
     if unset:
+        missing = path_of(list(unset.values())[0])
         raise CheckpointError(
-            f"'{path}' has {len(pairs)} of the model's {len(model.weights)} weights; "
-            f"{path_of(list(unset.values())[0])} is missing. {INSTEAD}"
+            f"'{path}' has {len(pairs)} of the model's {len(model.weights)} weights; {missing} is missing. {INSTEAD}"
         )
     assign([(weight, checkpoint[key]) for weight, key in pairs])
 
@@ -72,7 +72,7 @@ def assign(pairs):
 
 
 def matched(owner, variables, path, depth=0):
-    """(variable, weight or None) for the variables below a model or layer whose path has `depth` steps."""
+    """Pairs of a variable and its weight or None, for variables inside a model or layer; its path has `depth` steps."""
     steps = {}
     for variable in variables:
         if variable.path[depth] not in NO_LAYERS:
@@ -89,17 +89,16 @@ def matched(owner, variables, path, depth=0):
 
 
 def matched_layers(model, steps, path):
-    """{step: layer} for the steps "layer_with_weights-…" of a file and the layers of a model."""
+    """{step: layer}: the layers of a model for the steps "layer_with_weights-…" of a file."""
     steps = {step: below for step, below in steps.items() if LAYER.match(step)}
     layers = [layer for layer in getattr(model, "layers", ()) if layer.weights]
     names = {step: below[0].full_name.split("/")[0] for step, below in steps.items()}
     if len(layers) != len(steps):
-        known = {layer.name for layer in layers}
+        known, found = {layer.name for layer in layers}, set(names.values())
         raise CheckpointError(
-            f"'{path}' has {len(steps)} layers with weights in place of the model "
-            f"{getattr(model, 'name', type(model).__name__)}, expected {len(layers)}; in the file alone: "
-            f"{listed(set(names.values()) - known)}; in the model alone: "
-            f"{listed(known - set(names.values()))}. {INSTEAD}"
+            f"'{path}': expected {len(layers)} layers with weights for {getattr(model, 'name', type(model).__name__)}, "
+            f"found {len(steps)}; in the file alone: {listed(found - known)}; in the model alone: "
+            f"{listed(known - found)}. {INSTEAD}"
         )
     by_name = {layer.name: layer for layer in layers}
     if set(names.values()) == set(by_name):
@@ -108,7 +107,7 @@ def matched_layers(model, steps, path):
 
 
 def attribute(owner, name):
-    """Attribute or item of a layer, by the name that TensorFlow tracks; None if there is none."""
+    """Attribute of a layer, or item of a list or dict, by its name in the file; None if it does not exist."""
     if isinstance(owner, (list, tuple)):
         return owner[int(name)] if name.isdigit() and int(name) < len(owner) else None
     if isinstance(owner, dict):
@@ -117,7 +116,7 @@ def attribute(owner, name):
 
 
 def weight_of(layer, name, found):
-    """The weight of a layer for a name in the file: this attribute, or else the weight of this name."""
+    """The weight of a layer for a name in the file: the attribute, or else the one weight with this name."""
     weights = getattr(layer, "weights", ())
     if any(found is weight for weight in weights):
         return found
@@ -126,19 +125,17 @@ def weight_of(layer, name, found):
 
 
 def listed(names):
-    names = sorted(names)
-    return (
-        ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "") or "none"
-    )
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (", ".join(sorted(names)[:SHOWN]) or "none") + more
 
 
 def path_of(weight):
-    """Name of a weight with the layer's name in it."""
+    """Name of a weight, with the name of its layer."""
     return getattr(weight, "path", weight.name)
 
 
 def missing_weights(path: Any) -> FileNotFoundError:
-    """The error for a file of weights that is not there; names near ones in its folder."""
+    """The error for a file of weights that does not exist. The message lists similar names in its folder."""
     path = os.fspath(path)
     folder, name = os.path.split(path)
     if not os.path.isdir(folder or "."):
@@ -150,5 +147,5 @@ def missing_weights(path: Any) -> FileNotFoundError:
         )
     prefixes = [file[: -len(".index")] for file in files if file.endswith(".index")]
     near = difflib.get_close_matches(name, prefixes + files, n=5, cutoff=0.4)
-    found = "Near names in its folder: {}".format(", ".join(near)) if near else "Its folder has no near name"
+    found = f"Similar names in its folder: {', '.join(near)}" if near else "Its folder has no similar name"
     return FileNotFoundError(f"'{path}' does not exist. {found}")

@@ -11,10 +11,15 @@ do_recompute = is_on("RECOMPUTE")
 
 
 def recompute_grad(call: Callable) -> Callable:
-    """Decorator of a layer's `call(self, inputs, mask=None, …)`; it does something only with RECOMPUTE=1 set.
+    """Decorator of a layer's `call`: with RECOMPUTE=1, the backward pass computes intermediate results again.
 
-    What the call computes on its way is then not kept for the gradient but computed a second time. Gradients
-    stay the same. On Keras 2 a layer with an attention dropout above 0 is left as it is.
+    Gradients stay the same. On Keras 2 the decorator does not change a layer with an attention dropout above 0.
+
+    Args:
+        call: a method `call(self, inputs, mask=None, …)` of a layer.
+
+    Returns:
+        The method with recomputation; `call` itself without RECOMPUTE=1.
     """
     if not do_recompute:
         return call
@@ -23,7 +28,7 @@ def recompute_grad(call: Callable) -> Callable:
 
     @functools.wraps(call)
     def recomputed(self: Any, inputs: Any, mask: Any = None, **kwargs: Any) -> Any:
-        # Keras sees that this takes any argument, and passes more than the call may know
+        # Keras sees **kwargs here and passes arguments that `call` may not accept.
         arguments = {name: value for name, value in kwargs.items() if takes_all or name in parameters}
         return remat(lambda layer, x: call(layer, x, mask=mask, **arguments), self, inputs)
 

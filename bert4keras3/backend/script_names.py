@@ -1,4 +1,4 @@
-"""What a star import of any module of bert4keras gives beside the module's own names; `tf` if TensorFlow is there."""
+"""Names that a star import of any module of bert4keras adds to the module's own; `tf` on TensorFlow alone."""
 
 import numpy as np  # noqa: F401
 

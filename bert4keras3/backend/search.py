@@ -1,4 +1,4 @@
-"""Looking through the graph of a model, and what old scripts expect to find here."""
+"""`search_layer`, which finds a layer in the graph of a model, and `symbolic`, which old scripts import."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from bert4keras3.backend.contract import inputs_of_call, keras, layer_of
 
 
 def search_layer(inputs: Any, name: str, exclude_from: set | None = None) -> Any:
-    """The layer of this name behind a layer or a symbolic output; None if there is none.
+    """Find a layer by its name among the layers that a tensor depends on.
 
     Args:
-        inputs: a layer, or the output of one.
+        inputs: a layer, or the symbolic output of a layer. The search follows its inputs backward.
         name: name of the wanted layer.
-        exclude_from: layers to pass over. The function adds each layer that it looked at.
+        exclude_from: a set of layers to pass over. The function adds each layer that it has visited.
+
+    Returns:
+        The layer, or None if no layer has this name.
     """
     seen = set() if exclude_from is None else exclude_from
     pending = [inputs]
@@ -35,5 +38,5 @@ def search_layer(inputs: Any, name: str, exclude_from: set | None = None) -> Any
 
 
 def symbolic(f):
-    """The function as it is; scripts for older versions of Keras decorate with it."""
+    """Decorator that returns the function unchanged; scripts for older versions of Keras use it."""
     return f

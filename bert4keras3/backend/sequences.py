@@ -7,9 +7,14 @@ from bert4keras3.backend.flavour import Tensor
 
 
 def batch_gather(params: Tensor, indices: Tensor) -> Tensor:
-    """params[batch, indices[batch]]: (…, n, sizes) with indices (…, m) → (…, m, sizes).
+    """Gather vectors of each sample: params[batch, indices[batch]].
 
-    The number of batch axes is that of the indices less one.
+    Args:
+        params: (…, n, *sizes).
+        indices: (…, m), integers. All axes but the last are batch axes.
+
+    Returns:
+        (…, m, *sizes)
     """
     if not dtype_name(indices).startswith("int"):
         indices = ops.cast(indices, "int32")
@@ -27,9 +32,21 @@ def pool1d(
     data_format: str | None = None,
     pool_mode: str = "max",
 ) -> Tensor:
-    """Maximum or average ("avg") over windows of a sequence of vectors, (batch, length, size).
+    """Pool over windows of a sequence of vectors.
 
-    data_format: "channels_first" for (batch, size, length).
+    Args:
+        x: (batch, length, size).
+        pool_size: length of a window.
+        strides: distance of the windows.
+        padding: "valid" or "same".
+        data_format: "channels_last", or "channels_first" for (batch, size, length). The default is Keras's setting.
+        pool_mode: "max", or "avg" for the average.
+
+    Returns:
+        (batch, windows, size), or (batch, size, windows) with channels first.
+
+    Raises:
+        ValueError: the mode is unknown.
     """
     pools = {"max": ops.max_pool, "avg": ops.average_pool}
     if pool_mode not in pools:
@@ -42,6 +59,14 @@ def pool1d(
 
 
 def divisible_temporal_padding(x: Tensor, n: int) -> Tensor:
-    """Zeros at the end of (batch, length, size), until n divides the length."""
+    """Pad a sequence of vectors with zeros at its end, until n divides the length.
+
+    Args:
+        x: (batch, length, size).
+        n: the divisor.
+
+    Returns:
+        (batch, padded length, size)
+    """
     length = -(-ops.shape(x)[1] // n) * n
     return ops.pad(x, [[0, 0], [0, n - 1], [0, 0]])[:, :length]
