@@ -1,4 +1,7 @@
-"""Initial values of weights that a checkpoint is about to fill: drawing them took most of the time of loading."""
+"""Deferred initialization: no random values for weights that a checkpoint is about to set.
+
+Random initial values took most of the time of loading a model.
+"""
 
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,12 +16,12 @@ RANDOM = (
     keras.initializers.VarianceScaling,
 )
 
-# [(weight, its initializer), ...] of the innermost `deferred_initialization` that this thread has open
-waiting: ContextVar = ContextVar("waiting", default=None)
+# [(weight, its initializer), ...] of the innermost `deferred_initialization` of this thread
+pending: ContextVar = ContextVar("pending", default=None)
 
 
-class Unset(keras.initializers.Initializer):
-    """Memory as it is found, behind a NaN, which tells later that nothing has been assigned."""
+class Uninitialized(keras.initializers.Initializer):
+    """Uninitialized memory whose first number is NaN: the NaN is gone once a value has been assigned."""
 
     def __call__(self, shape, dtype=None):
         values = np.empty(shape, "float32")
@@ -28,40 +31,40 @@ class Unset(keras.initializers.Initializer):
 
 @contextmanager
 def deferred_initialization():
-    """Random initial values are drawn at the end, for the weights to which nothing has been assigned by then."""
-    token = waiting.set([])
+    """Context that draws random initial values at its end, for weights without an assigned value."""
+    token = pending.set([])
     try:
         yield
     finally:
-        weights = waiting.get()
-        waiting.reset(token)
+        weights = pending.get()
+        pending.reset(token)
         for weight, initializer in weights:
             first = keras.ops.convert_to_numpy(weight[(slice(0, 1),) * len(weight.shape)])
             if np.isnan(first).any():
                 weight.assign(initializer(tuple(weight.shape), dtype=weight.dtype))
 
 
-def may_wait(initializer):
-    return waiting.get() is not None and isinstance(initializer, RANDOM)
+def may_defer(initializer):
+    return pending.get() is not None and isinstance(initializer, RANDOM)
 
 
 def make_weight(make, initializer):
-    """make(initializer), a weight; if its random values may wait, with none as yet."""
-    if not may_wait(initializer):
+    """make(initializer), a weight. If the initializer is random, its values may be deferred."""
+    if not may_defer(initializer):
         return make(initializer)
-    weight = make(Unset())
-    waiting.get().append((weight, initializer))
+    weight = make(Uninitialized())
+    pending.get().append((weight, initializer))
     return weight
 
 
 @contextmanager
 def deferred_kernel(layer):
-    """Around the build of one of Keras's own layers: the same for its kernel."""
+    """Context for building one of Keras's own layers, whose kernel may be deferred."""
     initializer = getattr(layer, "kernel_initializer", None)
-    if not may_wait(initializer) or getattr(layer, "quantization_mode", None):
+    if not may_defer(initializer) or getattr(layer, "quantization_mode", None):
         yield
         return
-    layer.kernel_initializer = Unset()
+    layer.kernel_initializer = Uninitialized()
     yield
     layer.kernel_initializer = initializer
-    waiting.get().append((layer.kernel, initializer))
+    pending.get().append((layer.kernel, initializer))

@@ -1,6 +1,6 @@
 """Arithmetic on lists of tensors, one tensor for each variable of an optimizer, on Keras 3.
 
-JAX and TensorFlow compile each list into one kernel. PyTorch is not compiled by default, so there these functions are
+JAX and TensorFlow compile a training step as a whole. PyTorch does not by default, so foreach_torch.py calls
 PyTorch's own foreach functions, which work in place.
 """
 

@@ -1,4 +1,4 @@
-"""Gradients outside of an optimizer, on Keras 3, where each framework has its own way."""
+"""Gradients outside of an optimizer on Keras 3, by the functions of each framework."""
 
 import keras
 from keras import ops
@@ -7,7 +7,7 @@ framework = keras.config.backend()
 
 
 def value_gradients(function, variables):
-    """Gradients of the scalar `function()` by the variables, as NumPy arrays."""
+    """Gradients of the scalar `function()` with respect to variables, as NumPy arrays."""
     require_gradients()
     if framework == "jax":
         import jax
@@ -38,7 +38,7 @@ def require_gradients():
 
 
 def change_training(model, weight, on_jax, elsewhere):
-    """Hook into the training of this one model; it is compiled anew at its next `fit`."""
+    """Change how one model trains. Its next `fit` compiles the training step again."""
     require_gradients()
     if framework == "jax":
         hook_loss_of_weight(model, weight, on_jax)
@@ -48,7 +48,14 @@ def change_training(model, weight, on_jax, elsewhere):
 
 
 def hook_loss_of_weight(model, weight, change):
-    """Put `change(loss_of, value)` in place of the model's loss, where `loss_of(value)` is that loss."""
+    """On JAX: replace the model's loss in training by a changed loss.
+
+    Args:
+        model: the model to change.
+        weight: the trainable variable that the loss is a function of.
+        change: a function of `loss_of`, the value of the weight, and the gradient of `loss_of`. `loss_of(value)` is
+            the original loss for a value of the weight.
+    """
     import jax
 
     place = [variable is weight for variable in model.trainable_variables].index(True)
@@ -73,7 +80,7 @@ def step_along(gradient, epsilon):
 
 
 def perturb_training(model, weight, epsilon):
-    """Each step of training is made at weight + epsilon · gradient / |gradient|."""
+    """Compute the gradients of each training step at weight + epsilon · gradient / |gradient|."""
 
     def at_perturbed_value(loss_of, value, gradient_of):
         _, gradient = gradient_of(value)
@@ -95,7 +102,7 @@ def perturb_training(model, weight, epsilon):
 
 
 def loss_gradient(model, data, weight):
-    """Gradient of the loss on one batch, in training, by one weight."""
+    """Gradient of the training loss of one batch with respect to one weight."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
 
     def loss():
@@ -114,7 +121,7 @@ def loss_gradient(model, data, weight):
 
 
 def penalize_gradients(model, weight, scale):
-    """The loss becomes loss + scale / 2 · |gradient of the loss by the weight|²."""
+    """Train with loss + scale / 2 · |gradient|², the gradient of the loss with respect to the weight."""
 
     def penalty(gradient):
         return 0.5 * scale * ops.sum(ops.square(gradient))
@@ -137,7 +144,7 @@ def penalize_gradients(model, weight, scale):
 
 
 def differentiable_gradient(loss, value):
-    """Gradient that can be differentiated once more."""
+    """Gradient that can itself be differentiated."""
     if framework == "torch":
         import torch
 

@@ -1,9 +1,10 @@
-"""Keras's JAX trainer with the weights left in the model, whatever happens to a call.
+"""Keras's JAX trainer, changed so that the model always keeps its weights.
 
-Keras takes the values out of the variables for the length of `predict`, `evaluate` and an epoch of `fit`, and puts
-them back at the end: a call that raises, or a second thread, leaves the model without weights. Here the variables keep
-their values, `predict` and `evaluate` do not donate them to XLA, and each thread has its own state of a call.
-`fit` still donates: a step replaces the old weights in place. Its callbacks, its end and an interrupt see the newest.
+During `predict`, `evaluate` and an epoch of `fit`, Keras takes the values out of the variables, and puts them back at
+the end. A call that raises, or a second thread, leaves the model without weights. Here the variables keep their
+values, `predict` and `evaluate` do not donate them to XLA, and each thread has its own state.
+`fit` still donates, so that a step replaces the weights in place. Callbacks, and code after an interrupt, see the
+newest weights.
 """
 
 import inspect
@@ -24,7 +25,7 @@ local = threading.local()
 
 
 class PerThread:
-    """An attribute of models that has a value of its own in each thread."""
+    """An attribute of models with a separate value in each thread."""
 
     def __init__(self, name, default):
         self.name = name
@@ -48,7 +49,7 @@ set_attribute(Model, private.STATE_IS_SYNCED, PerThread("jax_state_synced", True
 
 
 class CurrentWeights(keras.callbacks.Callback):
-    """Shows the newest weights to the callbacks behind it: reading `self.model` puts them into the variables."""
+    """Gives the newest weights to the callbacks after it: reading `self.model` assigns them to the variables."""
 
     def on_train_batch_end(self, batch, logs=None):
         return self.model
@@ -56,7 +57,7 @@ class CurrentWeights(keras.callbacks.Callback):
 
 @extends(Model, "fit")
 def fit(original, self, *args, **kwargs):
-    """Callbacks read the newest weights, whichever variable leads them to the model."""
+    """Put CurrentWeights before the callbacks, so that each of them reads the newest weights."""
     given = inspect.signature(original).bind(self, *args, **kwargs)
     callbacks = given.arguments.get("callbacks")
     if callbacks and not isinstance(callbacks, keras.callbacks.CallbackList):
@@ -66,7 +67,7 @@ def fit(original, self, *args, **kwargs):
 
 @extends(Model, "make_train_function")
 def make_train_function(original, self, force=False):
-    """The new weights are noted before an interrupt can lose them."""
+    """Store the new weights of each step before an interrupt can lose them."""
     if self.train_function is not None and not force:
         return
     original(self, force=True)
@@ -85,13 +86,13 @@ def make_train_function(original, self, force=False):
 
 @contextmanager
 def interrupt_deferred():
-    """Ctrl-C counts at the end of the block; a second one counts at once."""
+    """Context that delays Ctrl-C until its end. A second Ctrl-C raises at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     interrupts = []
 
-    def note(number, frame):
+    def on_interrupt(number, frame):
         if interrupts:
             raise KeyboardInterrupt
         interrupts.append(number)
@@ -100,7 +101,7 @@ def interrupt_deferred():
     if before is not signal.default_int_handler:
         yield
         return
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, on_interrupt)
     try:
         yield
     finally:
@@ -140,7 +141,7 @@ def make_test_function(original, self, force=False):
 
 
 def changed_by_test_step(model):
-    """The test step without the trainable variables among its results, which XLA would copy."""
+    """The test step, whose results omit the trainable variables: XLA would copy them."""
 
     def step(state, data):
         logs, (_, *changed) = model.test_step(state, data)
@@ -156,7 +157,7 @@ def compiled_without_donation(model, step):
 
 
 def joined(outputs):
-    """Outputs of several batches as those of one; StopIteration if there was none, as Keras expects."""
+    """Concatenate the outputs of batches. Without a batch it raises StopIteration, as Keras expects."""
     if not outputs:
         raise StopIteration
     if len(outputs) == 1:

@@ -1,4 +1,4 @@
-"""Keras 3 on TensorFlow, JAX or PyTorch."""
+"""Keras 3 on JAX, PyTorch, TensorFlow, OpenVINO or NumPy."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ if framework == "tensorflow":
 
 
 class WithOutputs:
-    """Mixin of layers: the outputs of their calls by number, as every layer of Keras 2 has them."""
+    """Mixin of layers with Keras 2's `get_output_at`."""
 
     def get_output_at(self, node_index):
-        """Output of the call of this number, -1 for the last."""
+        """Output of the call with this number; -1 for the last call."""
         return outputs_of_call(self, node_index)
 
 
 class Layer(WithOutputs, LayerOfKeras2):
-    """Base of our layers, which pass masks on.
+    """Base class of our layers, which pass masks on.
 
     Attributes:
-        output_dtype: dtype of outputs that are not floats.
-        trace_for_metrics: building a model runs the call once on symbolic tensors, to learn which metrics it adds.
+        output_dtype: dtype of the outputs if it differs from the compute dtype.
+        trace_for_metrics: whether building a model traces `call`, to find the metrics that it adds.
     """
 
     output_dtype = None
@@ -80,7 +80,7 @@ class Layer(WithOutputs, LayerOfKeras2):
         self.supports_masking = True
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras; arguments by position are those of Keras 2, `add_weight("scale", (8,))`."""
+        """Add a weight as in Keras, or by Keras 2's positional arguments, `add_weight("scale", (8,))`."""
         if args and isinstance(args[0], str):
             kwargs.update(zip(("name", "shape", "dtype", "initializer"), args))
             args = ()
@@ -91,7 +91,7 @@ class Layer(WithOutputs, LayerOfKeras2):
         return make_weight(lambda one: make(*args, initializer=one, **kwargs), initializer)
 
     def add_loss(self, loss: Any, inputs: Tensors = None) -> None:
-        """Add to the model's loss; inputs: what it is computed from, which matters on Keras 2."""
+        """Add a tensor to the model's loss; `inputs`, the tensors it depends on, matters on Keras 2 alone."""
         super().add_loss(loss)
 
     def add_metric(self, value: Tensor, name: str | None = None, aggregation: str = "mean") -> None:
@@ -114,16 +114,18 @@ class Layer(WithOutputs, LayerOfKeras2):
 def serializable(item: Any) -> Any:
     """Class decorator: models that use this class load without `custom_objects`.
 
-    Names have the package before them, since some are those of Keras's own layers.
+    The registered name starts with the package, because Keras has layers of the same name.
     """
     return keras.saving.register_keras_serializable("bert4keras3")(item)
 
 
 def operation(function):
-    """Decorator of a function of tensors that is called on the symbolic tensors of a model, as for its masks.
+    """Decorator of a function of tensors: on symbolic tensors of a model, a call becomes one node.
 
-    Tensors go by position, constants by keyword. There it becomes one node, which loads again in every file
-    format; nodes of keras.ops do not load from HDF5.
+    The node loads from every file format; nodes of keras.ops do not load from HDF5.
+
+    Args:
+        function: takes tensors by position and constants by keyword.
     """
 
     class Node(keras.Operation):
@@ -150,16 +152,23 @@ def operation(function):
 
 
 def build_child(layer, input_shape):
-    """Make the weights of a layer inside a layer now, so that their order is the order of these calls."""
+    """Build a layer inside another layer, so that the order of weights is the order of these calls."""
     with deferred_kernel(layer):
         layer.build(tuple(input_shape))
     return layer
 
 
 def require_keras_3(name, instead, compiles=False):
-    """Raises ImportError on Keras 2 for what is for Keras 3 alone. instead: what to do there.
+    """Raise an error if this process cannot run a feature of Keras 3.
 
-    compiles: raise NotImplementedError on OpenVINO and NumPy, for what `Compiled` runs.
+    Args:
+        name: name of the feature.
+        instead: advice for users of Keras 2.
+        compiles: whether the feature needs `Compiled`.
+
+    Raises:
+        ImportError: on Keras 2.
+        NotImplementedError: on OpenVINO and NumPy, if the feature needs `Compiled`.
     """
     if compiles and framework not in ("jax", "tensorflow", "torch"):
         raise NotImplementedError(
@@ -172,12 +181,12 @@ if framework == "openvino":
 else:
 
     def first_rows(table, count):
-        """table[:count], where count may be a tensor."""
+        """table[:count]; count may be a tensor."""
         return table[:count]
 
 
 def dtype_name(x):
-    """dtype of a tensor, a variable or an array as a string."""
+    """Name of the dtype of a tensor, a variable or an array."""
     return keras.backend.standardize_dtype(x.dtype)
 
 
@@ -206,14 +215,20 @@ def get_available_gpus() -> list[str]:
         return []
     try:
         return [str(device) for device in keras.distribution.list_devices("gpu")]
-    except RuntimeError:  # JAX, where there is none
+    except RuntimeError:  # on JAX without a GPU
         return []
 
 
 def distribute(model, devices):
-    """The model, with its weights on all devices and each batch spread over them; None where a layer has to do it.
+    """Copy the weights of a model to all devices, and split each batch over the devices.
 
-    On JAX this is keras.distribution, for the whole process. PyTorch needs a process for each device.
+    On JAX this sets keras.distribution for the whole process.
+
+    Returns:
+        The model; None on TensorFlow, on which parallel.py splits the batches by a layer.
+
+    Raises:
+        NotImplementedError: on PyTorch, which needs a process for each device.
     """
     if framework == "tensorflow":
         return None
@@ -231,10 +246,10 @@ def distribute(model, devices):
 
 
 def remat(call, layer, inputs):
-    """call(layer, inputs), computed a second time for the gradient instead of kept.
+    """call(layer, inputs), whose intermediate results the backward pass computes again.
 
-    The layer's variables go in and the changed ones, states of random numbers, come out, so that both times see
-    the same.
+    All variables are arguments, and changed variables (states of random numbers) are results, so that both computations
+    read the same values.
     """
     state = layer.non_trainable_variables
     variables = layer.trainable_variables + state

@@ -1,7 +1,7 @@
 """`K.gradients` in the `call` of a layer while a model predicts, as for integrated gradients.
 
-The gradient is that of what the layer computes, by one of its inputs. TensorFlow has a graph to ask, PyTorch a tape.
-JAX has neither: the part of the model between that input and the layer runs once more, as a function of the input.
+A layer differentiates what it computes with respect to one of its inputs. TensorFlow takes the gradient from the graph,
+PyTorch from autograd. On JAX, the part of the model from the input to the layer runs again as a function of the input.
 """
 
 import functools
@@ -20,32 +20,32 @@ ADVICE = (
     "bert4keras3.gradients, which has adversarial training and a gradient penalty, or write a `train_step`."
 )
 
-# {model: its layers that ask for gradients}
+# {model: its layers whose `call` uses `gradients`}
 asking: Any = weakref.WeakKeyDictionary()
 
-# On JAX: the model that predicts and its inputs; the layer that is being called and its arguments; and the list to
-# which `gradients` hands its first argument for the function that differentiates.
+# On JAX: the predicting model and its inputs; the called layer and its arguments; and a list that receives the first
+# argument of `gradients` in the second run.
 predicting: ContextVar = ContextVar("predicting_model", default=None)
 called: ContextVar = ContextVar("called_layer", default=None)
 captures: ContextVar = ContextVar("captures", default=None)
 
 
 class Captured(Exception):
-    """Ends the call of a layer once it is known what to differentiate."""
+    """Ends the second call of a layer as soon as the tensor to differentiate is known."""
 
 
 def gradients(loss, variables):
-    """Gradients of the sum of a tensor by inputs of the layer that is being called.
+    """Gradients of the sum of a tensor with respect to inputs of the called layer.
 
     Args:
-        loss: tensor that the layer computes from its inputs.
+        loss: a tensor that the layer computes from its inputs.
         variables: one input of the layer, or a list of inputs.
 
     Returns:
         A list of tensors with the shapes of the inputs.
 
     Raises:
-        NotImplementedError: nothing knows how the loss was computed.
+        NotImplementedError: the framework has not recorded how the loss was computed.
     """
     variables = variables if isinstance(variables, (list, tuple)) else [variables]
     if framework == "tensorflow":
@@ -84,7 +84,7 @@ def gradient_by_second_run(variable):
     inputs = keras.tree.flatten(args)
     places = [place for place, one in enumerate(inputs) if one is variable]
     if not places:
-        raise NotImplementedError(f"{ADVICE} {layer.name} knows gradients by its inputs alone.")
+        raise NotImplementedError(f"{ADVICE} {layer.name} has gradients with respect to its inputs alone.")
     node = next(node for node in nodes_of(model) if node.operation is layer)
     known = dict(zip(map(id, model.inputs), originals))
 
@@ -121,7 +121,7 @@ def asks(kind):
 
 
 def note_calls(kind):
-    """Let calls of this class of layers be known to `gradients`."""
+    """Wrap `call` of a class of layers, so that `gradients` knows the called layer."""
     original = kind.call
 
     @functools.wraps(original)

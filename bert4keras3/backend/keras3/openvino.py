@@ -1,4 +1,4 @@
-"""OpenVINO, on which Keras 3 infers but does not train, in full float32 and compiled once for all shapes."""
+"""Inference by OpenVINO in float32, compiled once for all shapes. Keras 3 does not train on OpenVINO."""
 
 import keras
 import numpy as np
@@ -14,16 +14,15 @@ from bert4keras3.backend.keras3.private import (
     set_keras_mask,
 )
 
-# By itself OpenVINO rounds to bfloat16 where the processor has it.
+# OpenVINO's default is bfloat16 if the processor has its instructions.
 CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-
 
 Model = keras.Model
 
 
 @extends(Model, "__call__")
 def call(original, self, *args, **kwargs):
-    """OpenVINO compiles operators one by one unless they are compiled together."""
+    """Run a direct call as `predict` runs it. By itself, Keras would compile each operator separately."""
     arrays = keras.tree.flatten(args[:1])
     plain = all(value is None or value is False for value in kwargs.values())
     if len(args) != 1 or not plain or not arrays or not all(isinstance(one, np.ndarray) for one in arrays):
@@ -40,15 +39,16 @@ def call(original, self, *args, **kwargs):
 
 
 def compiled_model(self, data):
-    """Keras's own compiles again for every length, goes on with weights that have changed since, and leaves the
-    precision to the machine.
+    """The compiled model for these inputs.
+
+    Keras's own method compiles again for each length, ignores changed weights, and leaves the precision to OpenVINO.
     """
     kinds = [(str(x.dtype), len(x.shape)) for x in keras.tree.flatten(data)]
     weights = [variable.value for variable in self.variables]
     if self.ov_compiled_model is None or not is_current(self, kinds, weights):
         self.ov_compiled_model = openvino.compile_model(openvino_graph(self, data, kinds), "CPU", CONFIG)
         self.compiled_from = {"kinds": kinds, "ids": [id(one) for one in weights]}
-        self.__dict__["compiled_weights"] = weights  # kept, so that no other gets the id of one of them
+        self.__dict__["compiled_weights"] = weights  # references, so that no other object gets one of the ids
     return self.ov_compiled_model
 
 
@@ -61,7 +61,7 @@ def is_current(model, kinds, weights):
 
 
 def openvino_graph(model, data, kinds):
-    """The model as OpenVINO's, with every size open; notes which results are outputs and which their masks."""
+    """The model as an `openvino.Model` with dynamic sizes. Its results are the outputs, then their masks."""
     parameters = [opset13.parameter([-1] * ndim, OPENVINO_DTYPES[dtype]) for dtype, ndim in kinds]
     tensors = [OpenVINOKerasTensor(parameter.output(0)) for parameter in parameters]
     model.struct_params = keras.tree.pack_sequence_as(data, tensors)
@@ -76,7 +76,7 @@ def openvino_graph(model, data, kinds):
 
 
 def first_rows(table, count):
-    """table[:count], where count may be known when the model runs only."""
+    """table[:count]; count may be a tensor."""
     zero, one = [opset13.constant([number], openvino.Type.i32) for number in (0, 1)]
     stop = keras.ops.reshape(keras.ops.convert_to_tensor(count, dtype="int32"), (1,))
     rows = opset13.slice(keras.ops.convert_to_tensor(table).output, zero, stop.output, one, zero)

@@ -1,8 +1,8 @@
-"""All that Keras, JAX, PyTorch and OpenVINO do not promise, one small function or name each.
+"""All private names of Keras, JAX, PyTorch and OpenVINO that this project uses, one small function or name each.
 
-A new version that moves one of them is mended here. tests/library/test_private_names.py runs each, and holds all
-other files to public names. Each comment says why the name is needed, what public name would replace it, and what
-happens without it.
+If a new version moves one of them, only this file changes. tests/library/test_private_names.py runs each function, and
+allows no private name in other files. Each comment says why the name is needed, what public name would replace it, and
+what happens without it.
 """
 
 import keras
@@ -17,7 +17,7 @@ framework = keras.config.backend()
 def is_in_call():
     """Whether a layer is being called in this thread.
 
-    Keras tells the called layer alone, by call contexts. Without: calls inside a call would be compiled by themselves.
+    Keras gives this to the called layer alone. Without: a call inside another call would be compiled separately.
     """
     return global_state.get_global_attribute("current_call_ctx") is not None
 
@@ -43,7 +43,7 @@ def compute_between(model, known, wanted):
 
 
 def nodes_of(model):
-    """The calls of layers that make up a functional model. Keras shows the layers alone."""
+    """The nodes of a functional model, one for each call of a layer. Keras shows the layers alone."""
     return [node for nodes in model._nodes_by_depth.values() for node in nodes]
 
 
@@ -53,23 +53,23 @@ def inner_layers(layer):
 
 
 def outputs_of_call(layer, number):
-    """Output, or list of outputs, of the call of a layer with this number. Keras 3 shows the first call alone."""
+    """Output, or list of outputs, of one call of a layer, by number. Keras 3 shows the first call alone."""
     outputs = layer._inbound_nodes[number].output_tensors
     return outputs if len(outputs) > 1 else outputs[0]
 
 
 def inputs_of_call(layer):
-    """Symbolic inputs of the first call of a layer; empty without one. `layer.input` refuses layers with two calls."""
+    """Symbolic inputs of a layer's first call; empty without a call. `layer.input` fails after a second call."""
     return list(layer._inbound_nodes[0].input_tensors) if layer._inbound_nodes else []
 
 
 def layer_of(tensor):
-    """The layer that made a symbolic tensor; for `search_layer`. No public name leads back."""
+    """The layer that created a symbolic tensor, for `search_layer`. Keras has no public name for it."""
     return tensor._keras_history[0]
 
 
 def set_weight(layer, name, weight):
-    """Set a weight that Keras gives by a property without a setter; for `layer.embeddings = …` of old scripts."""
+    """Set a weight whose property has no setter in Keras, for `layer.embeddings = …` in old scripts."""
     setattr(layer, "_" + name, weight)
 
 
@@ -90,11 +90,11 @@ def own_weight(layer):
 
 if framework == "jax":
     # Keras's JAX trainer takes the weights out of the model during a call. Without these three names, a call that
-    # raises, or a second thread, leaves the model without weights. A public trainer that keeps them would do.
+    # raises, or a second thread, leaves the model without weights. A public trainer that keeps them would replace this.
     PURGE, STATE, STATE_IS_SYNCED = "_purge_model_variables", "_jax_state", "_jax_state_synced"
 
     def set_state(model, state):
-        """Note the newest weights of a training step, which `model.jax_state_sync()` puts into the variables."""
+        """Store the newest weights of a training step, which `model.jax_state_sync()` assigns to the variables."""
         model._jax_state, model._jax_state_synced = state, False
 
 
@@ -144,7 +144,7 @@ if framework == "torch":
 
 
 if framework == "openvino":
-    # Keras's own compiles for each length and keeps old weights. Without: minutes for texts of many lengths.
+    # Keras's own method compiles for each length and keeps old weights. Without: minutes for inputs of many lengths.
     from keras.src.backend.openvino.core import OPENVINO_DTYPES, OpenVINOKerasTensor  # noqa: F401
 
     GET_COMPILED_MODEL = "_get_compiled_model"

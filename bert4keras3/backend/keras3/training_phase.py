@@ -1,7 +1,7 @@
-"""What code inside a running call of Keras 3 may ask for: is this training, and random numbers that are new each time.
+"""The training phase of the running call, and fresh random seeds, for functions of `K` on Keras 3.
 
-Keras 3 hands both to layers only: `training` as an argument of their call, random numbers through a SeedGenerator
-that they own. Code for Keras 2 asks its backend.
+Keras 3 gives both to layers alone: `training` is an argument of `call`, and a layer owns its SeedGenerator. Code for
+Keras 2 gets both from its backend.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 
-GENERATORS: dict[int, Any] = {}  # by seed
+GENERATORS: dict[int, Any] = {}  # {seed: generator}
 
 
 class TrainingPhaseProbe(keras.layers.Layer):
-    """Keeps in `is_training` what Keras says of the call around it. Inputs are handed on."""
+    """Stores the training phase of the call around it in `is_training`, and returns its inputs."""
 
     def __init__(self):
         super().__init__(autocast=False)
@@ -27,7 +27,7 @@ class TrainingPhaseProbe(keras.layers.Layer):
 
 
 class InTrainPhase(keras.layers.Layer):
-    """Of two inputs, the first while the model is trained, the second otherwise."""
+    """Returns the first of its two inputs in training, else the second."""
 
     def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -40,17 +40,20 @@ class InTrainPhase(keras.layers.Layer):
 
 
 def is_training() -> bool:
-    """Whether the layer or model that is called now is called with `training=True`; False outside of calls."""
-    reader = TrainingPhaseProbe()
-    reader(keras.ops.zeros(()))
-    return reader.is_training
+    """Whether the running call has `training=True`; False outside of calls."""
+    probe = TrainingPhaseProbe()
+    probe(keras.ops.zeros(()))
+    return probe.is_training
 
 
 def fresh_seed(seed: int | None = None) -> Any:
-    """A seed for functions of keras.random, another one each time that the call runs, compiled or not.
+    """A seed for functions of keras.random, which differs each time that a call runs, compiled or not.
 
-    seed: makes the row of them the same in each process. On JAX a compiled call has no state of its own, so the
-    seed comes from the host: NumPy's generator, which `keras.utils.set_random_seed` seeds.
+    On JAX a compiled call has no state, so the seed comes from NumPy's generator on the host.
+    `keras.utils.set_random_seed` seeds this generator.
+
+    Args:
+        seed: an integer for the same sequence of seeds in each process.
     """
     if keras.config.backend() != "jax":
         if seed is not None and seed not in GENERATORS:

@@ -1,8 +1,7 @@
 """Files of any name for models and their weights: `model.save_weights("best_model.weights")`.
 
-Keras 3 tells the format of a file by its name alone and refuses names that it does not know. Here a name that Keras
-knows goes to Keras as it is. Any other file is written in Keras's own format and then renamed; on loading, its first
-bytes say what it is.
+Keras 3 takes the format of a file from its name, and refuses unknown names. Here Keras handles the names that it knows.
+Any other file is saved in Keras's own format and then renamed. When it is loaded, its first bytes show the format.
 """
 
 import os
@@ -19,12 +18,12 @@ from bert4keras3.backend.keras3.legacy_scripts.saved_compile import compile_from
 
 WEIGHTS_NAMES = (".weights.h5", ".weights.json")
 MODEL_NAMES = (".keras", ".h5", ".hdf5")
-REMOTE = "://"  # in names of files that are not on this machine
+REMOTE = "://"  # in names of remote files
 
 
 @extends(keras.Model, "save")
 def save(original, self, filepath, overwrite=True, **kwargs):
-    """Save the whole model: HDF5 if the name ends in .h5 or .hdf5 or with save_format="h5", else Keras's own format."""
+    """Save the whole model: in HDF5 for .h5, .hdf5 or save_format="h5", else in Keras's own format."""
     save_format = kwargs.pop("save_format", None)
     if is_known(filepath, MODEL_NAMES) or "zipped" in kwargs:
         return original(self, filepath, overwrite=overwrite, **kwargs)
@@ -45,7 +44,7 @@ def save_weights(original, self, filepath, overwrite=True, **kwargs):
 
 @extends(keras.Model, "load_weights")
 def load_weights(original, self, filepath, *args, **kwargs):
-    """Load weights from a file of any name, which Keras 3 or Keras 2 saved."""
+    """Load weights that Keras 3 or Keras 2 saved, from a file of any name."""
     from bert4keras3.backend.object_weights import is_object_checkpoint, load_object_weights
 
     require_file(filepath)
@@ -60,7 +59,7 @@ def load_weights(original, self, filepath, *args, **kwargs):
 @extends(keras.models, "load_model")
 @extends(keras.saving, "load_model")
 def load_model(original, filepath, custom_objects=None, compile=True, **kwargs):
-    """Load a model from a file of any name, which Keras 3 or Keras 2 saved."""
+    """Load a model that Keras 3 or Keras 2 saved, from a file of any name."""
     require_file(filepath)
     is_file = os.path.isfile(filepath)
     is_h5 = is_file and h5py.is_hdf5(filepath)
@@ -72,7 +71,7 @@ def load_model(original, filepath, custom_objects=None, compile=True, **kwargs):
 
 
 def load_h5(original, filepath, name, custom_objects, compile, **kwargs):
-    """A model from an HDF5 file, which Keras opens under this name."""
+    """Load a model from an HDF5 file; `name` is a name of the file that Keras accepts."""
     from bert4keras3.backend.legacy_models import is_legacy_model, load_legacy_model
 
     def load(path, custom_objects, compile):
@@ -96,7 +95,7 @@ def checkpoint_init(original, self, filepath, *args, **kwargs):
 
 
 def require_file(filepath):
-    """Raises FileNotFoundError for a path that is not there; the text names similar files."""
+    """Raise FileNotFoundError for a path that does not exist; the message lists similar names."""
     from bert4keras3.backend.object_weights import is_object_checkpoint, missing_weights
 
     path = os.fspath(filepath)
@@ -109,7 +108,7 @@ def is_known(filepath, endings):
 
 
 def weights_ending(filepath):
-    """What Keras would call this file of weights."""
+    """The ending that Keras expects for this file of weights."""
     if not h5py.is_hdf5(filepath):
         return ".keras"
     with h5py.File(filepath, "r") as file:
@@ -119,7 +118,7 @@ def weights_ending(filepath):
 
 @contextmanager
 def renamed_later(filepath, ending, overwrite):
-    """A name beside the file that Keras accepts; what is written there becomes the file."""
+    """Context with a temporary name that Keras accepts; at the end the file gets its own name."""
     path = os.fspath(filepath)
     if not overwrite and os.path.exists(path):
         raise FileExistsError(f"{path} exists: pass overwrite=True or another name")
@@ -131,11 +130,11 @@ def renamed_later(filepath, ending, overwrite):
 
 @contextmanager
 def linked(filepath, ending):
-    """A second name of a file that Keras accepts."""
+    """Context with a second name of the file that Keras accepts."""
     with tempfile.TemporaryDirectory() as folder:
         name = os.path.join(folder, "model" + ending)
         try:
             os.symlink(os.path.abspath(os.fspath(filepath)), name)
-        except OSError:  # on systems that ask for a permission
+        except OSError:  # on systems that need a permission for links
             shutil.copyfile(os.fspath(filepath), name)
         yield name

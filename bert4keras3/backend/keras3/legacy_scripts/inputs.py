@@ -1,10 +1,10 @@
-"""What `fit`, `evaluate`, `predict` and their like do with inputs before Keras sees them.
+"""Preparation of the inputs of `fit`, `evaluate`, `predict` and the methods for one batch.
 
-Nested lists of numbers become arrays. Ids beyond the tables of their layers are refused, on every backend: JAX
-answers with NaN, XLA with the last row. On TensorFlow a generator keeps the lengths of its batches open: Keras takes
-them from the first two batches. `fit_generator` and its like are `fit` and its like.
+Nested lists of numbers become arrays. Ids beyond the table of an Embedding raise an error on every backend: JAX would
+give NaN, XLA the last row. On TensorFlow, batches of a generator may have any length: Keras would fix the lengths of
+the first two batches. `fit_generator`, `evaluate_generator` and `predict_generator` exist as in Keras 2.
 
-`BERT4KERAS3_CHECK_IDS=0` leaves the ids unchecked.
+`BERT4KERAS3_CHECK_IDS=0` turns the check of ids off.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ framework = keras.config.backend()
 checks_ids = is_on("BERT4KERAS3_CHECK_IDS", "1")
 WITH_TARGETS = ("fit", "evaluate", "train_on_batch", "test_on_batch")
 USES_METRICS = ("evaluate", "test_on_batch")  # a model has one set of metrics
-WORKERS = ("max_queue_size", "workers", "use_multiprocessing")  # arguments that Keras 3 has no more
+WORKERS = ("max_queue_size", "workers", "use_multiprocessing")  # arguments of Keras 2 alone
 
 locks: Any = weakref.WeakKeyDictionary()  # {model: lock of its metrics}
 known_tables: Any = weakref.WeakKeyDictionary()  # {model: its tables}
@@ -39,7 +39,7 @@ def extend_method(name):
     @extends(Model, name)
     def method(original, self, *args, **kwargs):
         kwargs = {key: value for key, value in kwargs.items() if key not in WORKERS}
-        if not kwargs.get("_use_cached_eval_dataset"):  # of `fit`, which has prepared this data
+        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has prepared this data
             given = inspect.signature(original).bind(self, *args, **kwargs)
             prepare(self, given.arguments, name)
             args, kwargs = given.args[1:], given.kwargs
@@ -52,14 +52,14 @@ for _name in ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "
 
 
 def one_at_a_time(model):
-    """Lock of a model for calls of several threads that use its metrics."""
+    """Lock of a model for calls that use its metrics."""
     return locks.setdefault(model, threading.RLock())
 
 
 def add_generator_method(name):
     @extends(Model, name + "_generator")
     def method(original: Any, self: Any, generator: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras 2: the method without `_generator` in its name, on batches of a generator."""
+        """Method of Keras 2: the method without `_generator` in its name, for batches of a generator."""
         # The second argument of Keras 2 is the number of steps.
         steps = "steps_per_epoch" if name == "fit" else "steps"
         kwargs.update(
@@ -75,12 +75,12 @@ for _name in ("fit", "evaluate", "predict"):
 
 @extends(Model, "compute_loss", "compute_metrics")
 def with_named_targets(original, self, x=None, y=None, y_pred=None, *args, **kwargs):
-    """Targets may be a dict by name of the output, whatever the outputs are: `to_dataset(names=…)` gives one."""
+    """Accept a dict of targets by the names of outputs for every model, as from `to_dataset(names=…)`."""
     return original(self, x, targets_like(self, y, y_pred), y_pred, *args, **kwargs)
 
 
 def targets_like(model, y, y_pred):
-    """A dict of targets in the structure of the outputs; as it is if its names are unknown."""
+    """Convert a dict of targets to the structure of the outputs, unless its names are unknown."""
     names = getattr(model, "output_names", None)
     if not isinstance(y, dict) or isinstance(y_pred, dict) or not names:
         return y
@@ -91,7 +91,7 @@ def targets_like(model, y, y_pred):
 
 
 def prepare(model, arguments, method):
-    """Replace x, and the x of validation_data, among the arguments of a method."""
+    """Replace x and the x of validation_data in the arguments of a method by prepared inputs."""
     x = arguments.get("x")
     if x is not None:
         arguments["x"] = prepared(model, x, arguments.get("y") if method in WITH_TARGETS else None, method)
@@ -115,14 +115,14 @@ def prepared(model, x, y, method):
 
 
 def as_arrays(x):
-    """A list of nested lists of numbers as a list of arrays; anything else as it is."""
+    """Convert a list of nested lists of numbers to a list of arrays; return anything else unchanged."""
     if not isinstance(x, list) or not x or not all(isinstance(one, list) for one in x):
         return x
     return [np.array(one) for one in x]
 
 
 class Checks:
-    """The ids that the layers of a model know, by input, and the labels that its loss knows."""
+    """Checks of the ids of each input against the layers of a model, and of labels against its loss."""
 
     def __init__(self, model, method):
         self.model = model
@@ -137,7 +137,7 @@ class Checks:
             yield batch
 
     def check(self, x, y):
-        """Raises ValueError for an id or a label beyond its table."""
+        """Raise ValueError for an id beyond its table, or a label beyond the classes."""
         named = x if isinstance(x, dict) else None
         arrays = keras.tree.flatten(x)
         for place, (name, size, layer) in self.tables.items():
@@ -171,7 +171,7 @@ class Checks:
 
 
 def tables_of(model):
-    """{place of an input: (its name, size of the smallest table that reads it, name of the table's layer)}"""
+    """{place of an input: (its name, number of ids in its smallest table, name of the table's layer)}"""
     if model not in known_tables:
         known_tables[model] = find_tables(model) if hasattr(model, "operations") else {}
     return known_tables[model]
@@ -188,20 +188,20 @@ def find_tables(model):
 
 
 def readers(model, tensor):
-    """(size of its table, name) of the layers that look up this input of a model, inner models included."""
+    """Pairs (number of ids, name) of the layers that look up this input, inner models included."""
     for node in nodes_of(model):
         layer = node.operation
         for place in [i for i, one in enumerate(node.input_tensors) if one is tensor]:
             if hasattr(layer, "operations"):
                 yield from readers(layer, layer.inputs[place])
             elif node.arguments.kwargs.get("mode") == "dense":
-                continue  # an Embedding as the projection to the vocabulary reads no ids
+                continue  # the tied output projection reads no ids
             elif table_size(layer, place) is not None:
                 yield table_size(layer, place), layer.name
 
 
 def table_size(layer, place):
-    """How many ids a layer knows in its input at this place; None if it looks nothing up."""
+    """Number of ids in the table for the input of a layer at this place; None without a table."""
     if not hasattr(layer, "input_dim") or not hasattr(layer, "output_dim"):
         return None
     if isinstance(layer, keras.layers.Embedding):
@@ -225,17 +225,17 @@ def classes_of(model) -> list[Any]:
 
 
 def is_sparse(loss):
-    """Whether a loss takes class numbers, all of which have to be known."""
+    """Whether a loss takes class numbers, and ignores none of them."""
     if isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
         return getattr(loss, "ignore_class", None) is None
     return loss in ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy)
 
 
 def open_dataset(model, batches):
-    """Batches as a `tf.data.Dataset` in which lengths are open; as they are if a part is not an array.
+    """Convert batches to a `tf.data.Dataset` with unknown lengths, unless a part of a batch is no array.
 
-    Sizes of inputs are those of the model. A size of targets is open unless it is 1 in the first two batches: a loss
-    may ask for an axis of size 1.
+    Inputs have the sizes of the model's inputs. A size of targets is unknown, unless it is 1 in the first two batches:
+    a loss may need an axis of size 1.
     """
     import tensorflow as tf
 
@@ -267,7 +267,7 @@ def open_dataset(model, batches):
 
 
 def as_tuples(nested):
-    """Lists of arrays as tuples, in which tf.data keeps them apart."""
+    """Convert lists of arrays to tuples, because tf.data would stack the arrays of a list."""
     if isinstance(nested, (list, tuple)) and not all(np.isscalar(one) for one in nested):
         return tuple(as_tuples(one) for one in nested)
     return nested

@@ -1,10 +1,9 @@
-"""Layers as scripts for Keras 2 write them: layers inside a layer get their weights when the outer layer is built.
+"""Layers of scripts for Keras 2: layers that `call` creates or uses first, and weights that it replaces.
 
-In Keras 2 a call on symbolic tensors makes what `call` needs. Keras 3 skips that call if a class has its own
-`compute_output_shape`, and it lets no layer be added after `build`. Here a call without numbers stands at the end
-of `build`, for classes of users.
+In Keras 2 a call on symbolic tensors creates and builds inner layers. Keras 3 skips this call if a class has its own
+`compute_output_shape`, and forbids new layers after `build`. Here `build` of a user's class ends with a symbolic call.
 
-A `call` may put a tensor in the place of a weight, `self.embeddings = …`, until it ends.
+A `call` may replace a weight by a tensor, `self.embeddings = …`, until the call ends.
 """
 
 import dis
@@ -18,12 +17,12 @@ import keras
 from bert4keras3.backend.extensions import extends, set_attribute
 from bert4keras3.backend.keras3.private import inner_layers, is_in_call, set_weight
 
-# ids of the layers whose `build` is running: a `super().build(…)` in it is not the end
+# ids of the layers whose `build` is running: the symbolic call does not follow an inner `super().build(…)`
 building: ContextVar = ContextVar("building", default=())
 
 
 def with_inner_layers(build):
-    """`build` of a class of layers, at whose end `call` makes what is inside."""
+    """`build` of a class of layers, followed by a symbolic call that creates and builds inner layers."""
     if hasattr(build, "makes_inner_layers"):
         return build
 
@@ -38,14 +37,14 @@ def with_inner_layers(build):
             building.reset(token)
         shapes = [*args, *kwargs.values()]
         if len(shapes) == 1 and shapes[0] is not None and lacks_inner_layers(self, may_add=True):
-            call_without_numbers(self, symbolic_inputs(shapes[0], self.compute_dtype))
+            call_symbolically(self, symbolic_inputs(shapes[0], self.compute_dtype))
 
     wrapped.makes_inner_layers = True
     return wrapped
 
 
 def symbolic_inputs(shape, dtype):
-    """A shape, or a nest of shapes, as symbolic tensors."""
+    """Symbolic tensors for a shape, or for a nest of shapes."""
     if isinstance(shape, dict):
         return {name: symbolic_inputs(one, dtype) for name, one in shape.items()}
     if any(isinstance(one, (list, tuple, dict)) for one in shape):
@@ -54,7 +53,7 @@ def symbolic_inputs(shape, dtype):
 
 
 def lacks_inner_layers(layer, may_add=False):
-    """Whether a user's layer has layers without weights; may_add: or a `call` that may add some."""
+    """Whether a user's layer contains unbuilt layers, or with `may_add` a `call` that may create layers."""
     if type(layer).__module__.split(".")[0] == "keras" or isinstance(layer, keras.Model):
         return False
     return any(not one.built for one in inner_layers(layer)) or may_add and sets_attributes(type(layer).call)
@@ -72,8 +71,8 @@ def names_of_set_attributes(call):
     return sorted({one.argval for one in instructions if one.opname == "STORE_ATTR"})
 
 
-def call_without_numbers(layer, *args, **kwargs):
-    """Make what `call` makes. An error is left to the call with numbers: the trace may know too little to run."""
+def call_symbolically(layer, *args, **kwargs):
+    """Run `call` on symbolic tensors. Errors are ignored: symbolic inputs may not suffice, and later calls raise."""
     try:
         keras.Operation.compute_output_spec(layer, *args, **kwargs)
     except Exception:  # noqa: BLE001 any error of a user's call
@@ -81,30 +80,30 @@ def call_without_numbers(layer, *args, **kwargs):
 
 
 def compute_output_spec(original, self, *args, **kwargs):
-    """As in Keras, after a call that gives the layers inside their weights."""
+    """Keras's own method, after a symbolic call that builds inner layers."""
     if lacks_inner_layers(self):
-        call_without_numbers(self, *args, **kwargs)
+        call_symbolically(self, *args, **kwargs)
     return original(self, *args, **kwargs)
 
 
 def compute_output_shape(original, self, input_shape):
-    """Shape of the outputs, found by a call without numbers: in Keras 2 every layer answers."""
+    """Shape of the outputs by a symbolic call: in Keras 2 every layer has this method."""
     if not self.built:
         self.build(input_shape)
     outputs = keras.Operation.compute_output_spec(self, symbolic_inputs(input_shape, self.compute_dtype))
     return keras.tree.map_structure(lambda output: output.shape, outputs)
 
 
-# Threads share the weights of a layer: one of them at a time may replace some.
+# Threads share the weights of a layer, so only one thread at a time may replace weights.
 replacing = threading.RLock()
 calling: ContextVar = ContextVar("calling", default=False)
 
 
 def with_weights_put_back(call):
-    """`call` of a class of layers, after which the weights that it replaced are weights again, whatever happens.
+    """`call` of a class of layers, after which replaced weights are restored, even if the call raises.
 
-    On TensorFlow they are tensors in the call: TensorFlow multiplies a tensor by an array of float64 in the dtype of
-    the tensor, but Keras multiplies a variable by it in float64.
+    On TensorFlow these weights are tensors during the call. TensorFlow multiplies a tensor by a float64 array in the
+    dtype of the tensor, but Keras multiplies a variable by the array in float64.
     """
     names = () if hasattr(call, "puts_weights_back") else names_of_set_attributes(call)
     if not names:
@@ -120,7 +119,7 @@ def with_weights_put_back(call):
                 try:
                     if keras.config.backend() == "tensorflow":
                         for name, weight in weights.items():
-                            # convert_to_tensor would give the variable of TensorFlow
+                            # convert_to_tensor would return TensorFlow's variable
                             setattr(self, name, keras.ops.reshape(weight, weight.shape))
                     return call(self, *args, **kwargs)
                 finally:
@@ -134,7 +133,7 @@ def with_weights_put_back(call):
 
 
 def complete_subclass(cls):
-    """For `__init_subclass__` of a base class of layers."""
+    """Wrap `build` and `call` of a new subclass; for `__init_subclass__` of a base class."""
     if issubclass(cls, keras.Model):
         return
     if "build" in vars(cls):
@@ -147,7 +146,7 @@ KerasLayer = keras.layers.Layer
 
 
 class LayerOfKeras2(KerasLayer):  # type: ignore[misc,valid-type]
-    """Base class of our layers and of users' layers, whether Keras itself is extended or not."""
+    """Base class of our layers and of users' layers, with or without the extensions of Keras."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -155,13 +154,13 @@ class LayerOfKeras2(KerasLayer):  # type: ignore[misc,valid-type]
 
     def compute_output_spec(self, *args, **kwargs):
         if lacks_inner_layers(self):
-            call_without_numbers(self, *args, **kwargs)
-        # not super: a layer of Keras beside this class may know fewer arguments, as Embedding does
+            call_symbolically(self, *args, **kwargs)
+        # not super(): another base class, such as Embedding, may accept fewer arguments
         return KerasLayer.compute_output_spec(self, *args, **kwargs)
 
     @property
     def weights(self):
-        """Trainable weights first, then the others: the order of `get_weights` in Keras 2."""
+        """Trainable weights, then the others, in the order of Keras 2's `get_weights`."""
         return sorted(super().weights, key=lambda weight: not weight.trainable)
 
 
@@ -177,7 +176,7 @@ extends(KerasLayer, "compute_output_spec")(compute_output_spec)
 
 
 def replaceable(own, name):
-    """A property of Keras that gives a weight of a layer, with a setter: `call` may set a tensor, `build` a weight."""
+    """A property with a setter for a weight that Keras gives without one: `build` sets a weight, `call` a tensor."""
 
     def get(self):
         replaced = vars(self).get("replaced_weights", {})
@@ -191,8 +190,8 @@ def replaceable(own, name):
             vars(self).setdefault("replaced_weights", {})[name] = value
         else:
             raise ValueError(
-                f"{self.name}.{name}: expected a keras.Variable, got {type(value).__name__}. A tensor takes the place "
-                f"of a weight inside `call` alone. To change the weight, write layer.{name}.assign(value)."
+                f"{self.name}.{name}: expected a keras.Variable, got {type(value).__name__}. A tensor may replace a "
+                f"weight inside `call` alone. To change the weight, write layer.{name}.assign(value)."
             )
 
     return property(get, put, doc=own.__doc__)

@@ -1,7 +1,6 @@
-"""`add_metric` of layers, and on JAX metrics that read weights.
+"""`add_metric` of layers, which Keras 3 lacks, and on JAX metrics that read weights.
 
-Keras 3 has no `Layer.add_metric`. On JAX a step gets all numbers as arguments, but Keras gives its calls no metrics
-and its metrics no weights.
+On JAX, all values are arguments of a step. Keras's step gives no metrics to calls of layers, and no weights to metrics.
 """
 
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from bert4keras3.backend.extensions import extends, set_attribute
 Layer, Model = keras.layers.Layer, keras.Model
 own_metrics = Layer.metrics
 
-# The step that is being traced on JAX: the values of its weights, the metrics that calls added.
+# The step that JAX traces: values of its variables, and (metric, value) pairs that calls of layers added.
 traced_step: ContextVar = ContextVar("traced_step", default=None)
 
 
@@ -23,7 +22,7 @@ def add_metric(layer, value, name=None):
     """Show the mean of a tensor over the batches of an epoch."""
     name = name or layer.name
     if not hasattr(layer, "added_metrics"):
-        layer.added_metrics = SimpleNamespace()  # a dict would be closed for new ones once the layer is built
+        layer.added_metrics = SimpleNamespace()  # Keras would lock a dict once the layer is built
     if not hasattr(layer.added_metrics, name):
         setattr(layer.added_metrics, name, keras.metrics.Mean(name=name))
     metric, step = getattr(layer.added_metrics, name), traced_step.get()
@@ -35,18 +34,18 @@ def add_metric(layer, value, name=None):
 
 @extends(Layer, "add_metric")
 def add_metric_as_keras_2(original, self, value, name=None, aggregation="mean"):
-    """As in Keras 2: show the mean of a tensor over the batches of an epoch."""
+    """Method of Keras 2: show the mean of a tensor over the batches of an epoch."""
     add_metric(self, value, name)
 
 
 @extends(Layer, "add_loss")
 def add_loss(original, self, loss, inputs=None):
-    """As in Keras 2, which asks for the inputs of a loss."""
+    """Accept the argument `inputs` of Keras 2."""
     original(self, loss)
 
 
 def metrics(self):
-    """Keras's own metrics of a layer and the added ones."""
+    """Keras's own metrics of a layer and the added metrics."""
     return own_metrics.fget(self) + list(vars(getattr(self, "added_metrics", SimpleNamespace())).values())
 
 
@@ -54,7 +53,7 @@ set_attribute(Layer, "metrics", property(metrics))
 
 
 def show_weights_and_added_metrics_to_steps():
-    """On JAX: steps update the added metrics, and metrics may read weights."""
+    """Change Keras's steps on JAX: they update the added metrics, and metrics may read weights."""
 
     @extends(Model, "train_step", "test_step")
     def step(original, self, state, data):

@@ -1,4 +1,4 @@
-"""Names and arguments of Keras 2 that Keras 3 has no more: `from keras import backend as K`, `Adam(lr=…)`, …"""
+"""Names and arguments of Keras 2 that Keras 3 lacks: `from keras import backend as K`, `Adam(lr=…)`, …"""
 
 import keras
 
@@ -16,7 +16,7 @@ for _name, _value in vars(keras3_backend).items():
 
 @extends(Optimizer, "__init__")
 def optimizer_init(original, self, learning_rate=0.001, *args, lr=None, **kwargs):
-    """`lr` is the learning rate."""
+    """Accept the learning rate as `lr`."""
     original(self, learning_rate if lr is None else lr, *args, **kwargs)
 
 
@@ -30,13 +30,13 @@ if not hasattr(Optimizer, "lr"):
 
 @extends(Layer, "get_output_at")
 def get_output_at(original, self, node_index):
-    """Output of the call of this number, -1 for the last."""
+    """Output of the call with this number; -1 for the last call."""
     return outputs_of_call(self, node_index)
 
 
 @extends(Layer, "add_weight")
 def add_weight(original, self, *args, **kwargs):
-    """Arguments by position are in Keras 2's order if the first one is a name: `add_weight("scale", (8,))`."""
+    """Accept positional arguments in the order of Keras 2, if the first one is a name: `add_weight("scale", (8,))`."""
     if args and isinstance(args[0], str):
         kwargs.update(zip(("name", "shape", "dtype", "initializer"), args))
         args = ()

@@ -1,7 +1,7 @@
-"""How a model was compiled, read from its file: losses and metrics that are methods of layers, HDF5 included.
+"""Compile a loaded model as its file says, with losses and metrics that are methods of layers.
 
-Keras writes a method, `loss=crf.sparse_loss`, as its name alone and does not read it. Here the name becomes the
-method of the model's own layer. From HDF5, Keras does not read loss="mse", and makes an optimizer without weights.
+Keras saves a method, `loss=crf.sparse_loss`, by its name and cannot load it. Here the name becomes the method of the
+model's own layer. From HDF5, Keras cannot load loss="mse" or the state of the optimizer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from bert4keras3.backend.extensions import extends
 
 INSTEAD = "Pass it in custom_objects, or load with compile=False and call model.compile"
-OF_THE_SHAPE = ("accuracy", "acc", "crossentropy", "ce")  # which metric this is depends on the output
+BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")  # Keras chooses the metric by the shape of the output
 SAVED = ("loss", "metrics", "weighted_metrics")
 
 
@@ -33,8 +33,8 @@ def compile_from_config(original, self, config):
         method = method_of_layers(self, item["config"], output)
         if method is None:
             raise ValueError(
-                f"the model was compiled with the method {item['config']!r}, but one layer of the model has to "
-                f"have it. {INSTEAD}"
+                f"the model was compiled with the method {item['config']!r}, but not exactly one layer of the "
+                f"model has it. {INSTEAD}"
             )
         name = f"{item['config']} of {method.__self__.name}, {id(self)}"
         methods[name] = method
@@ -48,7 +48,9 @@ def compile_from_config(original, self, config):
     try:
         return original(self, config)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"the compiled model is not restored: {first_sentence(error)}. {INSTEAD}") from error
+        raise ValueError(
+            f"the model cannot be compiled as saved: {first_sentence(error)}. {INSTEAD}"
+        ) from error
     finally:
         for name in methods:
             del known[name]
@@ -58,12 +60,12 @@ def compile_from_h5(model: Any, path: Any, custom_objects: dict[str, Any] | None
     """Compile a model as its HDF5 file says, and restore the state of its optimizer.
 
     Args:
-        model: what `load_model(path, compile=False)` returned.
-        path: the file. If the file says nothing of compiling, the model stays as it is.
+        model: the model that `load_model(path, compile=False)` returned.
+        path: the file. If the saved model was not compiled, the function changes nothing.
         custom_objects: losses, metrics and optimizers by name.
 
     Raises:
-        ValueError: the file names a loss, a metric or an optimizer that is not known.
+        ValueError: a loss, a metric or an optimizer of the file is unknown.
     """
     with h5py.File(path, "r") as file:
         text = file.attrs.get("training_config")
@@ -91,26 +93,26 @@ def compile_from_h5(model: Any, path: Any, custom_objects: dict[str, Any] | None
 
 
 def find(model, objects, part, name, output):
-    """A loss or metric by what an HDF5 file says of it: a name or a configuration."""
+    """Find a loss or metric by its name or configuration in an HDF5 file."""
     kind = keras.losses if part == "loss" else keras.metrics
     if isinstance(name, dict):
         return kind.deserialize(name)
     if name in objects:
         return objects[name]
-    if part != "loss" and name in OF_THE_SHAPE:
+    if part != "loss" and name in BY_SHAPE:
         return name
     try:
         known = kind.get(name)
-        return known if part == "loss" else name  # which the metric shows
+        return known if part == "loss" else name  # Keras shows the metric under this name
     except ValueError:
         method = method_of_layers(model, name, output)
         if method is None:
-            raise ValueError(f"the {part} {name!r} is not known") from None
+            raise ValueError(f"the {part} {name!r} is unknown") from None
         return method
 
 
 def mapped(value, function, model, output=None):
-    """A nest of losses or metrics with function(item, name of the output) in place of each item."""
+    """Replace each item of a nest of losses or metrics by function(item, name of the output)."""
     if value is None:
         return None
     if isinstance(value, str) or (isinstance(value, dict) and "class_name" in value):
@@ -123,10 +125,10 @@ def mapped(value, function, model, output=None):
 
 
 def method_of_layers(model, name, output):
-    """The method of this name of the layer that makes the output, or of the one layer that has it; else None."""
-    having = [layer for layer in all_layers(model) if callable(getattr(layer, name, None))]
-    named = [layer for layer in having if layer.name == output]
-    return getattr((named or having)[0], name) if named or len(having) == 1 else None
+    """The method with this name, of the output's layer or of the only layer that has it; else None."""
+    owners = [layer for layer in all_layers(model) if callable(getattr(layer, name, None))]
+    named = [layer for layer in owners if layer.name == output]
+    return getattr((named or owners)[0], name) if named or len(owners) == 1 else None
 
 
 def all_layers(model) -> Iterator[Any]:
@@ -137,7 +139,7 @@ def all_layers(model) -> Iterator[Any]:
 
 
 def optimizer_state(file) -> dict[str, np.ndarray]:
-    """Arrays of an optimizer in an HDF5 file, by the paths of the variables."""
+    """{path of a variable: array} of the optimizer in an HDF5 file."""
     group = file.get("optimizer_weights")
     if group is None:
         return {}
@@ -150,14 +152,14 @@ def optimizer_state(file) -> dict[str, np.ndarray]:
 
 
 def restore_optimizer(optimizer, state, path):
-    """Set the variables of an optimizer that stand in a file under their paths."""
+    """Set the variables of an optimizer whose paths and shapes the file has."""
     known = [one for one in optimizer.variables if np.shape(state.get(one.path)) == tuple(one.shape)]
     known = [one for one in known if one.path in state]
     for variable in known:
         variable.assign(state[variable.path])
     if len(known) < len(state):
         warnings.warn(
-            f"'{path}': {len(known)} of {len(state)} variables of the optimizer are restored; the others begin anew",
+            f"'{path}': {len(known)} of {len(state)} variables of the optimizer are restored; the others are reset",
             stacklevel=3,
         )
 
