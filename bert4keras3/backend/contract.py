@@ -1,4 +1,4 @@
-"""The names that every Keras offers, and where the Keras of this process defines them.
+"""The names that every Keras offers, and their definitions on the Keras of this process.
 
 keras2/ and keras3/ define what differs between Keras 2 and Keras 3. accelerate/ defines what is there for speed
 alone. A Keras that lacks a name has `not_supported("reason")` in its place. To add a primitive, add its name

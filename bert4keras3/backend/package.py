@@ -9,7 +9,7 @@ if FLAVOUR == "tf_keras":
 
     keras = tf.keras
     if keras.Model.__module__.startswith("tensorflow"):
-        # Scripts that go on with `from keras.layers import Dense` mean this Keras: TF_KERAS=1 of bert4keras.
+        # As with bert4keras and TF_KERAS=1, `from keras.layers import Dense` in a script means this Keras.
         sys.modules["keras"] = keras
 else:
     import keras  # type: ignore[no-redef]  # noqa: F401

@@ -1,6 +1,6 @@
-"""What is there for speed alone. `plain.py` defines each function; docs/accelerate.md says what a path gains.
+"""Functions that exist for speed alone. `plain.py` defines each; docs/accelerate.md says what each path gains.
 
-`BERT4KERAS3_ACCELERATE=0` takes `plain.py` everywhere.
+`BERT4KERAS3_ACCELERATE=0` selects `plain.py` everywhere.
 """
 
 from importlib import import_module

@@ -1,10 +1,10 @@
-"""What the C library does with freed memory while a model trains on TensorFlow.
+"""A setting of the C library that keeps freed memory while a model trains on TensorFlow.
 
-TensorFlow allocates the result of each operation and frees it after use. glibc returns much of that memory to the
-system, and gets it back page by page, which takes as long as the mathematics: a training step of a small BERT took
-260 ms on TensorFlow 2.21, and 137 ms with the memory kept.
+TensorFlow allocates the result of each operation and frees it after use. glibc returns much of this memory to the
+system, and gets it back page by page, which takes as long as the computation. A training step of a small BERT took
+260 ms on TensorFlow 2.21, and 137 ms with the setting.
 
-The first training of the process changes this, and says so in the log. KEEP_MEMORY=0 prevents it.
+The first training of the process changes the setting, and says so in the log. KEEP_MEMORY=0 prevents it.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def keep_memory_in_training(model_class):
-    """Let the methods of a class that train keep freed memory for the process from their first call on."""
+    """Extend the training methods of a class: their first call lets the process keep freed memory."""
     names = [name for name in ("fit", "fit_generator", "train_on_batch") if hasattr(model_class, name)]
 
     @extends(model_class, *names)
@@ -35,8 +35,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory that it frees.
 
     Returns:
-        Whether that was done. It is not done with KEEP_MEMORY=0, with a setting of the user for glibc's malloc, or
-        without glibc.
+        Whether the setting was changed. KEEP_MEMORY=0, a user's own setting of malloc, or another C library
+        prevents it.
     """
     is_set = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     if is_set or not accelerates() or not is_on("KEEP_MEMORY", "1"):

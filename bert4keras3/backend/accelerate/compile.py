@@ -26,7 +26,7 @@ class Compiled:
         function: the function.
         model: the model with the weights; each call reads their present values.
         in_place: the outputs have the sizes of `state` and may take its memory, so that `state` is lost.
-        xla: compile by XLA on TensorFlow too, which takes a second more. A model with int8 weights always is, because
+        xla: compile by XLA on TensorFlow too, which takes a second more. A model with int8 weights always needs XLA:
             TensorFlow's own int8 matmuls take 3 times as long as float32.
     """
 
@@ -45,7 +45,7 @@ class Compiled:
         return self.with_weights()(state, *others)
 
     def trace(self, values, *arguments):
-        """The function; the weights of the model have these values, or their own."""
+        """Call the function while the model's weights have these values; None for their present values."""
         self.compilations += 1
         with tracing:
             if values is None:
@@ -140,7 +140,7 @@ class CompiledLoop:
 
 def write_column(buffer, column, values, axis=1):
     """`buffer` with `values`, of length 1 along the axis, in this column. The memory of `buffer` may be reused."""
-    if framework == "torch":  # its slice_update copies, by forty operators
+    if framework == "torch":  # on PyTorch slice_update copies the buffer, by forty operators
         return buffer.index_copy_(axis, column.reshape(1).long(), values)
     place = [0] * len(buffer.shape)
     place[axis] = column

@@ -1,10 +1,10 @@
 """Calls of models without the overhead of Keras's layers: compiled `model(x)` on request, and fast `predict`.
 
-`model.compile_calls = True` compiles the direct calls of a model, `keras.Model.compile_calls = True` of all models:
-such a call takes up to twice as long on JAX and TensorFlow, operator by operator. The call is compiled once for each
-shape of the inputs. Each call passes the weights, so that changed weights count. The outputs keep their masks. On
-PyTorch, `predict` replays the graph of the first batch, as other backends run compiled code.
-`BERT4KERAS3_ACCELERATE=0` leaves `predict` as Keras has it.
+`model.compile_calls = True` compiles the direct calls of a model, and `keras.Model.compile_calls = True` the calls of
+all models. Operator by operator, a direct call takes up to twice as long on JAX and TensorFlow. It is compiled once for
+each shape of the inputs. Each call passes the weights, so that changed weights count. The outputs keep their masks.
+On PyTorch, `predict` replays the graph of the first batch, as other backends run compiled code.
+`BERT4KERAS3_ACCELERATE=0` restores Keras's own `predict`.
 """
 
 from contextvars import ContextVar
@@ -35,7 +35,7 @@ def call(original, self, *args, **kwargs):
 
 
 def call_compiled(model, inputs):
-    """The outputs; None if the call cannot be traced, or adds losses, which the model has of its last plain call."""
+    """The outputs of a compiled call; None if the call cannot be traced, or adds losses to the model."""
     variables = model.variables
     compiled = getattr(model, "compiled_call", None)
     if compiled is None or [id(one) for one in compiled.variables] != [id(one) for one in variables]:
@@ -45,10 +45,10 @@ def call_compiled(model, inputs):
     values = [] if framework == "tensorflow" else [one.value for one in variables]
     try:
         outputs, masks, changed = compiled.forward(values, inputs)
-    except NotTraceable:  # as an LSTM with a mask
+    except NotTraceable:  # for example an LSTM with a mask
         model.calls_are_alike = False
         return None
-    if compiled.adds_losses:  # as the first call tells
+    if compiled.adds_losses:  # known after the first call
         return None
     for index, value in changed.items():
         variables[index].assign(value)
@@ -59,7 +59,7 @@ def call_compiled(model, inputs):
 
 
 def may_compile(model, args, kwargs):
-    """Whether this is a call for inference, of a functional model with arrays, and from no other layer's call."""
+    """Whether this is a call for inference of a functional model with arrays, outside of other calls."""
     return (
         (model.compile_calls or predicting.get())
         and framework in ("jax", "tensorflow", "torch")
@@ -76,7 +76,7 @@ def may_compile(model, args, kwargs):
 
 
 def holds_numbers(x):
-    """Whether x is an array, and neither symbolic nor traced."""
+    """Whether x has values now, because it is neither symbolic nor traced."""
     if isinstance(x, np.ndarray):
         return x.dtype.kind in "biuf"
     if framework == "jax":
@@ -99,27 +99,30 @@ def may_trace(model):
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
     if not hasattr(model, "calls_are_alike"):
-        model.calls_are_alike = not any(map(is_of_a_user, parts_of(model)))
+        model.calls_are_alike = not any(map(is_of_a_user, components_of(model)))
     return model.calls_are_alike
 
 
-def parts_of(model):
-    """The model, its layers and operations, and theirs."""
-    for part in [model, *inner_layers(model)]:
-        yield part
-        yield from getattr(part, "operations", ())
+def components_of(model):
+    """The model, and all layers and operations inside it."""
+    for component in [model, *inner_layers(model)]:
+        yield component
+        yield from getattr(component, "operations", ())
 
 
-def is_of_a_user(part):
-    """Whether a user wrote it: it may draw numbers by NumPy, or decide by the values of a tensor."""
-    package = type(part).__module__.split(".")[0]
-    return isinstance(part, keras.layers.Lambda) or package not in ("keras", "bert4keras3")
+def is_of_a_user(component):
+    """Whether a user wrote it. Such code may draw numbers by NumPy, or branch on the values of a tensor."""
+    package = type(component).__module__.split(".")[0]
+    return isinstance(component, keras.layers.Lambda) or package not in ("keras", "bert4keras3")
 
 
 def compiled_call(model, variables):
-    """`forward`: (values of the variables, inputs) → outputs, their masks, {index: value} of what the call changed.
+    """Compile the direct call of a model.
 
-    values: none on TensorFlow, whose functions see the variables themselves. adds_losses: known after the first call.
+    Returns:
+        An object with `forward`: (values of the variables, inputs) → outputs, their masks, {index of a variable: its
+        changed value}. On TensorFlow, whose functions read the variables, the values are an empty list. `adds_losses`
+        is right after the first call.
     """
 
     def forward(values, inputs):

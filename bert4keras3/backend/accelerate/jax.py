@@ -1,9 +1,9 @@
-"""What takes XLA less time on a CPU than Keras's form.
+"""Functions that are faster by XLA on a CPU than in Keras's form.
 
 dropout         draws half of the random words that JAX draws
 gelu            without erfc
-bfloat16        matmuls as the processor multiplies, with sums in float32
-rematerialize   saves memory on a CPU too
+bfloat16        matmuls by the processor's instructions, with sums in float32
+rematerialize   saves memory on a CPU as well
 """
 
 import contextlib
@@ -27,9 +27,9 @@ from bert4keras3.backend.accelerate.xla_matmul import (  # noqa: F401
 
 
 def gelu(x):
-    """x · Φ(x) by erf. The erfc of jax.nn.gelu is more exact for a Φ near 0, and takes twice as long.
+    """x · Φ(x) by erf. The erfc of jax.nn.gelu is more exact for small Φ, but takes twice as long.
 
-    Half precision needs erfc, because erf would be rounded.
+    Half precision needs erfc, because a rounded erf is not exact enough.
     """
     if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16"):
         return plain.gelu(x)
@@ -78,8 +78,8 @@ def is_bfloat16(layer):
 def bfloat16_matmul(inputs, weight, axis):
     """Matmul over the last axis of the inputs and this axis of the weight, with a float32 result.
 
-    XLA converts the weight to float32 first if the result is bfloat16 or has one row. With two rows and a float32
-    result it multiplies as the processor does: 128 tokens take 0.3 of the time on an AMD EPYC (AVX-512), one token
+    XLA first converts the weight to float32 if the result is bfloat16 or has one row. With two rows and a float32
+    result it uses the processor's instructions. On an AMD EPYC (AVX-512) 128 tokens take 0.3 of the time, and one token
     takes 0.5.
     """
     inputs = keras.ops.cast(inputs, "bfloat16")
@@ -89,7 +89,7 @@ def bfloat16_matmul(inputs, weight, axis):
 
 def matmul(inputs, weight, axis, dtype):
     """Matmul over the last axis of the inputs and this axis of the weight. A transposition would copy the weight."""
-    rows = inputs.reshape(-1, inputs.shape[-1])  # further axes would copy it too
+    rows = inputs.reshape(-1, inputs.shape[-1])  # more than two axes would copy the weight too
     over = ((1,), (axis,))
     outputs = jax.lax.dot_general(rows, weight, (over, ((), ())), preferred_element_type=dtype)
     return outputs.reshape(*inputs.shape[:-1], outputs.shape[-1])
@@ -98,8 +98,8 @@ def matmul(inputs, weight, axis, dtype):
 def dropout(layer, inputs):
     """inputs · mask / (1 − rate) of a Dropout with a rate between 0 and 1, in training.
 
-    JAX computes two words of 32 bits for each number, so that each device can draw its own part. That took a sixth
-    of a training step of a small BERT on a CPU. On one device, each word here serves two numbers.
+    JAX computes two words of 32 bits for each number, so that each device can draw its own part. This took a sixth
+    of a training step of a small BERT on a CPU. Here, on one device, one word gives two numbers.
     """
     sizes = inputs.shape if layer.noise_shape is None else layer.noise_shape
     shape = [size if wanted is None else wanted for size, wanted in zip(inputs.shape, sizes)]

@@ -1,7 +1,7 @@
-"""Which of PyTorch's kernels multiplies: a fixed table by kind of processor, dtype and rows.
+"""Selection of PyTorch's matmul kernel by a fixed table of processor, dtype and rows.
 
-`BERT4KERAS3_AUTOTUNE=1` measures the candidates instead, when a matmul of a size is first met, logs its choice and
-keeps it in a file for later processes: kernels.json in BERT4KERAS3_CACHE, else in ~/.cache/bert4keras3.
+With `BERT4KERAS3_AUTOTUNE=1` the first matmul of each size measures the candidates and logs its choice. A file keeps
+the choice for later processes: kernels.json in BERT4KERAS3_CACHE, else in ~/.cache/bert4keras3.
 """
 
 import functools
@@ -19,8 +19,8 @@ from bert4keras3.backend.keras3 import private
 autotunes = is_on("BERT4KERAS3_AUTOTUNE")
 logger = logging.getLogger(__name__)
 
-# {(kind of processor, dtype, "row" or "rows"): names of kernels}. The first candidate among them is taken. Without a
-# line PyTorch chooses by itself: the first of all candidates. bench/studies/accelerate.py measures each candidate.
+# {(kind of processor, dtype, "row" or "rows"): names of kernels}. The first name that is a candidate is selected.
+# Without an entry the first candidate is selected, PyTorch's own choice. bench/studies/accelerate.py measures each.
 TABLE = {
     ("AuthenticAMD", "float32", "row"): ["split_k"],
     ("AuthenticAMD", "float32", "rows"): ["onednn_packed", "onednn"],
@@ -30,12 +30,12 @@ TABLE = {
     ("GenuineIntel", "float16", "rows"): ["in_float32"],
 }
 MOST_ROWS = 512  # rows of a measured matmul
-CORE_CACHE = 2**25  # bytes: more than the caches of a core hold
-MOST_COPIES = 64  # of a small weight, which stays in the caches anyway
+CORE_CACHE = 2**25  # bytes, more than the caches of a core
+MOST_COPIES = 64  # of a small weight, which stays in the caches in a model too
 
 
 def select_kernel(kernels, inputs, weight, bias):
-    """One of the candidates, for inputs (…, size) and a weight (units, size)."""
+    """Select one of the candidates for inputs (…, size) and a weight (units, size)."""
     rows = inputs.numel() // inputs.shape[-1]
     if autotunes:
         return tuned_kernel(kernels, inputs, weight, bias, rows)
@@ -57,14 +57,14 @@ def processor_kind():
 
 
 def tuned_kernel(kernels, inputs, weight, bias, rows):
-    """The fastest candidate for about this size, from the file or by a measurement."""
+    """The fastest candidate for this weight and about so many rows, from the file or by a measurement."""
     rows = min(rows, MOST_ROWS)
     size = f"{(rows - 1).bit_length()}:{str(inputs.dtype)[6:]}:{tuple(weight.shape)}:{weight.stride()}"
     key = f"{processor()}:{torch.__version__}:{torch.get_num_threads()}:{size}:{len(kernels)}"
     found = {kernel.__name__: kernel for kernel in kernels}
     choices = tuned()
     if choices.get(key) not in found:
-        with private.no_dispatch_modes():  # a tracer would slow all of them
+        with private.no_dispatch_modes():  # a tracer would slow each candidate
             inputs = inputs.reshape(-1, inputs.shape[-1])[:rows]
             taken = {kernel.__name__: seconds(kernel, inputs, weight, bias) for kernel in kernels}
         choices[key] = min(taken, key=taken.get)
@@ -76,7 +76,7 @@ def tuned_kernel(kernels, inputs, weight, bias, rows):
 
 
 def processor():
-    """Name of the processor, so that a home folder may serve several machines."""
+    """Kind and instructions of the processor: several machines may share a home folder."""
     return f"{processor_kind()}:{torch.backends.cpu.get_cpu_capability()}"
 
 
@@ -87,7 +87,7 @@ def tuned_path():
 
 @functools.lru_cache(maxsize=None)
 def tuned():
-    """{key of a size: name of a kernel} of the file; empty if there is none, or if it cannot be read."""
+    """{key of a size: name of a kernel} from the file; empty without a readable file."""
     try:
         return dict(json.loads(tuned_path().read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -95,7 +95,7 @@ def tuned():
 
 
 def save_tuned(choices):
-    """Write the file as a whole, so that a reader finds the old one or the new one."""
+    """Replace the file in one step, so that a reader finds the old or the new content."""
     path = tuned_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

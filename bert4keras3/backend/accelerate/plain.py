@@ -1,6 +1,6 @@
-"""What each accelerated function computes, written with Keras. Every path is compared with this file.
+"""The definition of each accelerated function, written with Keras. Tests compare every path with this file.
 
-A path imports from here what it does not make faster.
+A path imports from here the functions that it does not accelerate.
 """
 
 import contextlib
@@ -74,7 +74,7 @@ def attention(query, key, value, bias, scale):
 
 
 def use_fused_ops():
-    """Whether attention layers call `attention`: one operator is faster than the steps of the layer."""
+    """Whether attention layers call `attention`, because a fused operator is faster than their own steps."""
     return False
 
 
@@ -89,7 +89,7 @@ def with_transposed_kernels(groups, kernels):
 
 
 def to_assignable(array):
-    """NumPy array → what to assign to a weight. A framework may keep the memory: never hand it pages of a file."""
+    """A NumPy array for `assign`. A read-only array is copied, because a framework may keep the pages of a file."""
     return array if array.flags.writeable else array.copy()
 
 

@@ -1,4 +1,4 @@
-"""What Keras's `quantize("int8")` made of a layer."""
+"""Questions about a layer after Keras's `quantize("int8")`."""
 
 
 def is_int8(layer):

@@ -1,4 +1,4 @@
-"""What TensorFlow on a CPU computes in one operator if its graph allows it."""
+"""Matmuls in the form that TensorFlow fuses with bias and activation on a CPU."""
 
 import functools
 
@@ -45,6 +45,6 @@ dense_group = functools.partial(xla_matmul.dense_group, dense)
 
 
 def is_fusable(activation):
-    """Whether TensorFlow fuses an activation. The author of another one may count on the axes of its inputs."""
+    """Whether TensorFlow fuses an activation. Another activation may depend on the axes of its inputs."""
     known = activation in (keras.activations.linear, keras.activations.relu)
     return known or getattr(activation, "is_elementwise", False)

@@ -1,4 +1,4 @@
-"""What PyTorch computes in one operator, and matmuls by the fastest kernel of the machine.
+"""Fused operators of PyTorch, and matmuls by the fastest kernel of the machine.
 
 A weight is (units, size) here, as PyTorch has it. On a CPU, without a gradient:
 float32          MKL or oneDNN. oneDNN took 0.73 of MKL's time for 128 tokens on an AMD EPYC (AVX-512), MKL 0.7 of
@@ -9,7 +9,7 @@ half precision   oneDNN; float32 if that is faster, as for 128 tokens on an Inte
 PACKED_LINEAR=1  oneDNN on a copy of the weight in its own layout. In bfloat16 one token takes 0.45 of the time.
 int8             FBGEMM, twice as fast as float32, for one token and for 128.
 
-Which kernel multiplies is a fixed table, so that two processes give equal bits. kernels.py holds it.
+kernels.py selects the kernel by a fixed table, so that two processes give equal bits.
 """
 
 import functools
@@ -104,7 +104,7 @@ def kernel_candidates(inputs, weight):
 
 
 def mkl(inputs, weight, bias):
-    """What PyTorch takes by itself."""
+    """PyTorch's own choice."""
     return functional.linear(inputs, weight, bias)
 
 
@@ -118,7 +118,7 @@ def onednn(inputs, weight, bias):
 
 
 def onednn_packed(inputs, weight, bias):
-    """The same on a packed weight."""
+    """The matmul of `onednn` with a packed weight."""
     return private.onednn_linear(inputs, weight, bias)
 
 
@@ -132,7 +132,7 @@ def split_k(inputs, weight, bias):
 
 
 def cached_packed_weight(layer, pack):
-    """pack(weight, and its scale if it is int8) of a Dense or an Embedding, again after a weight has changed."""
+    """pack(weight), or pack(weight, scale) for int8, of a Dense or an Embedding; cached until a weight changes."""
     values = [weight.value.detach() for weight in private.own_weights(layer)]
     state = [(one.data_ptr(), private.version_of(one)) for one in values]
     if layer not in pack_cache or pack_cache[layer][0] != state:
@@ -142,7 +142,7 @@ def cached_packed_weight(layer, pack):
 
 
 def takes_int8(layer, inputs):
-    """Whether FBGEMM computes this: the layer rounds its weights and its inputs to int8."""
+    """Whether FBGEMM computes the matmul: the layer rounds its weights and its inputs to int8."""
     is_free = not torch.is_grad_enabled() and inputs.dtype == torch.float32 and inputs.is_cpu
     return has_fbgemm and is_int8(layer) and rounds_inputs(layer) and is_free
 
@@ -150,8 +150,8 @@ def takes_int8(layer, inputs):
 def int8_linear(layer, inputs):
     """inputs @ weightᵀ. The inputs of each token have a scale of their own, as in Keras, and 7 bits.
 
-    FBGEMM has one scale for all tokens, so the inputs are divided by their largest number before, and the outputs
-    multiplied by it after. With 8 bits, FBGEMM's sums of two products would not fit into 16 bits.
+    FBGEMM has one scale for all tokens, so the inputs of a token are divided by their largest number, and its outputs
+    are multiplied by it. With 8 bits, the sum of two products would not fit into FBGEMM's 16 bits.
     """
     largest = inputs.abs().amax(-1, keepdim=True).clamp_min(1e-30)
     packed = lifted(functools.partial(cached_packed_weight, layer, pack_for_fbgemm))
@@ -170,14 +170,14 @@ def pack_for_fbgemm(weight, scale):
 def to_assignable(array):
     """NumPy array → a tensor on the memory of the array. Keras would copy the array first."""
     if array.dtype not in ("float16", "float32", "float64") or min(array.strides, default=0) < 0:
-        return array  # PyTorch does not take it as it is
-    with warnings.catch_warnings():  # nobody may write to pages of a file; assigning reads them alone
+        return array  # torch.from_numpy would fail
+    with warnings.catch_warnings():  # PyTorch warns of read-only memory, and assigning only reads it
         warnings.simplefilter("ignore")
         return torch.from_numpy(array)
 
 
 def use_fused_ops():
-    """Whether fused operators compute: not for a gradient, as their gradient is less exact."""
+    """Whether to use fused operators: without gradients alone, because their gradients are less exact."""
     return not torch.is_grad_enabled()
 
 

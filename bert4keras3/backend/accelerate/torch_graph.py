@@ -1,7 +1,7 @@
 """Functions on PyTorch as a graph of the operators that ran: graph capture without calls of Keras layers.
 
-A call of a Keras layer on PyTorch takes longer than its matmul for one token. Python's own decisions are the decisions
-of the first call, as in a compiled function of any framework.
+A call of a Keras layer on PyTorch takes longer than its matmul for one token. Branches of Python code are fixed by the
+first call, as in every traced function.
 """
 
 import operator
@@ -16,7 +16,7 @@ from bert4keras3.backend.accelerate.tracing import NotTraceable, shape, shapes
 from bert4keras3.backend.keras3 import private
 
 tree = keras.tree
-COMPUTED = (torch.Tensor, torch.ScriptObject)  # the last: weights in a library's own layout
+COMPUTED = (torch.Tensor, torch.ScriptObject)  # a ScriptObject is a weight in a library's own layout
 tracing: ContextVar = ContextVar("tracing", default=None)  # the innermost Tracer of this thread
 
 
@@ -44,7 +44,7 @@ class TracedFunction:
         return self.with_weights(weights)(*inputs)
 
     def with_weights(self, weights):
-        """The function of the inputs alone, as long as the weights stay as they are."""
+        """The function of the inputs alone, for weights that do not change meanwhile."""
         shapes_of_weights = shapes(weights)
         lifted_values = {}  # {shapes: what was computed from the weights}
 
@@ -90,7 +90,7 @@ class Tracer(private.DispatchMode):
             self.learn(x, self.last_input)
 
     def add_lifted(self, value, compute):
-        """One more input of the graph, which compute() gives."""
+        """Add an input to the graph, whose value is compute()."""
         known = self.known(value)
         if known is not None and known.op == "placeholder":
             return
@@ -101,10 +101,12 @@ class Tracer(private.DispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if torch.Tag.data_dependent_output in func.tags:
-            raise NotTraceable(f"{func}: a value of a tensor decides what is computed; it cannot be recorded")
+            raise NotTraceable(
+                f"{func}: a tensor's value decides which operators run, so the call cannot be traced"
+            )
         outputs = func(*args, **(kwargs or {}))
         if args and outputs is args[0] and not private.schema_of(func).is_mutable:
-            return outputs  # Keras converts each tensor to the dtype and device that it has: half of what it calls
+            return outputs  # half of Keras's operators convert a tensor to the dtype and device that it has
         node = self.graph.call_function(func, *fx.node.map_aggregate((args, kwargs or {}), self.node_of))
         if isinstance(outputs, (tuple, list)):
             for number, output in enumerate(outputs):
@@ -123,7 +125,7 @@ class Tracer(private.DispatchMode):
         return self.objects.get(hash(x)) if isinstance(x, torch.ScriptObject) else self.nodes.get(x)
 
     def node_of(self, x):
-        """The node of a tensor or of a packed weight; anything else as it is."""
+        """The node of a tensor or of a packed weight; any other object unchanged."""
         if not isinstance(x, COMPUTED):
             return x
         node = self.known(x)
@@ -143,14 +145,14 @@ class Tracer(private.DispatchMode):
 
 
 def as_tensor(x):
-    """Keras's own asks a tensor for its device and dtype several times, which takes long for one token."""
+    """Convert to a tensor. Keras's own conversion of a tensor takes long for one token."""
     return x if isinstance(x, torch.Tensor) else keras.ops.convert_to_tensor(x)
 
 
 def eliminate_common_subexpressions(graph, constants):
-    """Common-subexpression elimination: each layer makes the same mask, and PyTorch would compute each.
+    """Common-subexpression elimination: each layer computes the same mask, but once is enough.
 
-    An operation on memory that another one writes to stays. Outputs stay too, as their receiver may write to one.
+    A node that shares memory with a written node stays. Outputs stay too, because their receiver may write to them.
     """
     bases = {}  # {node: nodes whose memory it may share}
     written = set()
@@ -181,7 +183,7 @@ def value_key(node, constants):
 
 
 def memory(node):
-    """The nodes whose memory a node's outputs may share, and those that it writes to."""
+    """The nodes whose memory a node's outputs may share, and the nodes whose memory it writes to."""
     schema = private.schema_of(node.target)
     if schema is None:  # an input, or an element of several outputs
         return node.all_input_nodes, []

@@ -1,4 +1,4 @@
-"""What compiled and traced functions share."""
+"""Names that compiled and traced functions share."""
 
 import keras
 

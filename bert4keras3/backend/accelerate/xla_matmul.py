@@ -1,11 +1,11 @@
 """Matmuls of few rows, as for each generated token, by XLA on a CPU.
 
-float32   XLA gives the matmul of one row to one core if a bias is added, and splits a small one badly over several.
+float32   XLA gives the matmul of one row and a bias to one core, and splits a small matmul badly over several cores.
           A split-K matmul, one split for each core, reads BERT-base's weights 1.2 times as fast on JAX and 1.9 times
           as fast on TensorFlow.
 int8      XLA multiplies one row by a plain loop. From two rows on it packs the second matrix at each call, which takes
           longer for a weight than the matmul. So the weight comes first, as (units, size), and rows become columns. A
-          Dense stores its kernel as (size, units): decoding keeps a transposed copy. BERT-base's weights then take
+          Dense stores its kernel as (size, units), so decoding keeps a transposed copy. BERT-base's weights then take
           half of float32's time on an AMD EPYC (AVX-512). With two rows Keras's own form takes float32's time.
 """
 
@@ -24,9 +24,9 @@ from bert4keras3.backend.accelerate.quantized import is_int8, rounds_inputs
 from bert4keras3.backend.keras3.private import own_weight
 
 MOST_SPLITS = 4  # XLA gives a matmul over 64 rows of weights, as eight splits of 512 have, to one core again
-MOST_COLUMNS = 16  # of int8: more of them take longer than Keras's own form
-BLOCK = 4  # this many int8 columns take as long as one
-EXPANSION = 254  # the rest of a rounded number, times this, is between -127 and 127 again
+MOST_COLUMNS = 16  # of int8: more columns take longer than Keras's own form
+BLOCK = 4  # this many int8 columns take as long as one column
+EXPANSION = 254  # the residual of a rounded number, times this, is between -127 and 127 again
 
 # While this thread traces decoding: {ids of the layers of a group: their int8 weights, (units, size)}
 transposed: ContextVar = ContextVar("transposed", default=None)
@@ -153,7 +153,7 @@ def int8_matmul(layer, inputs, weight, scale):
     """
     columns = ops.transpose(ops.cast(ops.reshape(inputs, (-1, inputs.shape[-1])), "float32"))  # (size, rows)
     count = columns.shape[1]
-    steps = 127 / (ops.max(ops.abs(columns), axis=0) + keras.config.epsilon())  # as Keras has them
+    steps = 127 / (ops.max(ops.abs(columns), axis=0) + keras.config.epsilon())  # Keras's scales
     rest, terms = columns * steps, []
     for _ in range(num_terms(layer)):
         terms.append(ops.round(rest))
@@ -171,9 +171,10 @@ def padded(weight):
 
 
 def block_diagonal_matmul(weight, columns):
-    """weight @ columns, int32 of int8 numbers. The columns of YNNPACK's kernel that would stay empty take other units.
+    """weight @ columns, int32 of int8 numbers, in block-diagonal packing.
 
-    Several rows of the weight stand side by side as one row. Each block of the other matrix reads one of them.
+    XLA's kernel computes BLOCK columns at once. Several rows of the weight form one row, and each block of the other
+    matrix multiplies one of them, so that fewer columns stay empty.
     """
     (units, size), count = weight.shape, columns.shape[1]
     blocks = max(BLOCK // count, 1)
@@ -205,7 +206,7 @@ def is_plain(layer):
 
 @functools.lru_cache(maxsize=None)
 def is_on_cpu():
-    """Whether XLA computes, on a CPU."""
+    """Whether XLA runs on a CPU."""
     if keras.config.backend() == "jax":
         import jax
 
@@ -217,5 +218,5 @@ def is_on_cpu():
 
 @functools.lru_cache(maxsize=None)
 def cores():
-    """Cores that XLA computes with; 1 on another device."""
+    """Number of cores for XLA; 1 on another device."""
     return len(os.sched_getaffinity(0)) if is_on_cpu() and hasattr(os, "sched_getaffinity") else 1

@@ -1,1 +1,1 @@
-"""Keras of generation 2: keras 2.3.1 and tf.keras."""
+"""Keras 2: keras 2.3.1 and tf.keras."""

@@ -1,6 +1,6 @@
-"""Files that bert4keras saved and Keras 2 does not read: weights of tf.keras, Lambda layers of another Python.
+"""Files of bert4keras that Keras 2 cannot load: weights of tf.keras, Lambda layers of another Python version.
 
-keras 2.3.1 reads no weights of tf.keras. TensorFlow 2.11 and later refuse weights that lie beside the state of an
+keras 2.3.1 cannot load weights of tf.keras. TensorFlow 2.11 and later refuse weights in a file with the state of an
 older optimizer.
 """
 
@@ -10,7 +10,7 @@ from bert4keras3.backend.extensions import extends
 
 
 def extend_loading(keras):
-    """Let `load_weights` and `load_model` read them. What Keras reads, Keras reads as before."""
+    """Extend `load_weights` and `load_model`, which load other files as before."""
 
     @extends(keras.models, "load_model")
     def load_model(original, filepath, custom_objects=None, compile=True, **kwargs):

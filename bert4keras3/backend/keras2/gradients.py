@@ -1,4 +1,4 @@
-"""Gradients outside of an optimizer, on Keras 2: graphs in keras 2.3.1 and TensorFlow 1, eager code after that."""
+"""Gradients outside of an optimizer on Keras 2: in graphs on keras 2.3.1 and TensorFlow 1, else in eager code."""
 
 import tensorflow as tf
 
@@ -7,13 +7,12 @@ from bert4keras3.backend.package import keras
 
 K = keras.backend
 in_graph = FLAVOUR == "keras2" or not tf.executing_eagerly()
-symbolic = getattr(
-    K, "symbolic", lambda function: function
-)  # keras 2.3.1 has a graph of its own on TensorFlow 2
+# keras 2.3.1 has its own graph on TensorFlow 2
+symbolic = getattr(K, "symbolic", lambda function: function)
 
 
 def value_gradients(function, variables):
-    """Gradients of the scalar `function()` by the variables, as NumPy arrays."""
+    """Gradients of the scalar `function()` with respect to variables, as NumPy arrays."""
     if in_graph:
         gradients = symbolic(lambda: graph_gradients(function(), variables))()
         return K.function([], gradients)([])
@@ -31,7 +30,7 @@ def step_along(gradient, epsilon):
 
 
 def perturb_training(model, weight, epsilon):
-    """Each step of training is made at weight + epsilon · gradient / |gradient|."""
+    """Compute the gradients of each training step at weight + epsilon · gradient / |gradient|."""
     if in_graph:
         perturb_train_function(model, weight, epsilon)
         return
@@ -75,7 +74,7 @@ def perturb_train_function(model, weight, epsilon):
 
 
 def phase_input(model):
-    """The phase, where it is an input of the model's own train function."""
+    """[the learning phase] if it is an input of the model's train function, else an empty list."""
     if FLAVOUR == "keras2" and not model._uses_dynamic_learning_phase():
         return []
     phase = symbolic(K.learning_phase)()
@@ -88,14 +87,14 @@ def batch_of(data):
 
 
 def build_loss(model):
-    """Make the variables in which tf.keras adds up the losses of an epoch, so that they can be put back."""
+    """Create the variables in which tf.keras sums the losses of an epoch, so that they can be restored."""
     loss = model.compiled_loss
     if not loss.metrics:
         getattr(loss, "build", getattr(loss, "_build", None))(model.output)
 
 
 def loss_of_batch(model, data, outputs, added=(), tracked=True):
-    """Loss of one batch in eager code. tracked: it counts in what is shown as the loss of the epoch."""
+    """Loss of one batch in eager code; `tracked` says whether it counts for the shown loss of the epoch."""
     _, y, sample_weight = batch_of(data)
     sums = [] if tracked else [one for metric in model.compiled_loss.metrics for one in metric.variables]
     before = [tf.identity(one) for one in sums]
@@ -106,7 +105,7 @@ def loss_of_batch(model, data, outputs, added=(), tracked=True):
 
 
 def penalize_gradients(model, weight, scale):
-    """The loss becomes loss + scale / 2 · |gradient of the loss by the weight|²."""
+    """Train with loss + scale / 2 · |gradient|², the gradient of the loss with respect to the weight."""
     if in_graph:
         penalize_train_function(model, weight, scale)
         return
@@ -139,4 +138,4 @@ def penalize_train_function(model, weight, scale):
     model.total_loss = symbolic(penalized)()
     model.train_function = None
     model._make_train_function()
-    model.total_loss = loss  # of evaluation
+    model.total_loss = loss  # evaluation has no penalty

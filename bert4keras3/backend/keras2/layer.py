@@ -1,4 +1,4 @@
-"""Keras of generation 2 on TensorFlow: keras 2.3.1 (to TensorFlow 2.2), or tf.keras (1.15 to 2.15)."""
+"""Keras 2: keras 2.3.1 on TensorFlow 1.15 to 2.2, or tf.keras of TensorFlow 1.15 to 2.15."""
 
 from __future__ import annotations
 
@@ -24,18 +24,16 @@ get_custom_objects = keras.utils.get_custom_objects
 get_values = keras.backend.batch_get_value
 set_values = keras.backend.batch_set_value
 multi_input_type = tuple if FLAVOUR == "tf_keras" else list
-foreach = parallel_class = not_supported(
-    "bert4keras3.optimizers on Keras 2 are those of backend/keras2/optimizers.py"
-)
+foreach = parallel_class = not_supported("on Keras 2 the optimizers stand in backend/keras2/optimizers.py")
 Compiled = CompiledLoop = write_column = not_supported("compiled generation needs Keras 3")
 inner_layers = own_weight = not_supported("compiled generation and int8 need Keras 3")
 optimizers_module = "bert4keras3.backend.keras2.optimizers"
 
 
 def require_keras_3(name, instead, compiles=False):
-    """Raises ImportError for what is for Keras 3 alone. instead: what to do here."""
+    """Raise ImportError for a feature of Keras 3; `instead` is advice for users of Keras 2."""
     found = (
-        "tf.keras of TensorFlow " + tf.__version__ if FLAVOUR == "tf_keras" else "Keras " + keras.__version__
+        f"tf.keras of TensorFlow {tf.__version__}" if FLAVOUR == "tf_keras" else f"Keras {keras.__version__}"
     )
     raise ImportError(f"{name} is for Keras 3 alone, and this is {found}. {instead}")
 
@@ -60,11 +58,11 @@ def with_integer_shape(method):
 
 
 class WithOutputs:
-    """Every layer of Keras 2 has `get_output_at`."""
+    """An empty mixin: every layer of Keras 2 has `get_output_at`."""
 
 
 class Layer(keras.layers.Layer):  # type: ignore[name-defined]
-    """Base of our layers, which pass masks on. Shapes arrive as tuples of int or None."""
+    """Base class of our layers, which pass masks on. Its methods get shapes as tuples of int or None."""
 
     def __init__(self, *args: Any, autocast: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -79,7 +77,7 @@ class Layer(keras.layers.Layer):  # type: ignore[name-defined]
                 setattr(cls, name, with_integer_shape(cls.__dict__[name]))
 
     def add_loss(self, losses: Tensors, inputs: Tensors = None) -> None:
-        """Add to the model's loss; inputs: what it is computed from."""
+        """Add a tensor to the model's loss; `inputs` are the tensors it depends on."""
         super().add_loss(losses, inputs=inputs)
 
     def add_metric(self, value: Tensor, name: str | None = None, aggregation: str = "mean") -> None:
@@ -89,30 +87,30 @@ class Layer(keras.layers.Layer):  # type: ignore[name-defined]
 
 
 def serializable(item: Any) -> Any:
-    """Class decorator: models that use this class load without `custom_objects`, under its own name."""
+    """Class decorator: models that use this class load without `custom_objects`."""
     get_custom_objects()[item.__name__] = item
     return item
 
 
 def operation(function):
-    """Decorator of a function of tensors that is called on those of a model; matters on Keras 3."""
+    """Decorator of a function of symbolic tensors, which matters on Keras 3 alone."""
     return function
 
 
 def build_child(layer, input_shape):
-    """Make the weights of a layer inside a layer now, so that their order is the order of these calls."""
-    with tf.name_scope(layer.name):  # or weights of one layer would share a name, which HDF5 refuses
+    """Build a layer inside another layer, so that the order of weights is the order of these calls."""
+    with tf.name_scope(layer.name):  # otherwise two weights could get one name, which HDF5 refuses
         layer.build(tuple(input_shape))
     return layer
 
 
 def first_rows(table, count):
-    """table[:count], where count may be a tensor."""
+    """table[:count]; count may be a tensor."""
     return table[:count]
 
 
 def dtype_name(x):
-    """dtype of a tensor, a variable or an array as a string."""
+    """Name of the dtype of a tensor, a variable or an array."""
     return tf.as_dtype(x.dtype).base_dtype.name
 
 
@@ -122,7 +120,7 @@ def weight_shape(weight):
 
 @contextmanager
 def deferred_initialization():
-    """Nothing to do: TensorFlow draws initial values quickly."""
+    """Context without an effect: TensorFlow draws initial values quickly."""
     yield
 
 
@@ -135,18 +133,18 @@ device_scope = tf.device
 
 
 def distribute(model, devices):
-    """None: here a layer has to spread the batches, see parallel.py."""
+    """None: on Keras 2 parallel.py splits the batches by a layer."""
     return None
 
 
 def remat(call, layer, inputs):
-    """call(layer, inputs), computed a second time for the gradient instead of kept.
+    """call(layer, inputs), whose intermediate results the backward pass computes again.
 
-    A layer that drops out is computed as usual: it would draw anew.
+    A layer with dropout is called without recomputation: the second computation would draw another mask.
     """
     if getattr(layer, "dropout", None) is not None:
         return call(layer, inputs)
-    # copies, as the gradient of a tensor that is an input twice would be counted twice
+    # copies, because the gradient of a tensor that is two of the inputs would be counted twice
     tensors = [tf.identity(tensor) for tensor in tf.nest.flatten(inputs)]
 
     @tf.custom_gradient
@@ -154,13 +152,13 @@ def remat(call, layer, inputs):
         outputs = call(layer, tf.nest.pack_sequence_as(inputs, tensors))
 
         def backward(*gradients, **keywords):
-            # or layers in this call would trace them back to Input, which in TF 1.15 never ends
+            # otherwise layers in this call would search the graph up to Input, which never ends in TensorFlow 1.15
             for tensor in tensors:
                 tensor._keras_history_checked = True
             sources = list(tensors) + list(keywords.get("variables") or [])
             with tf.GradientTape() as tape:
                 tape.watch([source for source in sources if source.dtype.is_floating])
-                with tf.control_dependencies(gradients):  # after the forward pass, and not merged with it
+                with tf.control_dependencies(gradients):  # not merged with the forward pass
                     again = call(layer, tf.nest.pack_sequence_as(inputs, tensors))
             found = tape.gradient(again, sources, output_gradients=list(gradients))
             return found[: len(tensors)], found[len(tensors) :]
@@ -171,11 +169,11 @@ def remat(call, layer, inputs):
 
 
 def inputs_of_call(layer):
-    """Symbolic inputs of the first call of a layer; empty without one."""
+    """Symbolic inputs of a layer's first call; empty without a call."""
     tensors = layer._inbound_nodes[0].input_tensors if layer._inbound_nodes else []
     return list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
 
 
 def layer_of(tensor):
-    """The layer that made a symbolic tensor."""
+    """The layer that created a symbolic tensor."""
     return tensor._keras_history[0]

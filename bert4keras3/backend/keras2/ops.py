@@ -1,13 +1,13 @@
-"""The part of `keras.ops` that bert4keras3 uses, in TensorFlow 1.15 to 2.15, with the names and arguments of keras.ops.
+"""The functions of `keras.ops` that bert4keras3 uses, on TensorFlow 1.15 to 2.15, with the same names and arguments.
 
-`tests/library/test_ops.py` holds every function here, and its namesake in keras.ops, to the same NumPy results.
+`tests/library/test_ops.py` compares every function here, and the function of keras.ops, with NumPy.
 """
 
 import tensorflow as tf
 
 
 def shape(x):
-    """Shape as a tuple: int where it is known, a scalar tensor where it is not."""
+    """Shape as a tuple, with a scalar tensor for each unknown size."""
     dynamic = tf.shape(x)
     return tuple(dynamic[i] if size is None else size for i, size in enumerate(x.shape.as_list()))
 
@@ -20,7 +20,7 @@ def convert_to_tensor(x, dtype=None):
     return tf.convert_to_tensor(x, dtype=dtype)
 
 
-# Making, shaping and joining
+# Creating, reshaping and joining
 
 
 def arange(start, stop=None, step=1, dtype=None):
@@ -80,7 +80,7 @@ def take(x, indices, axis=None):
 
 
 def take_along_axis(x, indices, axis=None):
-    """As in keras.ops, all axes but the named one broadcast."""
+    """All axes but `axis` broadcast, as in keras.ops."""
     if axis is None:
         x, axis = tf.reshape(x, [-1]), 0
     ndim = x.shape.ndims
@@ -172,9 +172,15 @@ where = tf.compat.v2.where
 
 
 def scan(f, init, xs):
-    """f: (carry, x) → (carry, y), over the first axis of xs; y has the structure of the carry.
+    """Loop over the first axis of xs.
 
-    Returns the last carry and the stacked ys.
+    Args:
+        f: (carry, x) → (carry, y). y has the structure of the carry.
+        init: the first carry.
+        xs: tensors with the same first size.
+
+    Returns:
+        The last carry and the stacked ys.
     """
     length = tf.shape(tf.nest.flatten(xs)[0])[0]
     ys = [tf.TensorArray(one.dtype, length, element_shape=one.shape) for one in tf.nest.flatten(init)]

@@ -1,15 +1,15 @@
-"""bert4keras's optimizers on Keras 2, and the extensions that make a class of optimizers out of another.
+"""bert4keras's optimizers on Keras 2, and extensions that turn a class of optimizers into another class.
 
-On keras 2.3.1 an optimizer assigns by `K.update` inside `get_updates`: an extension changes what is assigned there.
-On tf.keras an optimizer updates one weight in `_resource_apply_dense`, often by one fused operation: an extension
-compares the weight before and after. `Extension` drives both. An extension is hooks, each for one weight:
+On keras 2.3.1 an optimizer assigns by `K.update` inside `get_updates`, and an extension changes the assigned value.
+On tf.keras an optimizer updates one weight in `_resource_apply_dense`, often by one fused operation. There an extension
+compares the weight before and after. `Extension` runs the hooks of both, each for one weight:
 
-    step_gradient(weight, gradient) → the gradient that the step is made with
-    new_weight(weight, old, new)    → what is assigned to the weight instead of `new`
-    new_slot(old, new)              → what is assigned to a slot of the optimizer inside instead of `new`
-    after_step(weight, gradient)    → an operation after the step; gradient: that of the batch
+    step_gradient(weight, gradient) → the gradient for the step
+    new_weight(weight, old, new)    → the value to assign to the weight instead of `new`
+    new_slot(old, new)              → the value to assign to a slot of the inner optimizer instead of `new`
+    after_step(weight, gradient)    → an operation after the step, with the gradient of the batch
 
-Hooks run from the innermost extension outward, `step_gradient` from the outermost inward.
+Hooks run from the innermost extension outward; `step_gradient` runs from the outermost extension inward.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from bert4keras3.backend.contract import (
 from bert4keras3.backend.functions import piecewise_linear, root_mean_square
 from bert4keras3.snippets import string_matching
 
-# From TensorFlow 2.11 on, keras.optimizers.Optimizer is another class; the one with slots has moved.
+# Since TensorFlow 2.11 keras.optimizers.Optimizer is another class; the class with slots is legacy.Optimizer.
 Optimizer: Any = getattr(getattr(keras.optimizers, "legacy", None), "Optimizer", keras.optimizers.Optimizer)
 Schedule: Any = keras.optimizers.schedules.LearningRateSchedule if is_tf_keras else object
-symbolic = getattr(K, "symbolic", None)  # keras 2.3.1 on TensorFlow 2 builds its graph in this
+symbolic = getattr(K, "symbolic", None)  # with it, keras 2.3.1 builds its graph on TensorFlow 2
 plain_update = K.update
-Mixed: Any = object  # what follows in the order of classes is an optimizer of Keras
+Mixed: Any = object  # a mixin: the next class in the method resolution order is an optimizer of Keras
 
 
 @contextmanager
 def assigning_by(update):
-    """Inside, `K.update` is another function."""
+    """Context that replaces `K.update`."""
     before, K.update = K.update, update
     try:
         yield
@@ -53,9 +53,11 @@ def assigning_by(update):
 
 
 class Hooks(Mixed):
-    """Which extensions a class has, with their arguments and slots.
+    """Finds the extensions of a class, their arguments and their slots.
 
-    arguments: {keyword argument: its default}; slots: names of the variables that it keeps beside each weight.
+    Attributes:
+        arguments: {keyword argument of an extension: its default}.
+        slots: names of the variables that an extension keeps for each weight.
     """
 
     arguments: dict[str, Any] = {}
@@ -69,7 +71,7 @@ class Hooks(Mixed):
 
     @classmethod
     def extensions(cls, outside=None):
-        """The extensions of a class, the innermost first; only those outside of one, if it is given."""
+        """The extensions of a class, the innermost first; with `outside`, the extensions outside of this one."""
         found = [one for one in cls.__mro__ if one.__bases__ == (Extension,)]
         return found[: None if outside is None else found.index(outside)][::-1]
 
@@ -84,13 +86,13 @@ class Hooks(Mixed):
         return [name for one in self.extensions() for name in one.slots]
 
     def gradient_inside(self, weight, gradient):
-        """The gradient that the step is made with."""
+        """The gradient for the step, after the hooks."""
         for hook in reversed(self.hooks("step_gradient")):
             gradient = hook(self, weight, gradient)
         return gradient
 
     def altered(self, old, new, weight=None, outside=None):
-        """What the extensions assign instead of `new`, to a weight or, without one, to a slot."""
+        """The value that the extensions assign instead of `new`: to a slot without `weight`, else to the weight."""
         for hook in self.hooks("new_slot" if weight is None else "new_weight", outside):
             new = hook(self, old, new) if weight is None else hook(self, weight, old, new)
         return new
@@ -100,7 +102,7 @@ class Hooks(Mixed):
 
 
 class GraphSteps(Hooks):
-    """Steps of keras 2.3.1: one graph of the assignments to all weights."""
+    """Steps of keras 2.3.1, a graph of the assignments to all weights."""
 
     def get_gradients(self, loss, params):
         gradients = [tf.convert_to_tensor(gradient) for gradient in super().get_gradients(loss, params)]
@@ -141,7 +143,7 @@ class GraphSteps(Hooks):
         return self.beside[slot]
 
     def once(self, function):
-        """function(), which reads the counter of steps, computed once a step: or its parts could disagree."""
+        """function() of the step counter, computed once a step, so that all weights see the same value."""
         if function.__name__ not in self.known:
             with tf.control_dependencies(None):
                 self.known[function.__name__] = function()
@@ -151,12 +153,12 @@ class GraphSteps(Hooks):
         return self.learning_rate if hasattr(self, "learning_rate") else self.lr
 
     def seen_gradient(self, weight, extension):
-        """The gradient that an extension sees: that of the step."""
+        """The gradient that an extension sees, which is the gradient of the step."""
         return self.step_gradients[self.place(weight)]
 
 
 class SlotSteps(Hooks):
-    """Steps of tf.keras, one weight at a time. Sparse gradients are made dense, so that each hook runs once."""
+    """Steps of tf.keras, one weight at a time. Sparse gradients become dense, so that each hook runs once."""
 
     def _create_slots(self, var_list):
         super()._create_slots(var_list)
@@ -187,12 +189,12 @@ class SlotSteps(Hooks):
         return self._resource_apply_dense(dense(grad, var, indices), var)
 
     def inside_slots(self, weight):
-        """Slots that the optimizer which is extended has for a weight."""
+        """Slots of the inner optimizer for a weight."""
         found = []
         for name in sorted(set(self.get_slot_names()) - set(self.all_slots())):
             try:
                 found.append(self.get_slot(weight, name))
-            except KeyError:  # a slot that this weight lacks
+            except KeyError:  # this weight lacks the slot
                 continue
         return found
 
@@ -209,7 +211,7 @@ class SlotSteps(Hooks):
         return self._decayed_lr(weight.dtype.base_dtype)
 
     def seen_gradient(self, weight, extension):
-        """The gradient that an extension sees: that of the step inside of an accumulation, else that of the batch."""
+        """The gradient that an extension sees: outside of an accumulation the batch's gradient, else the step's."""
         accumulates = GradientAccumulation in self.extensions()
         if accumulates and extension in self.extensions(outside=GradientAccumulation):
             return self.batch_gradient
@@ -217,23 +219,23 @@ class SlotSteps(Hooks):
 
 
 def done(operation):
-    """What to wait for after an operation, which may be None."""
+    """The control dependencies on an operation, which may be None."""
     return [] if operation is None else [operation]
 
 
 def dense(gradient, weight, indices):
-    """Rows of a gradient at these indices of a weight as a tensor of its shape; rows of one index are added."""
+    """A sparse gradient as a tensor in the shape of its weight; rows with the same index are added."""
     return tf.convert_to_tensor(tf.IndexedSlices(gradient, indices, tf.shape(weight)))
 
 
 class Extension(SlotSteps if is_tf_keras else GraphSteps):  # type: ignore[misc]
-    """Base of the extensions."""
+    """Base class of the extensions."""
 
 
 class WeightDecay(Extension):
-    """Weight decay beside the gradient, https://arxiv.org/abs/1711.05101 : w_new ← w_new − lr · weight_decay_rate · w
+    """Decoupled weight decay, https://arxiv.org/abs/1711.05101 : w_new ← w_new − lr · weight_decay_rate · w
 
-    exclude_from_weight_decay: regular expressions; a weight decays unless one is found in its name.
+    A weight decays unless its name matches a regular expression of exclude_from_weight_decay.
     """
 
     arguments: dict[str, Any] = {"weight_decay_rate": 0.01, "exclude_from_weight_decay": []}
@@ -247,8 +249,8 @@ class WeightDecay(Extension):
 class LayerAdaptation(Extension):
     """LAMB's rates, https://arxiv.org/abs/1904.00962 : w_new ← w + (w_new − w) · |w| / (|w_new − w| / lr)
 
-    Only if both norms are above 0. exclude_from_layer_adaptation: regular expressions; a weight takes part unless one
-    is found in its name.
+    A weight is adapted if both norms are above 0, unless its name matches a regular expression of
+    exclude_from_layer_adaptation.
     """
 
     arguments: dict[str, Any] = {"exclude_from_layer_adaptation": []}
@@ -264,10 +266,11 @@ class LayerAdaptation(Extension):
 
 
 class PiecewiseLinearRate(Extension):
-    """Scales each change of a step on keras 2.3.1, the learning rate on tf.keras, by a multiplier.
+    """Multiplies the learning rate on tf.keras, or each change of a weight on keras 2.3.1, by a schedule.
 
-    lr_schedule: {1000: 1, 2000: 0.1} is a line from 0 at step 0 to 1 at step 1000, on to 0.1 at step 2000, 0.1 from
-    there on. On keras 2.3.1 what is inside is scaled as a whole, and what is outside does not see the schedule.
+    The lr_schedule {1000: 1, 2000: 0.1} rises linearly from 0 at step 0 to 1 at step 1000, falls to 0.1 at step 2000,
+    and stays at 0.1. On keras 2.3.1 the schedule scales the whole change of inner extensions, and outer extensions do
+    not see it.
     """
 
     arguments: dict[str, Any] = {"lr_schedule": {0: 1}}
@@ -292,10 +295,10 @@ class PiecewiseLinearRate(Extension):
 
 
 class GradientAccumulation(Extension):
-    """One step with the mean gradient of `grad_accum_steps` batches.
+    """Makes one step with the mean gradient of k = `grad_accum_steps` batches.
 
-    At every k-th batch, from the first on: a step with the sum of gradients so far ÷ k, and the sum begins again;
-    then the gradient of this batch goes into the sum. Each batch counts as a step. Only what is inside waits.
+    At every k-th batch, beginning with the first, it makes a step with the sum of gradients ÷ k, and resets the sum.
+    Then it adds the gradient of this batch. Each batch counts as a step. Outer extensions act at each batch.
     """
 
     arguments: dict[str, Any] = {"grad_accum_steps": 2}
@@ -322,8 +325,9 @@ class GradientAccumulation(Extension):
 class Lookahead(Extension):
     """Lookahead, https://arxiv.org/abs/1907.08610
 
-    After every k-th step, from the first on: slow ← slow + α (w − slow);  w ← slow
-    with k = steps_per_slow_update and α = slow_step_size. The slow weights begin as zeros.
+    slow ← slow + α (w − slow);  w ← slow after every k-th step, beginning with the first
+
+    k is steps_per_slow_update, and α is slow_step_size. The slow weights begin as zeros.
     """
 
     arguments: dict[str, Any] = {"steps_per_slow_update": 5, "slow_step_size": 0.5}
@@ -342,9 +346,9 @@ class Lookahead(Extension):
 
 
 class LazyOptimization(Extension):
-    """Weights whose rows, along the last axis, change only if their gradient is not all zero.
+    """Changes rows of a weight, along the last axis, only if their gradient is not all zero.
 
-    include_in_lazy_optimization: regular expressions; a weight is lazy if one is found in its name.
+    It applies to weights whose names match a regular expression of include_in_lazy_optimization.
     """
 
     arguments: dict[str, Any] = {"include_in_lazy_optimization": []}
@@ -358,9 +362,9 @@ class LazyOptimization(Extension):
 
 
 class ExponentialMovingAverage(Extension):
-    """A moving average of the weights: ema ← ema_momentum · ema + (1 − ema_momentum) · w after every step
+    """Averages the weights: ema ← ema_momentum · ema + (1 − ema_momentum) · w after every step
 
-    It begins as zeros; apply_ema_weights divides it by 1 − ema_momentum^steps.
+    The average begins as zeros, and apply_ema_weights divides it by 1 − ema_momentum^steps.
     """
 
     arguments: dict[str, Any] = {"ema_momentum": 0.999}
@@ -376,37 +380,40 @@ class ExponentialMovingAverage(Extension):
         return self.all_of("ema")
 
     def apply_ema_weights(self, bias_correction: bool = True) -> None:
-        """Keep the weights of the model and put their average in their place, for evaluation.
+        """Replace the weights of the model by their average, for evaluation, and save them.
+
+        Args:
+            bias_correction: whether to divide the average by 1 − ema_momentum^steps.
 
         Raises:
             ValueError: before the first step.
         """
         (iterations,) = get_values([self.iterations])
         if not iterations or not hasattr(self, "model_weights"):
-            raise ValueError(f"{type(self).__name__}: no average yet: train for a step first")
+            raise ValueError(f"{type(self).__name__} has no average yet: train for a step first")
         averages = get_values(self.ema_weights)
         if bias_correction:
-            momentum = float(np.asarray(self.ema_momentum, K.floatx()))  # as in the average
+            momentum = float(np.asarray(self.ema_momentum, K.floatx()))  # rounded as in the average
             averages = [average / (1 - momentum ** int(iterations)) for average in averages]
         self.old_weights = get_values(self.model_weights)
         set_values(list(zip(self.model_weights, averages)))
 
     def reset_old_weights(self) -> None:
-        """Put the weights back that apply_ema_weights has kept.
+        """Restore the weights that apply_ema_weights has saved.
 
         Raises:
-            ValueError: if apply_ema_weights has not been called.
+            ValueError: apply_ema_weights has not been called.
         """
         if not hasattr(self, "old_weights"):
-            raise ValueError(f"{type(self).__name__}: no old weights: call apply_ema_weights first")
+            raise ValueError(f"{type(self).__name__} has no old weights: call apply_ema_weights first")
         set_values(list(zip(self.model_weights, self.old_weights)))
 
 
 class ParameterWiseRate(Extension):
     """Scales the changes of some weights: w_new ← w + (w_new − w) · factor
 
-    paramwise_lr_schedule: {"Embedding": 0.1, "gamma": 2}; the factor of a weight is the product of those whose name
-    is part of its name.
+    In paramwise_lr_schedule, {"Embedding": 0.1, "gamma": 2}, a factor applies to all weights whose names contain its
+    key. Several factors of a weight are multiplied.
     """
 
     arguments: dict[str, Any] = {"paramwise_lr_schedule": {}}
@@ -417,15 +424,15 @@ class ParameterWiseRate(Extension):
 
 
 def values_of(slots):
-    """{name: tensor}, each variable read once: a graph may read it a second time after it is assigned."""
+    """{name: tensor}, each variable read once: a second read in the graph could follow the assignment."""
     return {name: tf.identity(slot) for name, slot in slots.items()}
 
 
 class GraphOptimizer(Mixed):
-    """Base of our own optimizers on keras 2.3.1.
+    """Base class of our optimizers on keras 2.3.1.
 
-    A subclass says `_slot_shapes(weight)`, {slot: shape}, and `_new_values(gradient, weight, slots, rate)`: {slot: new
-    value}, and the new weight.
+    A subclass defines `_slot_shapes(weight)`, which returns {slot: shape}, and
+    `_new_values(gradient, weight, slots, rate)`, which returns {slot: new value} and the new weight.
     """
 
     def __init__(self, hyper, **kwargs):
@@ -470,7 +477,7 @@ class GraphOptimizer(Mixed):
 
 
 class SlotOptimizer(Mixed):
-    """Base of our own optimizers on tf.keras; see GraphOptimizer."""
+    """Base class of our optimizers on tf.keras, with the methods of GraphOptimizer."""
 
     def __init__(self, hyper, **kwargs):
         super().__init__(**dict(kwargs, name=kwargs.get("name") or type(self).__name__))
@@ -498,10 +505,10 @@ class SlotOptimizer(Mixed):
 
 
 class OwnOptimizer(SlotOptimizer if is_tf_keras else GraphOptimizer, Optimizer):  # type: ignore[misc]
-    """Base of our own optimizers."""
+    """Base class of our optimizers."""
 
     def step_count(self, dtype):
-        """The step that is being made as a float, from 1 on; with accumulation each batch counts."""
+        """Number of the running step as a float, from 1 on; with accumulation each batch counts."""
         return K.cast(self.iterations + 1, dtype)
 
 
@@ -581,7 +588,7 @@ class Lion(OwnOptimizer):
 
 
 class RelativeRate(Schedule):
-    """min(1 / √t, 0.01) at step t, from 1 on, times `scale`: AdaFactor's rate if none is given."""
+    """AdaFactor's default rate: scale · min(1 / √t, 0.01) at step t, from 1 on."""
 
     def __init__(self, scale: float = 1.0) -> None:
         self.scale = scale
@@ -597,13 +604,20 @@ class RelativeRate(Schedule):
 class AdaFactor(OwnOptimizer):
     """AdaFactor, https://arxiv.org/abs/1804.04235
 
-    v ← β2 v + (1 − β2) (g² + ε1), of a large matrix as an outer product of its means over rows and over columns
+    v ← β2 v + (1 − β2) (g² + ε1), for a large matrix the outer product of its means over rows and over columns
     u = g / √(v + ε1);  u ← u / max(1, rms(u) / clipping_threshold);  u ← β1 u_before + (1 − β1) u
     w ← w − lr · u · max(rms(w), ε2)
 
-    learning_rate None: min(1 / √t, 0.01), 0.05 of it without multiply_by_parameter_scale. beta2 None: 1 − t^−0.8.
-    clipping_threshold None: no clipping. A tensor is factored over its two largest axes, if both have at least
-    min_dim_size_to_factor. exclude_from_parameter_scale: regular expressions for the names of weights.
+    Args:
+        learning_rate: None for min(1 / √t, 0.01), times 0.05 without multiply_by_parameter_scale.
+        beta1: β1; 0 saves the memory of the momentum.
+        beta2: β2; None for 1 − t^−0.8.
+        epsilon1: ε1.
+        epsilon2: ε2.
+        multiply_by_parameter_scale: whether to multiply the update by max(rms(w), ε2).
+        clipping_threshold: None for no clipping.
+        min_dim_size_to_factor: v is factored over the two largest axes of a tensor if both have at least this size.
+        exclude_from_parameter_scale: regular expressions for the names of weights.
     """
 
     def __init__(
@@ -646,7 +660,7 @@ class AdaFactor(OwnOptimizer):
                 for name, axis in zip(("vr", "vc"), axes)
             }
         momentum = {"m": shape} if self.beta1 > 0 else {}
-        # the order of bert4keras, in which a file has them
+        # the order of bert4keras's saved files
         return dict(momentum, **shapes) if is_tf_keras else dict(shapes, **momentum)
 
     def _new_values(self, gradient, weight, slots, rate):
@@ -689,9 +703,9 @@ class AdaFactor(OwnOptimizer):
 
 
 def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callable[..., type]:
-    """Decorator of an extension, a function from a class to a class: gives what it makes a name.
+    """Decorator of an extension, a function from a class to a class, which registers the new class.
 
-    The function gets a second argument, `name`, of the class. Under it the class is among Keras's custom objects.
+    The function gets a second argument, `name`: the class has this name, and Keras's custom objects contain it.
     """
     extension = base_extend_with.__name__
 
@@ -715,7 +729,7 @@ def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callab
 
 
 def extended(extension, BaseOptimizer):
-    """A subclass of both. Raises TypeError if BaseOptimizer has the extension."""
+    """A subclass of both; raises TypeError if BaseOptimizer already has the extension."""
     if issubclass(BaseOptimizer, extension):
         raise TypeError(f"{BaseOptimizer.__name__} has {extension.__name__} already")
     return type(extension.__name__, (extension, BaseOptimizer), {"__doc__": extension.__doc__})
@@ -723,62 +737,62 @@ def extended(extension, BaseOptimizer):
 
 @export_to_custom_objects
 def extend_with_weight_decay(BaseOptimizer: type) -> type:
-    """Class with weight decay: arguments weight_decay_rate=0.01, exclude_from_weight_decay=[]. See WeightDecay."""
+    """Add weight decay, with arguments weight_decay_rate=0.01, exclude_from_weight_decay=[]. See WeightDecay."""
     return extended(WeightDecay, BaseOptimizer)
 
 
 @export_to_custom_objects
 def extend_with_layer_adaptation(BaseOptimizer: type) -> type:
-    """Class with LAMB's rates, argument exclude_from_layer_adaptation=[]. See LayerAdaptation."""
+    """Add LAMB's rates, with the argument exclude_from_layer_adaptation=[]. See LayerAdaptation."""
     return extended(LayerAdaptation, BaseOptimizer)
 
 
 @export_to_custom_objects
 def extend_with_piecewise_linear_lr(BaseOptimizer: type) -> type:
-    """Class with a schedule, argument lr_schedule={0: 1}. See PiecewiseLinearRate."""
+    """Add a schedule, with the argument lr_schedule={0: 1}. See PiecewiseLinearRate."""
     return extended(PiecewiseLinearRate, BaseOptimizer)
 
 
 @export_to_custom_objects
 def extend_with_gradient_accumulation(BaseOptimizer: type) -> type:
-    """Class that accumulates gradients, argument grad_accum_steps=2. See GradientAccumulation."""
+    """Accumulate gradients, with the argument grad_accum_steps=2. See GradientAccumulation."""
     return extended(GradientAccumulation, BaseOptimizer)
 
 
 @export_to_custom_objects
 def extend_with_lookahead(BaseOptimizer: type) -> type:
-    """Class with slow weights, arguments steps_per_slow_update=5, slow_step_size=0.5. See Lookahead."""
+    """Add slow weights, with arguments steps_per_slow_update=5, slow_step_size=0.5. See Lookahead."""
     return extended(Lookahead, BaseOptimizer)
 
 
 @export_to_custom_objects
 def extend_with_lazy_optimization(BaseOptimizer: type) -> type:
-    """Class for lazy embeddings, argument include_in_lazy_optimization=[]. See LazyOptimization."""
+    """Update embeddings lazily, with the argument include_in_lazy_optimization=[]. See LazyOptimization."""
     return extended(LazyOptimization, BaseOptimizer)
 
 
 @export_to_custom_objects
 def extend_with_exponential_moving_average(BaseOptimizer: type) -> type:
-    """Class with averaged weights, argument ema_momentum=0.999. See ExponentialMovingAverage."""
+    """Average the weights, with the argument ema_momentum=0.999. See ExponentialMovingAverage."""
     return extended(ExponentialMovingAverage, BaseOptimizer)
 
 
 @export_to_custom_objects
 def extend_with_parameter_wise_lr(BaseOptimizer: type) -> type:
-    """Class with rates for each weight, argument paramwise_lr_schedule={}. See ParameterWiseRate."""
+    """Add a rate for each weight, with the argument paramwise_lr_schedule={}. See ParameterWiseRate."""
     return extended(ParameterWiseRate, BaseOptimizer)
 
 
 def only_on_tf_keras(base_extend_with):
-    """The extension that computes what bert4keras computes on tf.keras; on keras 2.3.1 an error."""
+    """The extension on tf.keras, with the results of bert4keras there; on keras 2.3.1 a function that raises."""
     if is_tf_keras:
         return base_extend_with
 
     def extend_with(BaseOptimizer: type, name: str | None = None) -> type:
-        """On tf.keras alone; on keras 2.3.1 an error."""
+        """Raise TypeError: this extension exists on tf.keras alone."""
         extension = base_extend_with.__name__
         raise TypeError(
-            f"{extension}_v2 is for tf.keras, and this is keras 2.3.1. Write {extension}, or set TF_KERAS=1"
+            f"{extension}_v2 needs tf.keras, and this is keras 2.3.1. Write {extension}, or set TF_KERAS=1"
         )
 
     extend_with.__name__ = extend_with.__qualname__ = base_extend_with.__name__ + "_v2"

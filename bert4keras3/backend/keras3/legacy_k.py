@@ -1,9 +1,8 @@
 """`K` on Keras 3: the functions of Keras 2's backend under the same names, with the same arguments and defaults.
 
-Written on keras.ops, so they take tensors, arrays and the symbolic tensors of a model alike. Differences that
-stay: `zeros` and `ones` give tensors and not variables; `shape` is a NumPy array where all sizes are known, and
-numbers that only depend on it stay NumPy, since JAX wants shapes that are no tensors. What has no counterpart
-stands in MISSING with the modern way.
+They call keras.ops, and accept tensors, arrays and symbolic tensors. Two differences stay. `zeros` and `ones` return
+tensors instead of variables. `shape` returns a NumPy array if all sizes are known, and what depends on it alone stays
+NumPy, because a shape on JAX must not be a tensor. MISSING lists functions without a counterpart, with advice.
 """
 
 from __future__ import annotations
@@ -54,12 +53,13 @@ MISSING = {
 
 
 def __getattr__(name: str) -> Any:
-    instead = "K.{} does not exist on Keras 3: {}".format(name, MISSING.get(name, "look for it in keras.ops"))
-    raise AttributeError(instead)
+    raise AttributeError(
+        f"K.{name} does not exist on Keras 3: {MISSING.get(name, 'look for it in keras.ops')}"
+    )
 
 
 def sizes_of(shape: Any) -> Any:
-    """A shape given as a tensor, or as a list of numbers and scalar tensors, in the form that keras.ops take."""
+    """Convert a shape, a tensor or a list of numbers and scalar tensors, to the form of keras.ops."""
     if ops.is_tensor(shape):
         return shape
     sizes = [-1 if size is None else size for size in shape]
@@ -67,7 +67,7 @@ def sizes_of(shape: Any) -> Any:
 
 
 def are_numbers(items: Any) -> bool:
-    """Whether these are numbers, or arrays of numbers, that are known now."""
+    """Whether all items are numbers or arrays, and none is a tensor or a variable."""
     return not builtins.any(
         isinstance(item, (keras.KerasTensor, keras.Variable)) or ops.is_tensor(item)
         for one in items
@@ -82,7 +82,7 @@ is_tensor = ops.is_tensor
 
 
 def symbolic(function: Callable) -> Callable:
-    """The function as it is."""
+    """Decorator that returns the function unchanged."""
     return function
 
 
@@ -90,7 +90,7 @@ eager = symbolic
 
 
 def normalize_data_format(value: Any) -> str:
-    """ "channels_last" or "channels_first", Keras's setting where None; raises ValueError for another."""
+    """Check "channels_last" or "channels_first", or return Keras's setting for None; ValueError for another value."""
     value = (value or image_data_format()).lower()
     if value not in ("channels_first", "channels_last"):
         raise ValueError(f"data_format: expected channels_first or channels_last, got {value!r}")
@@ -98,27 +98,27 @@ def normalize_data_format(value: Any) -> str:
 
 
 def cast_to_floatx(x: Tensor) -> Tensor:
-    """In the type of K.floatx(): a tensor stays a tensor, all else becomes a NumPy array."""
+    """Cast to K.floatx(): a tensor stays a tensor, any other value becomes a NumPy array."""
     return cast(x, floatx()) if ops.is_tensor(x) else np.asarray(x, dtype=floatx())
 
 
 def cast(x: Tensor, dtype: str) -> Tensor:
-    """The same shape in another type, such as "float32"."""
+    """Cast to another dtype, such as "float32"."""
     return ops.cast(x, dtype)
 
 
 def dtype(x: Tensor) -> str:
-    """Type of a tensor as a string."""
+    """Name of the dtype of a tensor."""
     return standardize_dtype(x.dtype)
 
 
 def is_variable(x: Tensor) -> bool:
-    """Whether this is a variable of Keras."""
+    """Whether x is a variable of Keras."""
     return isinstance(x, keras.Variable)
 
 
 def is_sparse(tensor: Tensor) -> bool:
-    """Whether this is a sparse tensor of TensorFlow or JAX."""
+    """Whether the tensor is a sparse tensor of TensorFlow or JAX."""
     return builtins.bool(getattr(tensor, "sparse", False)) or type(tensor).__name__ in (
         "SparseTensor",
         "BCOO",
@@ -126,7 +126,7 @@ def is_sparse(tensor: Tensor) -> bool:
 
 
 def to_dense(tensor: Tensor) -> Tensor:
-    """A sparse tensor as a dense one of the same shape."""
+    """Convert a sparse tensor to a dense tensor."""
     return ops.convert_to_tensor(tensor, sparse=False)
 
 
@@ -134,18 +134,19 @@ def to_dense(tensor: Tensor) -> Tensor:
 
 
 def shape(x: Tensor) -> Any:
-    """Sizes of all axes: a NumPy array where they are known, else a tensor; a tuple for symbolic tensors."""
+    """Sizes of all axes: a NumPy array if they are known, else a tensor; a tuple for symbolic tensors."""
     sizes = ops.shape(x)
     if builtins.any(size is None for size in sizes):
         return sizes
     if not are_numbers(sizes):
         return ops.convert_to_tensor(sizes, dtype="int32")
     known = builtins.all(isinstance(size, int) for size in sizes)
-    return np.array(sizes, "int32" if known else object)  # JAX has symbols for sizes while a model is built
+    # JAX uses symbols for sizes while Keras builds a model
+    return np.array(sizes, "int32" if known else object)
 
 
 def int_shape(x: Tensor) -> tuple | None:
-    """Sizes of all axes as int or None, or None for what has no shape."""
+    """Sizes of all axes as int or None; None for an object without a shape."""
     return tuple(x.shape) if hasattr(x, "shape") else None
 
 
@@ -155,12 +156,12 @@ def ndim(x: Tensor) -> int:
 
 
 def size(x: Tensor, name: str | None = None) -> Tensor:
-    """Number of elements, a scalar tensor."""
+    """Number of elements as a scalar tensor."""
     return ops.size(x)
 
 
 def count_params(x: Tensor) -> int:
-    """Number of elements, a Python int."""
+    """Number of elements as an int."""
     return int(np.prod(x.shape))
 
 
@@ -170,14 +171,14 @@ def count_params(x: Tensor) -> int:
 def variable(
     value: Any, dtype: str | None = None, name: str | None = None, constraint: Callable | None = None
 ) -> Tensor:
-    """A variable with the shape of `value`, in K.floatx() where no type is given."""
+    """A variable with the shape of `value`; the default type is K.floatx()."""
     made = keras.Variable(ops.convert_to_numpy(value), dtype=dtype or floatx(), name=name)
     made.constraint = constraint
     return made
 
 
 def constant(value: Any, dtype: str | None = None, shape: Any = None, name: str | None = None) -> Tensor:
-    """A tensor of the value, repeated up to `shape`."""
+    """A tensor of the value, broadcast to `shape`."""
     value = ops.convert_to_tensor(value, dtype=dtype or floatx())
     return value if shape is None else ops.broadcast_to(value, sizes_of(shape))
 
@@ -201,7 +202,7 @@ def random_uniform_variable(
     name: str | None = None,
     seed: int | None = None,
 ) -> Tensor:
-    """A variable of this shape, drawn evenly from low to high."""
+    """A variable of this shape with uniform random values from low to high."""
     return variable(random_uniform(shape, low, high, seed=seed), dtype, name)
 
 
@@ -213,14 +214,14 @@ def random_normal_variable(
     name: str | None = None,
     seed: int | None = None,
 ) -> Tensor:
-    """A variable of this shape, drawn from a normal distribution; scale: standard deviation."""
+    """A variable of this shape with normal random values; `scale` is the standard deviation."""
     return variable(random_normal(shape, mean, scale, seed=seed), dtype, name)
 
 
 def eval(x: Tensor) -> np.ndarray:
-    """Its value as a NumPy array."""
+    """Value of a tensor as a NumPy array."""
     if isinstance(x, keras.KerasTensor):
-        raise ValueError(f"K.eval: expected a tensor with a value, got {x} of a model: use K.function")
+        raise ValueError(f"K.eval: expected a tensor with a value, got the symbolic {x}: use K.function")
     return ops.convert_to_numpy(x)
 
 
@@ -233,41 +234,41 @@ def batch_get_value(tensors: Sequence[Tensor]) -> list[np.ndarray]:
 
 
 def set_value(x: Tensor, value: Any) -> None:
-    """Give a variable a new value of the same shape."""
+    """Assign a value to a variable."""
     x.assign(value)
 
 
 def batch_set_value(tuples: Sequence[tuple]) -> None:
-    """Give variables new values: pairs of variable and value."""
+    """Assign values to variables: `tuples` are pairs (variable, value)."""
     for x, value in tuples:
         x.assign(value)
 
 
 def update(x: Tensor, new_x: Tensor) -> Tensor:
-    """Assign to a variable and return the new value."""
+    """Assign a tensor to a variable, and return the new value."""
     return x.assign(new_x)
 
 
 def update_add(x: Tensor, increment: Tensor) -> Tensor:
-    """Add to a variable and return the new value."""
+    """Add a tensor to a variable, and return the new value."""
     return x.assign_add(increment)
 
 
 def update_sub(x: Tensor, decrement: Tensor) -> Tensor:
-    """Subtract from a variable and return the new value."""
+    """Subtract a tensor from a variable, and return the new value."""
     return x.assign_sub(decrement)
 
 
 def function(
     inputs: Sequence[Tensor], outputs: Tensors, updates: list | None = None, **kwargs: Any
 ) -> Callable:
-    """Arrays for the symbolic `inputs` → arrays for the `outputs`, which depend on them: a list, or one.
+    """A function from values of the symbolic `inputs` to values of `outputs`, a list or one array.
 
-    K.learning_phase() as the last input stands for the phase, which is fed as 0 or 1.
+    If K.learning_phase() is the last input, its value is 1 for training, else 0.
     """
     if updates:
         raise ValueError(
-            "K.function: updates do not exist on Keras 3; assign to variables in a layer or train_step"
+            "K.function: Keras 3 has no updates; assign to variables in a layer or in train_step"
         )
     symbolic_inputs = [x for x in inputs if isinstance(x, keras.KerasTensor)]
     model = keras.models.Model(symbolic_inputs, outputs)
@@ -283,30 +284,30 @@ def function(
 
 
 def stop_gradient(variables: Tensors) -> Tensors:
-    """The same tensor, or list of tensors, through which no gradient goes."""
+    """Return a tensor, or a list of tensors, whose gradient is zero."""
     return keras.tree.map_structure(ops.stop_gradient, variables)
 
 
-# Making tensors
+# Creating tensors
 
 
 def zeros(shape: Any, dtype: str | None = None, name: str | None = None) -> Tensor:
-    """A tensor of zeros, in K.floatx() where no type is given."""
+    """A tensor of zeros; the default type is K.floatx()."""
     return ops.zeros(sizes_of(shape), dtype=dtype or floatx())
 
 
 def ones(shape: Any, dtype: str | None = None, name: str | None = None) -> Tensor:
-    """A tensor of ones, in K.floatx() where no type is given."""
+    """A tensor of ones; the default type is K.floatx()."""
     return ops.ones(sizes_of(shape), dtype=dtype or floatx())
 
 
 def zeros_like(x: Tensor, dtype: str | None = None, name: str | None = None) -> Tensor:
-    """Zeros in the shape, and unless told otherwise in the type, of x."""
+    """Zeros in the shape of x; the default is x's dtype."""
     return ops.zeros_like(x, dtype=dtype)
 
 
 def ones_like(x: Tensor, dtype: str | None = None, name: str | None = None) -> Tensor:
-    """Ones in the shape, and unless told otherwise in the type, of x."""
+    """Ones in the shape of x; the default is x's dtype."""
     return ops.ones_like(x, dtype=dtype)
 
 
@@ -316,12 +317,12 @@ def eye(size: int, dtype: str | None = None, name: str | None = None) -> Tensor:
 
 
 def identity(x: Tensor, name: str | None = None) -> Tensor:
-    """A copy."""
+    """A copy of a tensor."""
     return ops.copy(x)
 
 
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: str = "int32") -> Tensor:
-    """1-D tensor from start to stop, which is left out; from 0 where only one is given."""
+    """Numbers from start up to, but without, stop; `arange(n)` begins at 0."""
     return ops.arange(start, stop, step, dtype=dtype)
 
 
@@ -337,7 +338,7 @@ def random_uniform(
     dtype: str | None = None,
     seed: int | None = None,
 ) -> Tensor:
-    """Drawn evenly from minval to maxval; anew at each call where there is no seed."""
+    """Uniform random numbers from minval to maxval; without a seed each call draws other numbers."""
     return keras.random.uniform(sizes_of(shape), minval, maxval, dtype, seed=fresh_seed(seed))
 
 
@@ -348,7 +349,7 @@ def random_normal(
     dtype: str | None = None,
     seed: int | None = None,
 ) -> Tensor:
-    """Drawn from a normal distribution; anew at each call where there is no seed."""
+    """Normal random numbers; without a seed each call draws other numbers."""
     return keras.random.normal(sizes_of(shape), mean, stddev, dtype, seed=fresh_seed(seed))
 
 
@@ -359,12 +360,12 @@ def truncated_normal(
     dtype: str | None = None,
     seed: int | None = None,
 ) -> Tensor:
-    """As random_normal, but what is more than two standard deviations away is drawn again."""
+    """Normal random numbers; numbers beyond two standard deviations are drawn again."""
     return keras.random.truncated_normal(sizes_of(shape), mean, stddev, dtype, seed=fresh_seed(seed))
 
 
 def random_binomial(shape: Any, p: float = 0.0, dtype: str | None = None, seed: int | None = None) -> Tensor:
-    """1 with probability p, else 0."""
+    """Random numbers: 1 with probability p, else 0."""
     return ops.cast(random_uniform(shape, seed=seed) < p, dtype or floatx())
 
 
@@ -374,7 +375,7 @@ random_bernoulli = random_binomial
 def dropout(
     x: Tensor, level: float, noise_shape: Sequence[int] | None = None, seed: int | None = None
 ) -> Tensor:
-    """Each element 0 with probability `level`, the others divided by 1 − level. noise_shape: 1 where axes share."""
+    """Set elements to 0 with probability `level`, and divide the others by 1 − level."""
     return keras.random.dropout(x, level, noise_shape, seed=fresh_seed(seed))
 
 
@@ -382,39 +383,39 @@ def dropout(
 
 
 def reshape(x: Tensor, shape: Any) -> Tensor:
-    """The same elements in another shape, in which one −1, a tensor or a None may stand."""
+    """Reshape a tensor. The shape may contain tensors, and one −1 or None."""
     return ops.reshape(x, sizes_of(shape))
 
 
 def permute_dimensions(x: Tensor, pattern: Sequence[int]) -> Tensor:
-    """Axis `pattern[i]` becomes axis i."""
+    """Permute axes: axis `pattern[i]` becomes axis i."""
     return ops.transpose(x, pattern)
 
 
 def transpose(x: Tensor) -> Tensor:
-    """All axes in reverse order."""
+    """Reverse the order of the axes."""
     return ops.transpose(x)
 
 
 def expand_dims(x: Tensor, axis: int = -1) -> Tensor:
-    """A new axis of size 1."""
+    """Insert an axis of size 1."""
     return ops.expand_dims(x, axis)
 
 
 def squeeze(x: Tensor, axis: int) -> Tensor:
-    """Without an axis of size 1."""
+    """Remove an axis of size 1."""
     return ops.squeeze(x, axis)
 
 
 def concatenate(tensors: Sequence[Tensor], axis: int = -1) -> Tensor:
-    """Joined along an axis. Known numbers, as parts of shapes, stay numbers."""
+    """Join tensors along an axis. Numbers and arrays, such as parts of shapes, stay NumPy."""
     if are_numbers(tensors):
         return np.concatenate(tensors, axis)
     return ops.concatenate([ops.convert_to_tensor(x) if isinstance(x, list) else x for x in tensors], axis)
 
 
 def stack(x: Tensor, axis: int = 0) -> Tensor:
-    """Put side by side on a new axis. Known numbers, as sizes of shapes, stay numbers."""
+    """Join tensors on a new axis. Numbers, such as sizes, stay NumPy."""
     return np.stack(x, axis) if are_numbers(x) else ops.stack(x, axis)
 
 
@@ -435,39 +436,39 @@ def repeat(x: Tensor, n: int) -> Tensor:
 
 
 def repeat_elements(x: Tensor, rep: int, axis: int) -> Tensor:
-    """Each element `rep` times in a row along the axis."""
+    """Repeat each element `rep` times along an axis."""
     return ops.repeat(x, rep, axis=axis)
 
 
 def tile(x: Tensor, n: int) -> Tensor:
-    """n: a number for each axis; one number for the last one."""
+    """Repeat a tensor; n is a number for each axis, or one number for the last axis."""
     repeats = [n] if isinstance(n, int) else list(n)
     return ops.tile(x, [1] * (len(x.shape) - len(repeats)) + repeats)
 
 
 def reverse(x: Tensor, axes: None | int | Sequence[int]) -> Tensor:
-    """Back to front along one axis or several."""
+    """Reverse a tensor along an axis or several axes."""
     return ops.flip(x, axes)
 
 
 def slice(x: Tensor, start: Sequence[int], size: Sequence[int]) -> Tensor:
-    """`size` elements from `start` on, a number for each axis; −1 takes all that follow."""
+    """`size` elements from `start` on, with a number for each axis; −1 takes all remaining elements."""
     ends = [None if n == -1 else first + n for first, n in zip(start, size)]
     return x[tuple(builtins.slice(first, end) for first, end in zip(start, ends))]
 
 
 def gather(reference: Tensor, indices: Tensor) -> Tensor:
-    """(size, …) and integers of any shape → (*indices, …)"""
+    """Look up rows of (size, …) by integers of any shape → (*indices, …)"""
     return ops.take(reference, ops.cast(indices, "int32"), axis=0)
 
 
 def temporal_padding(x: Tensor, padding: Any = (1, 1)) -> Tensor:
-    """Zeros before and after axis 1: (batch, length, channels)."""
+    """Pad (batch, length, channels) with zeros before and after axis 1."""
     return ops.pad(x, [(0, 0), tuple(padding), (0, 0)])
 
 
 def spatial_2d_padding(x: Tensor, padding: Any = ((1, 1), (1, 1)), data_format: str | None = None) -> Tensor:
-    """Zeros around rows and columns of (batch, rows, columns, channels), or channels first."""
+    """Pad rows and columns of (batch, rows, columns, channels), or channels first, with zeros."""
     rows, columns = [tuple(one) for one in padding]
     if normalize_data_format(data_format) == "channels_first":
         return ops.pad(x, [(0, 0), (0, 0), rows, columns])
@@ -478,73 +479,73 @@ def spatial_2d_padding(x: Tensor, padding: Any = ((1, 1), (1, 1)), data_format: 
 
 
 def sum(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Sum over one axis, several, or all where None."""
+    """Sum over an axis, several axes, or all axes for None."""
     return ops.sum(x, axis=axis, keepdims=keepdims)
 
 
 def mean(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Mean over one axis, several, or all where None."""
+    """Mean over an axis, several axes, or all axes for None."""
     return ops.mean(x, axis=axis, keepdims=keepdims)
 
 
 def max(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Largest along one axis, several, or all where None."""
+    """Maximum along an axis, several axes, or all axes for None."""
     return ops.max(x, axis=axis, keepdims=keepdims)
 
 
 def min(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Smallest along one axis, several, or all where None."""
+    """Minimum along an axis, several axes, or all axes for None."""
     return ops.min(x, axis=axis, keepdims=keepdims)
 
 
 def prod(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Product. Of known numbers, as sizes of shapes, a number."""
+    """Product over an axis, several axes, or all axes for None. The product of numbers is a number."""
     product = np if are_numbers([x]) else ops
     return product.prod(x, axis=axis, keepdims=keepdims)
 
 
 def var(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Variance over one axis, several, or all where None; divided by n, not n − 1."""
+    """Variance over an axis, several axes, or all axes for None, divided by n."""
     return ops.var(x, axis=axis, keepdims=keepdims)
 
 
 def std(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Standard deviation, square root of `var`."""
+    """Standard deviation, the square root of `var`."""
     return ops.std(x, axis=axis, keepdims=keepdims)
 
 
 def any(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Whether one is true, or not 0, along one axis, several, or all where None."""
+    """Whether any element is true, or not 0, along an axis, several axes, or all axes for None."""
     return ops.any(ops.cast(x, "bool"), axis=axis, keepdims=keepdims)
 
 
 def all(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Whether all are true, or not 0, along one axis, several, or all where None."""
+    """Whether all elements are true, or not 0, along an axis, several axes, or all axes for None."""
     return ops.all(ops.cast(x, "bool"), axis=axis, keepdims=keepdims)
 
 
 def logsumexp(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """log Σ e^x over one axis, several, or all where None."""
+    """log Σ e^x over an axis, several axes, or all axes for None."""
     return ops.logsumexp(x, axis=axis, keepdims=keepdims)
 
 
 def argmax(x: Tensor, axis: int = -1) -> Tensor:
-    """Place of the largest along an axis."""
+    """Index of the maximum along an axis."""
     return ops.argmax(x, axis=axis)
 
 
 def argmin(x: Tensor, axis: int = -1) -> Tensor:
-    """Place of the smallest along an axis."""
+    """Index of the minimum along an axis."""
     return ops.argmin(x, axis=axis)
 
 
 def cumsum(x: Tensor, axis: int = 0) -> Tensor:
-    """Sums up to each place along an axis."""
+    """Cumulative sum along an axis."""
     return ops.cumsum(x, axis=axis)
 
 
 def cumprod(x: Tensor, axis: int = 0) -> Tensor:
-    """Products up to each place along an axis."""
+    """Cumulative product along an axis."""
     return ops.cumprod(x, axis=axis)
 
 
@@ -573,7 +574,7 @@ tanh = ops.tanh
 
 
 def sqrt(x: Tensor) -> Tensor:
-    """Square root; 0 for numbers below 0."""
+    """Square root; 0 for negative numbers."""
     return ops.sqrt(ops.maximum(x, 0))
 
 
@@ -583,24 +584,24 @@ def pow(x: Tensor, a: Any) -> Tensor:
 
 
 def clip(x: Tensor, min_value: float | None, max_value: float | None) -> Tensor:
-    """Kept between two numbers; None is no bound."""
+    """Clip to the range of two numbers; None for no bound."""
     return ops.clip(
         x, -np.inf if min_value is None else min_value, np.inf if max_value is None else max_value
     )
 
 
 def relu(x: Tensor, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
-    """x above the threshold, up to max_value; alpha · (x − threshold) below it."""
+    """x above the threshold, at most max_value; alpha · (x − threshold) below the threshold."""
     return keras.activations.relu(x, negative_slope=alpha, max_value=max_value, threshold=threshold)
 
 
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
-    """x above 0, alpha · (e^x − 1) below: https://arxiv.org/abs/1511.07289"""
+    """x above 0, alpha · (e^x − 1) below 0: https://arxiv.org/abs/1511.07289"""
     return ops.elu(x, alpha)
 
 
 def hard_sigmoid(x: Tensor) -> Tensor:
-    """0.2 · x + 0.5 between 0 and 1; Keras 3's own has the slope 1/6."""
+    """0.2 · x + 0.5, clipped to [0, 1]. The slope of Keras 3's own function is 1/6."""
     return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
 
 
@@ -610,20 +611,20 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 
 def l2_normalize(x: Tensor, axis: None | int | Sequence[int] = None) -> Tensor:
-    """Divided by its length along an axis, of which at least 1e-6 is taken."""
+    """Divide by the Euclidean norm along an axis; the divisor is at least 1e-6."""
     return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=axis, keepdims=True), 1e-12))
 
 
 def dot(x: Tensor, y: Tensor) -> Tensor:
-    """The last axis of x with the last but one of y; not keras.ops.dot, which differs on PyTorch."""
+    """Dot product of the last axis of x and the last but one axis of y; keras.ops.dot differs on PyTorch."""
     return ops.tensordot(x, y, axes=[[ndim(x) - 1], [builtins.max(ndim(y) - 2, 0)]])
 
 
 def batch_dot(x: Tensor, y: Tensor, axes: None | int | Sequence[int] = None) -> Tensor:
-    """Sum over one axis of each, sample by sample: the other axes of x, then those of y.
+    """Dot product of each sample over one axis of x and one axis of y; `axes` is a number for both, or a pair.
 
-    axes: a number for both or a pair; the last of x and the last but one of y (the last of two) where None. Of two
-    vectors a sample the result is (batch, 1).
+    The default is the last axis of x, and the last but one axis of y (the last if y has two). The result has the other
+    axes of x, then the other axes of y; for two vectors in each sample it is (batch, 1).
     """
     if axes is None:
         axes = (-1, -1 if ndim(y) == 2 else -2)
@@ -632,7 +633,7 @@ def batch_dot(x: Tensor, y: Tensor, axes: None | int | Sequence[int] = None) -> 
     y_letters = ["a"] + list("stuvwxyz"[: ndim(y) - 1])
     y_letters[y_axis] = x_letters[x_axis]
     kept = x_letters[:x_axis] + x_letters[x_axis + 1 :] + y_letters[1:y_axis] + y_letters[y_axis + 1 :]
-    result = ops.einsum("{},{}->{}".format(*tuple(map("".join, (x_letters, y_letters, kept)))), x, y)
+    result = ops.einsum(f"{''.join(x_letters)},{''.join(y_letters)}->{''.join(kept)}", x, y)
     return ops.expand_dims(result, 1) if len(kept) == 1 else result
 
 
@@ -642,31 +643,31 @@ def batch_dot(x: Tensor, y: Tensor, axes: None | int | Sequence[int] = None) -> 
 def categorical_crossentropy(
     target: Tensor, output: Tensor, from_logits: bool = False, axis: int = -1
 ) -> Tensor:
-    """−Σ target · log output: (…, classes) twice → (…); output: probabilities, or scores with from_logits."""
+    """−Σ target · log output, both (…, classes) → (…); `output` is probabilities, or logits with from_logits."""
     return ops.categorical_crossentropy(target, output, from_logits=from_logits, axis=axis)
 
 
 def sparse_categorical_crossentropy(
     target: Tensor, output: Tensor, from_logits: bool = False, axis: int = -1
 ) -> Tensor:
-    """target: class numbers, as many as the output has places, in any shape; NaN for a number that is no class."""
+    """Cross entropy of class numbers in any shape and outputs (…, classes) → (…); on JAX NaN for an unknown class."""
     if axis not in (-1, ndim(output) - 1):
         output = ops.moveaxis(output, axis, -1)
     target = ops.reshape(ops.cast(target, "int32"), ops.shape(output)[:-1])
     loss = ops.sparse_categorical_crossentropy(target, output, from_logits=from_logits)
-    if backend() != "jax":  # others raise an error
+    if backend() != "jax":  # other backends raise an error
         return loss
     is_class = ops.logical_and(ops.greater_equal(target, 0), ops.less(target, output.shape[-1]))
     return ops.where(is_class, loss, float("nan"))
 
 
 def binary_crossentropy(target: Tensor, output: Tensor, from_logits: bool = False) -> Tensor:
-    """Cross entropy of each element, in the same shape; output: probabilities, or scores with from_logits."""
+    """Cross entropy of each element; `output` is probabilities, or logits with from_logits."""
     return ops.binary_crossentropy(target, output, from_logits=from_logits)
 
 
 def in_top_k(predictions: Tensor, targets: Tensor, k: int) -> Tensor:
-    """(batch, classes) scores and (batch,) class numbers → (batch,), whether the class is among the k best."""
+    """Whether each class number, (batch,), is among the k best of (batch, classes) → (batch,)"""
     return ops.in_top_k(targets, predictions, k)
 
 
@@ -681,7 +682,7 @@ def conv1d(
     data_format: str | None = None,
     dilation_rate: Any = 1,
 ) -> Tensor:
-    """(batch, length, channels) and a kernel (width, channels, filters); padding: "same", "valid" or "causal"."""
+    """Convolve (batch, length, channels) by (width, channels, filters); padding "same", "valid" or "causal"."""
     data_format = normalize_data_format(data_format)
     if padding == "causal":
         before = dilation_rate * (kernel.shape[0] - 1)
@@ -698,7 +699,7 @@ def conv2d(
     data_format: str | None = None,
     dilation_rate: Any = (1, 1),
 ) -> Tensor:
-    """(batch, rows, columns, channels) and a kernel (height, width, channels, filters)."""
+    """Convolve (batch, rows, columns, channels) by a kernel (height, width, channels, filters)."""
     return ops.conv(x, kernel, strides, padding, normalize_data_format(data_format), dilation_rate)
 
 
@@ -710,13 +711,13 @@ def pool2d(
     data_format: str | None = None,
     pool_mode: str = "max",
 ) -> Tensor:
-    """(batch, rows, columns, channels), windows of `pool_size`; pool_mode: "max" or "avg"."""
+    """Pool (batch, rows, columns, channels) over windows of `pool_size`; pool_mode "max" or "avg"."""
     pool = {"max": ops.max_pool, "avg": ops.average_pool}[pool_mode]
     return pool(x, pool_size, strides, padding, normalize_data_format(data_format))
 
 
 def bias_add(x: Tensor, bias: Tensor, data_format: str | None = None) -> Tensor:
-    """bias: (channels,), or that of all axes but the batch, channels last."""
+    """Add a bias, (channels,) or with all axes but the batch, channels last."""
     if normalize_data_format(data_format) == "channels_first":
         bias = ops.moveaxis(bias, -1, 0)
         if ndim(bias) == 1:
@@ -728,19 +729,19 @@ def bias_add(x: Tensor, bias: Tensor, data_format: str | None = None) -> Tensor:
 
 
 def value_of(expression: Any) -> Any:
-    """What a function returns, or the value itself."""
+    """The result of a function without arguments; any other value unchanged."""
     return expression() if callable(expression) else expression
 
 
 def learning_phase() -> int:
-    """1 where the running call is one for training, else 0."""
+    """1 if the running call has `training=True`, else 0."""
     return int(is_training())
 
 
 def in_train_phase(x: Tensor, alt: Any, training: Any = None) -> Any:
-    """x while the model is trained, alt otherwise; tensors or functions that make them.
+    """x in training, else alt; both are tensors or functions that return tensors.
 
-    training: where None, that of the running call. Outside of calls the choice becomes a layer of the model.
+    By default the running call says whether it is training. For symbolic tensors the choice becomes a layer.
     """
     if training is not None:
         return switch(training, x, alt) if ops.is_tensor(training) else value_of(x if training else alt)
@@ -751,14 +752,14 @@ def in_train_phase(x: Tensor, alt: Any, training: Any = None) -> Any:
 
 
 def in_test_phase(x: Tensor, alt: Any, training: Any = None) -> Any:
-    """alt while the model is trained, x otherwise: `in_train_phase` the other way round."""
+    """alt in training, else x: `in_train_phase` with reversed arguments."""
     return in_train_phase(alt, x, training)
 
 
 def switch(condition: Tensor, then_expression: Any, else_expression: Any) -> Any:
-    """then where the condition holds, else the other; tensors or functions that make them.
+    """then_expression if the condition is true, else else_expression; tensors, or functions that return tensors.
 
-    condition: a scalar, or the leading axes of both.
+    The condition is a scalar, or has the leading axes of both.
     """
     ranks = len(getattr(condition, "shape", ()))
     if ranks == 0 and callable(then_expression) and callable(else_expression):
@@ -771,5 +772,5 @@ def switch(condition: Tensor, then_expression: Any, else_expression: Any) -> Any
 
 
 def map_fn(fn: Callable, elems: Tensor, name: str | None = None, dtype: str | None = None) -> Tensor:
-    """fn of each part elems[i] along the first axis, stacked."""
+    """Apply fn to each elems[i], and stack the results."""
     return ops.map(fn, elems)
