@@ -66,7 +66,9 @@ def test_layers_with_the_names_of_the_file_match_in_any_order():
 def test_other_layers_are_refused_by_their_names():
     bert = build("bert_head")
     model = keras.models.Model(bert.inputs, keras.layers.Dense(5, name="one")(bert.output))
-    with pytest.raises(CheckpointError, match="expected 11 layers with weights.*found 10.*in the model alone: one"):
+    with pytest.raises(
+        CheckpointError, match="expected 11 layers with weights.*found 10.*in the model alone: one"
+    ):
         load_object_weights(model, path_of("bert_head"))
 
 
