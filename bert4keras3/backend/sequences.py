@@ -10,11 +10,11 @@ def batch_gather(params: Tensor, indices: Tensor) -> Tensor:
     """Gather vectors of each sample: params[batch, indices[batch]].
 
     Args:
-        params: (…, n, *sizes).
+        params: (…, n, …); the last axes are the axes of a vector.
         indices: (…, m), integers. All axes but the last are batch axes.
 
     Returns:
-        (…, m, *sizes)
+        The vectors, (…, m, …).
     """
     if not dtype_name(indices).startswith("int"):
         indices = ops.cast(indices, "int32")
