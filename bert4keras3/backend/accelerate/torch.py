@@ -150,7 +150,7 @@ def takes_int8(layer, inputs):
 def int8_linear(layer, inputs):
     """inputs @ weightᵀ. The inputs of each token have a scale of their own, as in Keras, and 7 bits.
 
-    FBGEMM has one scale for all tokens, so the inputs of a token are divided by their largest number, and its outputs
+    FBGEMM has one scale for all tokens. So the inputs of a token are divided by their largest number, and the outputs
     are multiplied by it. With 8 bits, the sum of two products would not fit into FBGEMM's 16 bits.
     """
     largest = inputs.abs().amax(-1, keepdim=True).clamp_min(1e-30)

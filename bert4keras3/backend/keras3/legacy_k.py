@@ -1,8 +1,8 @@
 """`K` on Keras 3: the functions of Keras 2's backend under the same names, with the same arguments and defaults.
 
 They call keras.ops, and accept tensors, arrays and symbolic tensors. Two differences stay. `zeros` and `ones` return
-tensors instead of variables. `shape` returns a NumPy array if all sizes are known, and what depends on it alone stays
-NumPy, because a shape on JAX must not be a tensor. MISSING lists functions without a counterpart, with advice.
+tensors instead of variables. `shape` returns a NumPy array if all sizes are known, because a shape on JAX must not be
+a tensor. `concatenate`, `stack` and `prod` of such arrays stay NumPy. MISSING gives advice for missing functions.
 """
 
 from __future__ import annotations

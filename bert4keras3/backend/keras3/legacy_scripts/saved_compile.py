@@ -81,9 +81,8 @@ def compile_from_h5(model: Any, path: Any, custom_objects: dict[str, Any] | None
                 for part in SAVED
             }
             optimizer = dict(config["optimizer_config"])
-            optimizer["class_name"] = optimizer["class_name"].replace(
-                "Custom>", ""
-            )  # of TensorFlow 2.13 to 2.15
+            # TensorFlow 2.13 to 2.15 write "Custom>Adam"
+            optimizer["class_name"] = optimizer["class_name"].replace("Custom>", "")
             arguments["optimizer"] = keras.optimizers.deserialize(optimizer)
     except (TypeError, ValueError) as error:
         raise ValueError(f"'{path}': {first_sentence(error)}. {INSTEAD}") from error
