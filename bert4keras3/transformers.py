@@ -13,7 +13,7 @@ import numpy as np
 from bert4keras3.backend import Model, Tensor, Tensors, dtype_name, get_activation, keras, upcast_floatx
 from bert4keras3.blocks import Mixin, ResidualBlocks
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint, save_checkpoint
-from bert4keras3.generation.prompt_model import OPTION_NAMES, build_prompt_model
+from bert4keras3.generation.legacy_cache_model import OPTION_NAMES, build_prompt_model
 from bert4keras3.layers import (
     Activation,
     Add,
@@ -61,6 +61,7 @@ class Transformer(ResidualBlocks):
 
     weight_table: dict[str, str] = {}
     applications: tuple[str, ...] = ("encoder", "lm", "unilm")
+    generation_cache: Any = None  # of a copy that generates, see generation/cached_call.py
 
     def __init__(
         self,
@@ -222,7 +223,9 @@ class Transformer(ResidualBlocks):
         return self.call_layer(layer, inputs, arguments)
 
     def call_layer(self, layer: Any, inputs: Tensors, arguments: dict[str, Any]) -> Tensors:
-        """What `apply` does with a layer; while texts are generated, generation/incremental.py does it."""
+        """Call a layer for `apply`: as Keras does, or with cached keys and values."""
+        if self.generation_cache is not None:
+            return self.generation_cache.call(layer, inputs, arguments)
         if isinstance(layer, MultiHeadAttention):
             return self.apply_attention(inputs, layer, arguments)
         return layer(inputs, **arguments)
@@ -399,10 +402,15 @@ class LM_Mask(Mixin):
 
     attention_bias: Tensor
 
+    @property
+    def mask_input(self) -> Tensor:
+        """The input whose length the mask has, (batch, length)."""
+        return self.inputs[0]
+
     def compute_attention_bias(self, inputs: Any = None) -> Tensor:
         """Causal mask (length, length), the same for all layers."""
         if self.attention_bias is None:
-            self.attention_bias = self.apply(self.inputs[0], layer=CausalMask, name="Attention-LM-Mask")
+            self.attention_bias = self.apply(self.mask_input, layer=CausalMask, name="Attention-LM-Mask")
         return self.attention_bias
 
 
@@ -414,8 +422,13 @@ class UniLM_Mask(Mixin):
 
     attention_bias: Tensor
 
+    @property
+    def mask_input(self) -> Tensor:
+        """The segment ids, (batch, length)."""
+        return self.inputs[1]
+
     def compute_attention_bias(self, inputs: Any = None) -> Tensor:
         """UniLM's mask (batch, length, length), the same for all layers."""
         if self.attention_bias is None:
-            self.attention_bias = self.apply(self.inputs[1], layer=UniLMMask, name="Attention-UniLM-Mask")
+            self.attention_bias = self.apply(self.mask_input, layer=UniLMMask, name="Attention-UniLM-Mask")
         return self.attention_bias

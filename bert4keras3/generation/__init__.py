@@ -1,7 +1,8 @@
-"""Text from decoders with cached keys and values, on Keras 3."""
+"""Generation with cached keys and values, on Keras 3."""
 
+from bert4keras3.generation.cached_call import Cache
 from bert4keras3.generation.cached_model import CachedModel
 from bert4keras3.generation.generator import Generator
-from bert4keras3.generation.prompt_model import PromptModel
+from bert4keras3.generation.legacy_cache_model import PromptModel
 
-__all__ = ["CachedModel", "Generator", "PromptModel"]
+__all__ = ["Cache", "CachedModel", "Generator", "PromptModel"]

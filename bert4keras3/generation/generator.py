@@ -1,4 +1,4 @@
-"""Text from a decoder: the loop over tokens is compiled, and keys and values of earlier tokens are kept."""
+"""Generation: the loop over tokens is compiled, and keys and values of earlier tokens are cached."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from typing import Any
 import numpy as np
 
 from bert4keras3.backend import Compiled, CompiledLoop, ops
-from bert4keras3.generation.choosing import Choice, uniform_numbers
-from bert4keras3.generation.decoders import Decoder
-from bert4keras3.generation.searching import BeamSearch, TokenByToken
-from bert4keras3.generation.texts import begin_texts, padded, rounded_up
+from bert4keras3.generation.decoder import Decoder
+from bert4keras3.generation.sampling import SamplingConfig, uniform_numbers
+from bert4keras3.generation.state import init_state, padded, rounded_up
+from bert4keras3.generation.strategies import BeamSearch, SingleSequence
 
 
 class Generator:
-    """Writes with the weights of a Transformer, which stay those of its model.
+    """Generates tokens with a Transformer; its weights may change between calls.
 
-    transformer: as `build_transformer_model(…, return_keras_model=False)` gives it: "gpt", "gpt2", "gpt2_ml", "t5", or
-    another one with `application="lm"` or "unilm". end_tokens: id or ids with which a text is complete.
-    start_tokens: with which T5 begins to write. Raises ValueError where the model writes no text.
+    Args:
+        transformer: from `build_transformer_model(…, return_keras_model=False)`: "gpt", "gpt2", "gpt2_ml", "t5", or
+            another model with `application="lm"` or "unilm".
+        end_tokens: id or ids that end a sequence.
+        start_tokens: ids with which the decoder of a T5 begins.
+
+    Raises:
+        ValueError: if the model is no decoder, or was built with an option that cannot be cached.
+        NotImplementedError: on OpenVINO and NumPy.
     """
 
     def __init__(
@@ -32,7 +38,7 @@ class Generator:
 
     @property
     def compilations(self) -> int:
-        """How often something was compiled so far."""
+        """Number of compilations so far."""
         return sum(one.compilations for pair in self.compiled.values() for one in pair)
 
     def generate(
@@ -55,33 +61,52 @@ class Generator:
         stream: Callable[[list[np.ndarray]], Any] | None = None,
         stream_every: int = 1,
     ) -> list[np.ndarray]:
-        """Ids of the new tokens of each prompt, its end token included, (length,) each.
+        """Generate the new tokens of each prompt.
 
-        prompts: ids of each, of any lengths; for T5 the texts to read. max_tokens, min_tokens: of a new text.
-        beams: texts followed at a time in a beam search, which gives the best one. sample and what follows: see
-        `Choice`; one seed gives the same text whatever stands beside it in the batch. Where the model gives
-        probabilities, scores are their logarithms.
-        segments: of the prompts, zeros where None; new_segments: of the new tokens of each, 1 for a UniLM, else that
-        of the prompt's last token. stream: called with the new tokens of all texts, every `stream_every` tokens.
+        Args:
+            prompts: ids of each prompt, of any lengths. A T5 encodes them.
+            max_tokens: most new tokens.
+            min_tokens: fewest new tokens.
+            beams: width of a beam search, which returns the best sequence; 1 for no search.
+            sample: draw tokens, see `SamplingConfig`. If the model returns probabilities, scores are their logarithms.
+            temperature: divisor of the scores.
+            top_k: draw from this many most probable tokens.
+            top_p: draw from the most probable tokens that together have this probability.
+            repetition_penalty: factor against tokens that the sequence has already.
+            repetition_window: number of last tokens that are penalized; None for all.
+            forbidden_tokens: ids that are never generated.
+            seed: of the drawn tokens. One seed gives one sequence, whatever else is in the batch.
+            segments: segment ids of each prompt; None for zeros.
+            new_segments: segment id of the new tokens of each prompt. None is 1 for a UniLM, else the segment of the
+                prompt's last token.
+            start_tokens: ids with which the decoder of a T5 begins; None for the generator's own.
+            stream: function of the newest tokens of all sequences, called every `stream_every` tokens.
+            stream_every: number of tokens between two calls of `stream`.
+
+        Returns:
+            Ids of the new tokens of each prompt, (length,) each, with the end token.
+
+        Raises:
+            ValueError: if an argument is out of its range, or does not fit the model.
         """
-        choice = Choice(sample, temperature, top_k, top_p, repetition_penalty, repetition_window)
-        choice.check()
+        sampling = SamplingConfig(sample, temperature, top_k, top_p, repetition_penalty, repetition_window)
+        sampling.check()
         start_tokens = self.ids("start_tokens", self.start_tokens if start_tokens is None else start_tokens)
         self.check(prompts, start_tokens, max_tokens, min_tokens, beams, sample, stream, stream_every)
         forbidden = self.ids("forbidden_tokens", forbidden_tokens)
-        state = self.begin(prompts, start_tokens, segments, new_segments, max_tokens)
+        state = self.init_state(prompts, start_tokens, segments, new_segments, max_tokens)
         first, total = int(state["column"]), state["tokens"].shape[1]
         uniforms = np.zeros((len(prompts), total), "float32")
         if sample:
             uniforms[:, first : first + max_tokens] = uniform_numbers(seed, range(len(prompts)), max_tokens)
         state.update(
-            numbers=choice.numbers(),
+            sampling=sampling.traced_values(),
             uniforms=uniforms,
             ends=self.marked(self.end_tokens),
             forbidden=self.marked(forbidden),
             first_end=np.int32(first + min_tokens - 1),
         )
-        start, loop = self.prepared(choice.form(), beams)
+        start, loop = self.compiled_functions(sampling.static_part(), beams)
         state = dict(start(state))
         shown = first
         while True:
@@ -95,13 +120,13 @@ class Generator:
             if column == first + max_tokens or bool(ops.all(state["finished"])):
                 return [self.cut([], row[first:column]) for row in tokens]
 
-    def begin(
+    def init_state(
         self, prompts: Any, start_tokens: Any, segments: Any, new_segments: Any, max_tokens: int
     ) -> Any:
-        """The state of these prompts; T5 reads them and begins with its start tokens."""
+        """The state of these prompts. A T5 encodes the prompts, and its decoder begins with the start tokens."""
         decoder = self.decoder
         if decoder.encoder is not None:
-            state = begin_texts(decoder, [start_tokens] * len(prompts), None, None, max_tokens)
+            state = init_state(decoder, [start_tokens] * len(prompts), None, None, max_tokens)
             width = rounded_up(max(map(len, prompts)))
             state["source"] = padded(prompts, width, at_right=True)
             return state
@@ -109,7 +134,7 @@ class Generator:
             segments = [[0] * len(prompt) for prompt in prompts]
         if new_segments is None:
             new_segments = [1 if decoder.is_unilm else one[-1] for one in segments]
-        return begin_texts(decoder, prompts, segments, new_segments, max_tokens)
+        return init_state(decoder, prompts, segments, new_segments, max_tokens)
 
     def check(
         self,
@@ -122,9 +147,9 @@ class Generator:
         stream: Any,
         stream_every: int,
     ) -> None:
-        """Raise ValueError where an argument of `generate` cannot be meant so."""
-        if self.decoder.reads_context and self.decoder.encoder is None:
-            raise ValueError("generate: a T5 decoder alone has nothing to read. Build the whole T5.")
+        """Raise ValueError if an argument of `generate` is out of its range."""
+        if self.decoder.takes_context and self.decoder.encoder is None:
+            raise ValueError("generate: a T5 decoder alone has no encoder. Build the whole T5.")
         for name, value in (
             ("max_tokens", max_tokens),
             ("min_tokens", min_tokens),
@@ -155,7 +180,7 @@ class Generator:
             )
 
     def ids(self, name: str, tokens: Any) -> Any:
-        """Token ids as a tuple, each in the vocabulary."""
+        """Return token ids as a tuple. An id outside of the vocabulary is a ValueError."""
         tokens = tuple(int(token) for token in np.atleast_1d(np.asarray(tokens, dtype=int)))
         for token in tokens:
             if not 0 <= token < self.decoder.vocabulary_size:
@@ -165,25 +190,25 @@ class Generator:
         return tokens
 
     def marked(self, tokens: Any) -> Any:
-        """(vocabulary,), True for these tokens."""
+        """Bools (vocabulary,), True for these tokens."""
         marks = np.zeros(self.decoder.vocabulary_size, "bool")
         marks[list(tokens)] = True
         return marks
 
-    def prepared(self, form: Any, beams: int) -> Any:
-        """The compiled start and loop for choices of this form."""
-        key = form, beams
+    def compiled_functions(self, config: SamplingConfig, beams: int) -> tuple[Compiled, CompiledLoop]:
+        """The compiled start and loop for the static part of a `SamplingConfig`."""
+        key = config, beams
         if key not in self.compiled:
-            search = TokenByToken(self.decoder, form) if beams == 1 else BeamSearch(self.decoder, form, beams)
-            model = self.decoder.model
+            decoder, model = self.decoder, self.decoder.model
+            strategy = SingleSequence(decoder, config) if beams == 1 else BeamSearch(decoder, config, beams)
             self.compiled[key] = (
-                Compiled(search.start, model),
-                CompiledLoop(search.goes_on, search.step, model),
+                Compiled(strategy.start, model),
+                CompiledLoop(strategy.should_continue, strategy.step, model),
             )
         return self.compiled[key]
 
     def cut(self, before: Any, tokens: Any) -> Any:
-        """The tokens up to the first end; none where the text was complete before."""
+        """The tokens up to the first end token; none if an end token stands before them."""
         if np.isin(before, self.end_tokens).any():
             return tokens[:0]
         ends = np.flatnonzero(np.isin(tokens, self.end_tokens))

@@ -14,6 +14,7 @@ from bert4keras3.backend import (
     attention_normalize,
     build_child,
     dense,
+    dense_group,
     dtype_name,
     flatten,
     keras,
@@ -30,14 +31,25 @@ from bert4keras3.layers.initialization import fresh
 class MultiHeadAttention(Layer):
     """Dense q, k, v → scores → (+ bias) → weights → Dense: https://arxiv.org/abs/1706.03762
 
-    Inputs: [query, key, value] and, where the call says so, a bias of the scores (`a_bias=True`): bools are a
-    mask, numbers are added; (query, key), (batch, query, key) or (batch, head, query, key). After it stands the
-    position bias, where the call names its kind as `p_bias`: "rotary" (1 or batch, length, key_size),
-    "typical_relative" (query, key, key_size), on keys and values, or "t5_relative" (query, key, head).
-    `head_size` is the size of a value head, `key_size` that of queries and keys.
-    `return_attention_scores`: also the scores before bias and softmax, (batch, head, query, key).
+    Inputs: [query, key, value], then the biases that the arguments of the call name.
+    `a_bias=True`: a bias of the scores, (query, key), (batch, query, key) or (batch, head, query, key). Bools are a
+    mask, numbers are added.
+    `p_bias`: the kind of the position bias. "rotary" is (1 or batch, length, key_size). "typical_relative" is
+    (query, key, key_size), for keys and values. "t5_relative" is (query, key, head).
     Weights: kernel (and bias) of q_dense, k_dense, v_dense, o_dense.
     Subclasses may override `pay_attention_to`.
+
+    Args:
+        heads: number of heads.
+        head_size: size of a value head.
+        out_dim: size of the outputs; None for heads · head_size.
+        key_size: size of a head of queries and keys; None for `head_size`.
+        use_bias: whether the Dense layers have biases.
+        normalization: of the scores, a name that `attention_normalize` knows.
+        attention_scale: divide the scores by the square root of `key_size`.
+        attention_dropout: rate of the dropout of the attention weights; None for no dropout.
+        return_attention_scores: also return the scores before bias and softmax, (batch, head, query, key).
+        kernel_initializer: of the Dense layers.
     """
 
     def __init__(
@@ -74,11 +86,11 @@ class MultiHeadAttention(Layer):
 
     @property
     def scale(self) -> float:
-        """What scores are multiplied by."""
+        """Factor of the scores."""
         return self.key_size**-0.5 if self.attention_scale else 1.0
 
     def dense(self, units: int, name: str) -> Any:
-        """A projection of this layer, not yet built."""
+        """Make a projection of this layer, not yet built."""
         return keras.layers.Dense(
             units, use_bias=self.use_bias, kernel_initializer=fresh(self.kernel_initializer), name=name
         )
@@ -101,26 +113,60 @@ class MultiHeadAttention(Layer):
         training: bool | None = None,
         **kwargs: Any,
     ) -> Tensors:
-        # the biases are named here: Keras 3 forgets all masks where keyword arguments hold nothing but None
-        q, k, v = inputs[:3]
-        qw = self.split_heads(dense(self.q_dense, q), self.key_size)
-        kw = self.split_heads(dense(self.k_dense, k), self.key_size)
-        vw = self.split_heads(dense(self.v_dense, v), self.head_size)
+        # the biases are named here: Keras 3 forgets all masks if keyword arguments hold nothing but None
+        qw = self.split_heads(dense(self.q_dense, inputs[0]), self.key_size)
         masks = [None, None] if mask is None else [mask[0], mask[2]]
-        o, a = self.pay_attention_to(
-            [qw, kw, vw] + list(inputs[3:]), masks, a_bias=a_bias, p_bias=p_bias, training=training, **kwargs
+        heads = [qw, *self.project_source(inputs)]
+        o, a = self.attend(
+            heads + list(inputs[3:]), masks, a_bias=a_bias, p_bias=p_bias, training=training, **kwargs
         )
-        o = dense(self.o_dense, flatten(o, 2))  # (batch, query, out_dim)
         return [o, a] if self.return_attention_scores else o
+
+    def call_cached(self, inputs: Tensors, cache: Any, positions: Tensor, **arguments: Any) -> Tensor:
+        """`call` for new tokens. The cache has the keys and values of earlier tokens, the keys after rotation.
+
+        Keys and values of an encoder's output, which is not the query, are computed at the prefill alone.
+        """
+        (query, source), biases = inputs[:2], list(inputs[3:])
+        if source is query:
+            qw, kw, vw = dense_group([self.q_dense, self.k_dense, self.v_dense], query)
+            qw, kw = self.split_heads(qw, self.key_size), self.split_heads(kw, self.key_size)
+            vw = self.split_heads(vw, self.head_size)
+            if arguments.get("p_bias") == "rotary":
+                qw, kw = apply_rotary_position_embeddings(biases.pop(), qw, kw)
+                arguments["p_bias"] = None
+            # the cache is by heads, as the matmuls read it: XLA would transpose it for each token
+            kw, vw = map(swap, cache.extend(swap(kw), swap(vw), axis=2))
+            mask = cache.key_mask
+        else:
+            qw = self.split_heads(dense(self.q_dense, query), self.key_size)
+            (kw, vw), mask = cache.extend_cross(lambda: self.project_source(inputs)), cache.context_mask
+        return self.attend([qw, kw, vw] + biases, [None, mask], **arguments)[0]
+
+    def project_source(self, inputs: Tensors) -> Tensors:
+        """Compute the keys (batch, key, head, key_size) and the values (batch, key, head, head_size)."""
+        kw = self.split_heads(dense(self.k_dense, inputs[1]), self.key_size)
+        return [kw, self.split_heads(dense(self.v_dense, inputs[2]), self.head_size)]
+
+    def attend(self, inputs: Tensors, mask: Tensors, **arguments: Any) -> Any:
+        """`pay_attention_to`, then the last projection: outputs (batch, query, out_dim), and the scores."""
+        o, a = self.pay_attention_to(inputs, mask, **arguments)
+        return dense(self.o_dense, flatten(o, 2)), a  # (batch, query, out_dim)
 
     def split_heads(self, x: Tensor, size: int) -> Tensor:
         """(batch, length, heads · size) → (batch, length, heads, size)"""
         return ops.reshape(x, (-1, ops.shape(x)[1], self.heads, size))
 
     def pay_attention_to(self, inputs: Tensors, mask: Tensors = None, **kwargs: Any) -> Tensor:
-        """Inputs: [q, k, v] as (batch, length, head, size), then the biases; mask: [of q, of v].
+        """Attend with every head.
 
-        Returns the heads (batch, query, head, size) and the scores, None where an operator for all of it kept them.
+        Args:
+            inputs: [q, k, v], each (batch, length, head, size), then the biases.
+            mask: [mask of q, mask of v], each (batch, length) or None.
+            **kwargs: arguments of the call.
+
+        Returns:
+            The heads (batch, query, head, size), and the scores; None for the scores if a fused operator ran.
         """
         (qw, kw, vw), extra = inputs[:3], list(inputs[3:])
         a_bias = extra.pop(0) if kwargs.get("a_bias") else None
@@ -149,7 +195,7 @@ class MultiHeadAttention(Layer):
         return o, a
 
     def may_fuse(self, qw: Tensor, p_bias: str | None, training: bool | None) -> bool:
-        """Whether one operator can do it, with what it keeps and how it rounds."""
+        """Whether one fused operator computes the attention with the same results."""
         return (
             use_fused_ops()
             and type(self) is MultiHeadAttention  # a subclass may want the scores
@@ -163,10 +209,13 @@ class MultiHeadAttention(Layer):
     def fused_bias(
         self, qw: Tensor, extra: Tensors, mask: Tensors, a_bias: bool | None, p_bias: str | None
     ) -> Tensor:
-        """All that is added to the scores or masks them, broadcastable to (batch, head, query, key); None for nothing.
+        """Join all that is added to the scores or masks them.
 
-        A masked score gets a large negative number, as in `attention_normalize`: with −inf, a query that sees no
-        key would be NaN.
+        A masked score gets a large negative number, as in `attention_normalize`. With −inf, a query that attends to
+        no key would be NaN.
+
+        Returns:
+            A bias that broadcasts to (batch, head, query, key); None for no bias.
         """
         if p_bias == "t5_relative":
             bias = ops.expand_dims(ops.transpose(extra[0], (2, 0, 1)), 0) * self.scale
@@ -202,3 +251,8 @@ class MultiHeadAttention(Layer):
             kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
         )
         return config
+
+
+def swap(x: Tensor) -> Tensor:
+    """Transpose (batch, length, head, size) to (batch, head, length, size), and back."""
+    return ops.transpose(x, (0, 2, 1, 3))

@@ -1,4 +1,4 @@
-"""Gated attention units. Einsum letters: j query, k key, d size."""
+"""Gated attention units. Einsum letters: b batch, j query, k key, d size."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, Callable
 
 from bert4keras3.backend import (
     Layer,
+    Tensor,
     Tensors,
     apply_rotary_position_embeddings,
     attention_normalize,
@@ -22,13 +23,24 @@ from bert4keras3.layers.normalization import ScaleOffset
 
 
 class GatedAttentionUnit(Layer):
-    """u · (attention of one head over v) → Dense; u, v and a base of q and k from one Dense.
+    """u · (attention of one head over v) → Dense. One Dense makes u, v and a base of q and k.
 
     https://arxiv.org/abs/2202.10447 , https://kexue.fm/archives/8934
-    Inputs: x, or [x, biases …] with `a_bias` and `p_bias` as in MultiHeadAttention; without `self_attention`
-    [q, k, v, biases …]. units: size of u and v; key_size: of q and k.
-    Weights: kernel (and bias) of i_dense, gamma (and beta) of q_scaleoffset and k_scaleoffset, o_dense; without
-    `self_attention` those of uq_dense, k_dense, v_dense, o_dense.
+    Inputs: x, or [x, biases …] with `a_bias` and `p_bias` as in MultiHeadAttention. Without `self_attention` the
+    inputs are [q, k, v, biases …].
+    Weights: kernel (and bias) of i_dense, gamma (and beta) of q_scaleoffset and k_scaleoffset, o_dense. Without
+    `self_attention`: kernel (and bias) of uq_dense, k_dense, v_dense, o_dense.
+
+    Args:
+        units: size of u and v.
+        key_size: size of q and k.
+        activation: of u, v and the base.
+        use_bias: whether the Dense layers have biases, and q and k offsets.
+        normalization: of the scores, a name that `attention_normalize` knows.
+        self_attention: False if queries, keys and values are inputs of their own.
+        attention_scale: divide the scores by the square root of `key_size`.
+        attention_dropout: rate of the dropout of the attention weights; None for no dropout.
+        kernel_initializer: of the Dense layers.
     """
 
     def __init__(
@@ -83,9 +95,33 @@ class GatedAttentionUnit(Layer):
         p_bias: str | None = None,
         training: bool | None = None,
     ) -> Tensors:
-        inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         if isinstance(mask, (list, tuple)):
             mask = mask[0] if self.self_attention else mask[2]
+        u, q, k, v, bias = self.project(inputs, a_bias, p_bias)
+        return self.attend(u, q, k, v, mask, bias, training)
+
+    def call_cached(
+        self,
+        inputs: Tensors,
+        cache: Any,
+        positions: Tensor,
+        a_bias: bool | None = None,
+        p_bias: str | None = None,
+    ) -> Tensor:
+        """`call` for new tokens. The cache has the keys and values of earlier tokens, the keys after rotation.
+
+        Raises:
+            ValueError: if the layer was made without `self_attention`.
+        """
+        if not self.self_attention:
+            raise ValueError(f"{self.name}: built with self_attention=False, which generation cannot cache")
+        u, q, k, v, bias = self.project(inputs, a_bias, p_bias)
+        k, v = cache.extend(k, v)
+        return self.attend(u, q, k, v, cache.key_mask, bias, training=False)
+
+    def project(self, inputs: Tensors, a_bias: bool | None, p_bias: str | None) -> Tensors:
+        """Compute u, q, k and v, (batch, length, units or key_size), q and k after rotation, and the score bias."""
+        inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         if self.self_attention:
             x = dense(self.i_dense, inputs[0])
             u, v = x[..., : self.units], x[..., self.units : 2 * self.units]
@@ -98,6 +134,19 @@ class GatedAttentionUnit(Layer):
         bias = extra.pop(0) if a_bias else None
         if p_bias == "rotary":
             q, k = apply_rotary_position_embeddings(extra[0], q, k)
+        return u, q, k, v, bias
+
+    def attend(
+        self,
+        u: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor,
+        bias: Tensor,
+        training: bool | None = None,
+    ) -> Tensor:
+        """Gate the attention over v by u, and project it: (batch, query, size)."""
         a = ops.einsum("bjd,bkd->bjk", q, k)
         if self.attention_scale:
             a = a / self.key_size**0.5

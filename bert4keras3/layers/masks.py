@@ -1,12 +1,28 @@
-"""Attention masks as layers: who may see whom."""
+"""Attention masks as layers: which query may attend to which key."""
+
+from __future__ import annotations
 
 from typing import Any
 
-from bert4keras3.backend import Layer, Tensors, ops
+from bert4keras3.backend import Layer, Tensor, Tensors, ops
+
+
+def at_or_before(keys: Tensor, queries: Tensor) -> Tensor:
+    """Compare the places of keys and queries.
+
+    Args:
+        keys: place of each key, (…, key).
+        queries: place of each query, (…, query).
+
+    Returns:
+        Bools, (…, query, key): True if the key stands at the query or before it.
+    """
+    axis = len(keys.shape)
+    return ops.less_equal(ops.expand_dims(keys, axis - 1), ops.expand_dims(queries, axis))
 
 
 class AttentionMask(Layer):
-    """Base: (batch, length) in, bools out, True where the query (row) may see the key (column)."""
+    """Base: (batch, length) → bools, True if the query (row) may attend to the key (column)."""
 
     output_dtype = "bool"
 
@@ -15,25 +31,34 @@ class AttentionMask(Layer):
 
 
 class CausalMask(AttentionMask):
-    """Each token sees itself and what stands before it: (length, length)."""
+    """Each token attends to itself and to earlier tokens: (length, length)."""
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
-        positions = ops.arange(0, ops.shape(inputs)[1], dtype="int32")
-        return ops.less_equal(ops.expand_dims(positions, 0), ops.expand_dims(positions, 1))
+        columns = ops.arange(0, ops.shape(inputs)[1], dtype="int32")
+        return at_or_before(columns, columns)
+
+    def call_cached(self, inputs: Tensors, cache: Any, positions: Tensor) -> Tensor:
+        """`call` for new tokens: (query, key)."""
+        return at_or_before(cache.key_columns, cache.query_columns)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[1], input_shape[1])
 
 
 class UniLMMask(AttentionMask):
-    """Segment 0 sees itself both ways, segment 1 what stands before: (batch, length, length).
+    """Segment 0 attends to all of itself, segment 1 to earlier tokens: (batch, length, length).
 
     UniLM, https://arxiv.org/abs/1905.03197
     """
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         order = ops.cumsum(ops.cast(inputs, "int32"), axis=1)
-        return ops.less_equal(ops.expand_dims(order, 1), ops.expand_dims(order, 2))
+        return at_or_before(order, order)
+
+    def call_cached(self, inputs: Tensors, cache: Any, positions: Tensor) -> Tensor:
+        """`call` for new tokens: (batch, query, key)."""
+        keys = cache.order[:, : cache.key_columns.shape[0]]
+        return at_or_before(keys, ops.take(cache.order, cache.query_columns, axis=1))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], input_shape[1], input_shape[1])

@@ -21,7 +21,16 @@ from bert4keras3.backend import (
 
 
 def merge_positions(x, embeddings, merge_mode):
-    """x: (batch, length, size). embeddings: (1 or batch, length, size), cast to the dtype of x."""
+    """Join tokens and their positions.
+
+    Args:
+        x: (batch, length, size).
+        embeddings: (1 or batch, length, size); they get the dtype of x.
+        merge_mode: as in `TokenPositions`.
+
+    Returns:
+        (batch, length, size), or the sum of both sizes.
+    """
     if "float" in dtype_name(x):
         embeddings = ops.cast(embeddings, dtype_name(x))
     if merge_mode == "add":
@@ -36,9 +45,14 @@ def merge_positions(x, embeddings, merge_mode):
 
 
 class TokenPositions(Layer):
-    """Base of the embeddings of positions. Inputs: x (batch, length, size), or [x, position ids (batch, length)] with
-    `custom_position_ids`. `merge_mode`: "add", "mul" (x · (1 + p)), "zero" (positions alone), anything else
-    joins the last axes.
+    """Base of the position embeddings.
+
+    Inputs: x (batch, length, size), or [x, position ids (batch, length)] with `custom_position_ids`.
+
+    Args:
+        output_dim: size of an embedding.
+        merge_mode: "add", "mul" for x · (1 + p), "zero" for the positions alone. Any other joins the last axes.
+        custom_position_ids: position ids are an input.
     """
 
     def __init__(
@@ -70,7 +84,12 @@ class TokenPositions(Layer):
 
 
 class PositionTable(Layer):
-    """Base of layers that look positions up in weights: `embeddings`, (input_dim, output_dim)."""
+    """Base of layers that look positions up in their weights, `embeddings`: (input_dim, output_dim).
+
+    Args:
+        input_dim: rows of the table.
+        embeddings_initializer: of the table.
+    """
 
     def __init__(self, input_dim: int, embeddings_initializer: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -96,10 +115,16 @@ class PositionTable(Layer):
 
 
 class PositionEmbedding(PositionTable, TokenPositions):
-    """Trained position embeddings, of `input_dim` positions.
+    """Trained position embeddings.
 
-    `hierarchical`: True (alpha 0.4) or alpha, lets the table of n rows serve n² positions:
-    https://kexue.fm/archives/7947
+    Args:
+        input_dim: rows of the table.
+        output_dim: size of an embedding.
+        merge_mode: as in `TokenPositions`.
+        hierarchical: True (alpha 0.4) or alpha. A table of n rows then has n² positions:
+            https://kexue.fm/archives/7947
+        embeddings_initializer: of the table.
+        custom_position_ids: position ids are an input.
     """
 
     def __init__(
@@ -132,18 +157,22 @@ class PositionEmbedding(PositionTable, TokenPositions):
             if self.hierarchical:
                 embeddings = self.lookup(ops.arange(0, length, dtype="int32"))  # (length, size)
             else:
-                # a slice, not a lookup: a text longer than the table is then an error in every framework
+                # a slice, not a lookup: a text longer than the table is an error in every framework
                 embeddings = first_rows(self.embeddings, length)  # (length, size)
             embeddings = ops.expand_dims(embeddings, 0)  # (1, length, size)
         return merge_positions(x, embeddings, self.merge_mode)
 
+    def call_cached(self, inputs: Tensors, cache: Any, positions: Tensor) -> Tensor:
+        """`call` for new tokens: (batch, query, size)."""
+        return merge_positions(inputs, self.lookup(positions), self.merge_mode)
+
     @property
     def max_position(self) -> int:
-        """How many positions there are: rows of the table, or their square if it is hierarchical."""
+        """Number of positions: rows of the table, or their square if the table is hierarchical."""
         return self.input_dim**2 if self.hierarchical else self.input_dim
 
     def checked_length(self, length: Any) -> Any:
-        """The length of a text; an error that names max_position if it has more tokens than there are positions."""
+        """Return the length of a text. A text with more tokens than positions is an error that names max_position."""
         rows = self.input_dim
         message = (
             "%s: expected texts of at most %d tokens, got %%s. max_position is %d, the rows of the table. "
@@ -160,7 +189,7 @@ class PositionEmbedding(PositionTable, TokenPositions):
         return shape
 
     def lookup(self, position_ids: Tensor) -> Tensor:
-        """(…) positions → (…, output_dim)"""
+        """Look up positions: (…) → (…, output_dim)."""
         if not self.hierarchical:
             return ops.take(self.embeddings, position_ids, axis=0)
         alpha = 0.4 if self.hierarchical is True else self.hierarchical
@@ -176,7 +205,7 @@ class PositionEmbedding(PositionTable, TokenPositions):
 
 
 class SinusoidalPositionEmbedding(TokenPositions):
-    """Fixed sine and cosine position embeddings; with `merge_mode="zero"` they are what rotary attention takes."""
+    """Fixed sine and cosine position embeddings. Rotary attention takes them with `merge_mode="zero"`."""
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         if self.custom_position_ids:
@@ -184,14 +213,27 @@ class SinusoidalPositionEmbedding(TokenPositions):
         else:
             x = inputs
             position_ids = ops.expand_dims(ops.arange(0, ops.shape(x)[1], dtype="int32"), 0)
-        position_ids = ops.cast(position_ids, upcast_floatx())
-        return merge_positions(x, sinusoidal_embeddings(position_ids, self.output_dim), self.merge_mode)
+        return self.merge(x, position_ids)
+
+    def call_cached(self, inputs: Tensors, cache: Any, positions: Tensor) -> Tensor:
+        """`call` for new tokens: (batch, query, output_dim) with `merge_mode="zero"`."""
+        return self.merge(inputs, positions)
+
+    def merge(self, x: Tensor, position_ids: Tensor) -> Tensor:
+        """Join tokens (batch, length, size) and the embeddings of positions (1 or batch, length)."""
+        embeddings = sinusoidal_embeddings(ops.cast(position_ids, upcast_floatx()), self.output_dim)
+        return merge_positions(x, embeddings, self.merge_mode)
 
 
 class RelativePositionEmbedding(PositionTable):
-    """A vector for each distance from query to key, cut at both ends: https://arxiv.org/abs/1803.02155
+    """A vector for each distance from query to key, clipped at both ends: https://arxiv.org/abs/1803.02155
 
-    Inputs: [query, key], of which only the lengths count. Output: (query, key, output_dim).
+    Inputs: [query, key]; only the lengths count. Output: (query, key, output_dim).
+
+    Args:
+        input_dim: rows of the table, one for each distance.
+        output_dim: size of a vector.
+        embeddings_initializer: of the table.
     """
 
     def __init__(
@@ -203,21 +245,29 @@ class RelativePositionEmbedding(PositionTable):
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return ops.take(self.embeddings, self.compute_position_ids(inputs), axis=0)
 
+    def call_cached(self, inputs: Tensors, cache: Any, positions: Tensor) -> Tensor:
+        """`call` for new tokens: (query, key, output_dim). Distances in a sequence are distances of its columns.
+
+        An encoder's output, which is not the query, begins in column 0. Sequences that attend to it all begin in the
+        same column.
+        """
+        query, key = inputs
+        queries, keys = cache.query_columns, cache.key_columns
+        if key is not query:
+            queries, keys = queries - cache.starts[0], ops.arange(0, key.shape[1], dtype="int32")
+        rows = self.rows(relative_distances(queries, keys))
+        return ops.take(ops.cast(self.embeddings, self.compute_dtype), rows, axis=0)
+
     def compute_position_ids(self, inputs: Tensors) -> Tensor:
         """Row of the table for each (query, key)."""
-        return self.rows(self.distances(inputs))
+        query, key = inputs
+        queries = ops.arange(0, ops.shape(query)[1], dtype="int32")
+        return self.rows(relative_distances(queries, ops.arange(0, ops.shape(key)[1], dtype="int32")))
 
     def rows(self, distances: Tensor) -> Tensor:
         """Row of the table for each distance."""
         limit = (self.input_dim - 1) // 2
         return ops.minimum(ops.maximum(distances, -limit), limit) + limit
-
-    def distances(self, inputs: Tensors) -> Tensor:
-        """Place of the key minus place of the query: (query, key)."""
-        query, key = inputs
-        queries = ops.arange(0, ops.shape(query)[1], dtype="int32")
-        keys = ops.arange(0, ops.shape(key)[1], dtype="int32")
-        return ops.expand_dims(keys, 0) - ops.expand_dims(queries, 1)
 
     def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return None
@@ -227,9 +277,14 @@ class RelativePositionEmbedding(PositionTable):
 
 
 class RelativePositionEmbeddingT5(RelativePositionEmbedding):
-    """T5's: one bucket for each near distance, wider ones up to `max_distance`. https://arxiv.org/abs/1910.10683
+    """One bucket for each near distance, wider buckets for far ones, as in T5: https://arxiv.org/abs/1910.10683
 
-    bidirectional: half of the buckets for keys after the query; otherwise those all count as distance 0.
+    Args:
+        input_dim: number of buckets.
+        output_dim: size of a vector, the number of heads in T5.
+        max_distance: the last bucket has this distance and all larger ones.
+        bidirectional: keys after the query have half of the buckets. If False, their distance counts as 0.
+        embeddings_initializer: of the table.
     """
 
     def __init__(
@@ -254,9 +309,9 @@ class RelativePositionEmbeddingT5(RelativePositionEmbedding):
         return self.buckets(before + after, half) + ops.cast(ops.not_equal(after, 0), "int32") * half
 
     def buckets(self, distances: Tensor, count: int) -> Tensor:
-        """Bucket of each distance ≥ 0: as many as there are limits at or below it.
+        """Bucket of each distance ≥ 0: the number of limits at or below the distance.
 
-        Half of the buckets hold one distance each, the others grow by a constant factor up to `max_distance`.
+        Half of the buckets have one distance each. The others grow by a constant factor up to `max_distance`.
         """
         exact = count // 2
         limits = exact * (self.max_distance / exact) ** (np.arange(count - exact) / (count - exact))
@@ -268,3 +323,8 @@ class RelativePositionEmbeddingT5(RelativePositionEmbedding):
         config = super().get_config()
         config.update(max_distance=self.max_distance, bidirectional=self.bidirectional)
         return config
+
+
+def relative_distances(queries: Tensor, keys: Tensor) -> Tensor:
+    """Place of the key minus place of the query: (query,), (key,) → (query, key)."""
+    return ops.expand_dims(keys, 0) - ops.expand_dims(queries, 1)

@@ -10,7 +10,7 @@ import inspect
 import logging
 from typing import Any, Iterable, Iterator
 
-from bert4keras3.generation.prompt_model import OPTION_NAMES
+from bert4keras3.generation.legacy_cache_model import OPTION_NAMES
 from bert4keras3.transformers import Transformer
 
 logger = logging.getLogger("bert4keras3")

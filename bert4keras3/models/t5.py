@@ -202,12 +202,10 @@ class T5_Decoder(LM_Mask, T5_Base):
             **self.wide_output(x),
         )
 
-    def compute_attention_bias(self, inputs: Any = None) -> Tensor:
-        """The causal mask has the length of the second input."""
-        every_input, self.inputs = self.inputs, [self.inputs[1]]
-        bias = super().compute_attention_bias(inputs)
-        self.inputs = every_input
-        return bias
+    @property
+    def mask_input(self) -> Tensor:
+        """The decoder's token ids, (batch, length)."""
+        return self.inputs[1]
 
     def compute_position_bias(self, inputs: Tensors = None) -> Tensor:
         if self.position_bias is None:

@@ -1,4 +1,4 @@
-"""Generation with cached keys and values: equal to the model without a cache, to single texts and to the golden."""
+"""Generation with cached keys and values: equal to the model without a cache, to single prompts and to the golden."""
 
 import itertools
 
@@ -9,6 +9,7 @@ from small_models import SIZES
 from bert4keras3 import ops
 from bert4keras3.backend import FLAVOUR, framework, keras
 from bert4keras3.generation import CachedModel, Generator
+from bert4keras3.layers import Layer, MultiHeadAttention
 from bert4keras3.models import BERT, LM_Mask, build_transformer_model
 from bert4keras3.snippets import AutoRegressiveDecoder
 from parity.generation.cases import BEAMS, CASES, NO_END, predict_function
@@ -55,9 +56,11 @@ def small_gpt2(**arguments):
 def uncached_outputs(name, transformer, prompt, new):
     """Outputs of the whole model after the prompt and each further token: (len(new) + 1, vocabulary)."""
     predict = predict_function(BY_NAME[name], transformer)
-    texts = [np.array([new[:count]], dtype=int).reshape(1, -1) for count in range(len(new) + 1)]
+    sequences = [np.array([new[:count]], dtype=int).reshape(1, -1) for count in range(len(new) + 1)]
     start = np.zeros((1, 1 if hasattr(transformer, "encoder") else 0), int)
-    return np.concatenate([predict(np.array([prompt]), np.concatenate([start, x], axis=1)) for x in texts])
+    return np.concatenate(
+        [predict(np.array([prompt]), np.concatenate([start, x], axis=1)) for x in sequences]
+    )
 
 
 # Laws
@@ -70,7 +73,7 @@ def uncached_outputs(name, transformer, prompt, new):
         for pair in itertools.product(BY_NAME, BEAMS)
     ],
 )
-def test_texts_are_those_of_the_reference(name, beams):
+def test_sequences_are_those_of_the_reference(name, beams):
     case = f"{name}-beams-{beams}"
     texts = []
     for text in sequences_of(case):
@@ -90,7 +93,9 @@ def with_ends(one, ends):
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 def test_cached_outputs_are_those_of_the_whole_model(name, form):
     if form == "int8" and framework == "torch":
-        pytest.skip("FBGEMM rounds the inputs of all tokens by one range, which the whole text has others in")
+        pytest.skip(
+            "FBGEMM rounds the inputs of all tokens by one range, and the whole sequence has another range"
+        )
     transformer, prompt = released(name, form), PROMPTS[0]
     new = Generator(transformer).generate([prompt], max_tokens=6)[0]
     expected = uncached_outputs(name, transformer, prompt, new)
@@ -104,8 +109,8 @@ def test_cached_outputs_are_those_of_the_whole_model(name, form):
         else:
             inputs = [np.concatenate([[prompt], text], axis=1)]
             if len(transformer.model.inputs) > 1:
-                written = np.ones_like(text) * cached.decoder.is_unilm
-                inputs.append(np.concatenate([np.zeros((1, len(prompt)), int), written], axis=1))
+                new_segments = np.ones_like(text) * cached.decoder.is_unilm
+                inputs.append(np.concatenate([np.zeros((1, len(prompt)), int), new_segments], axis=1))
         got.append(cached.predict(inputs)[0])
     assert cached.start.compilations == 1 and cached.step.compilations == 1
     error = np.sqrt(np.mean((np.array(got) - expected) ** 2) / np.mean(expected**2))
@@ -117,7 +122,7 @@ def test_cached_outputs_are_those_of_the_whole_model(name, form):
     "name",
     ["bert-unilm"] + [pytest.param(one, marks=pytest.mark.slow) for one in BY_NAME if one != "bert-unilm"],
 )
-def test_texts_of_a_batch_are_those_of_single_prompts(name, beams):
+def test_sequences_of_a_batch_are_those_of_single_prompts(name, beams):
     ends = (GOLDEN[name][0]["tokens"][3],)
     one = with_ends(generator(name), ends)
     together = one.generate(PROMPTS, max_tokens=6, beams=beams)
@@ -128,32 +133,32 @@ def test_texts_of_a_batch_are_those_of_single_prompts(name, beams):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert-unilm", "mt5"])
-def test_decoder_writes_the_same_with_a_cached_model(name):
+def test_decoder_generates_the_same_with_a_cached_model(name):
     transformer, prompt = released(name), np.array(PROMPTS[0])
     cached, calls = CachedModel(transformer), []
-    cached.begin = lambda texts: calls.append(len(texts[0])) or CachedModel.begin(cached, texts)
-    reads = hasattr(transformer, "encoder")
+    cached.restart = lambda inputs: calls.append(len(inputs[0])) or CachedModel.restart(cached, inputs)
+    has_encoder = hasattr(transformer, "encoder")
     inputs = [prompt, np.zeros_like(prompt)]
-    if reads:
+    if has_encoder:
         inputs = [np.asarray(transformer.encoder.predict(prompt[None], verbose=0))[0]]
 
     class Decoder(AutoRegressiveDecoder):
         @AutoRegressiveDecoder.wraps()
         def predict(self, inputs, output_ids, states):
-            if reads:
+            if has_encoder:
                 return self.last_token(self.model).predict([inputs[0], output_ids])
             parts = zip(inputs, (output_ids, np.ones_like(output_ids)))
             return self.last_token(self.model).predict([np.concatenate(pair, axis=1) for pair in parts])
 
-    decoder = Decoder(0 if reads else None, GOLDEN[name][3]["end"], maxlen=6)
+    decoder = Decoder(0 if has_encoder else None, GOLDEN[name][3]["end"], maxlen=6)
     texts = {}
-    for model in (transformer.decoder if reads else transformer.model, cached):
+    for model in (transformer.decoder if has_encoder else transformer.model, cached):
         decoder.model = model
         np.random.seed(0)
         texts[model] = [decoder.beam_search(inputs, topk=topk).tolist() for topk in (1, 3)]
         texts[model] += [text.tolist() for text in decoder.random_sample(inputs, 3, topk=20, topp=0.9)]
     assert texts[cached] == next(iter(texts.values()))
-    assert calls == [1, 1, 1], f"a search reads its prompt once; rows that it read anew: {calls!r}"
+    assert calls == [1, 1, 1], f"a search runs its prompt once; rows of each prefill: {calls!r}"
 
 
 # Choices
@@ -186,7 +191,7 @@ def test_drawn_tokens_have_their_probabilities(options):
     np.testing.assert_allclose(counts[: len(kept)], expected, atol=0.04)  # 5 standard deviations
 
 
-def test_a_seed_gives_the_same_text_and_another_one_another():
+def test_a_seed_gives_the_same_sequence_and_another_one_another():
     one = with_ends(generator("gpt2"), ())
     texts = [
         [x.tolist() for x in one.generate(PROMPTS, max_tokens=6, sample=True, seed=seed)]
@@ -213,7 +218,7 @@ def test_forbidden_tokens_ends_and_lengths_are_kept():
 
 
 def test_repetition_penalty_moves_scores_of_tokens_in_the_window():
-    from bert4keras3.generation.choosing import Choice, allowed_scores
+    from bert4keras3.generation.sampling import SamplingConfig, allowed_scores
 
     state = dict(
         tokens=np.array([[0, 4, 2, 3, 3, 0]], "int32"),
@@ -222,7 +227,7 @@ def test_repetition_penalty_moves_scores_of_tokens_in_the_window():
         first_end=np.int32(0),
         ends=np.zeros(6, "bool"),
         forbidden=np.arange(6) == 5,
-        numbers=Choice(repetition_penalty=2.0, temperature=0.5).numbers(),
+        sampling=SamplingConfig(repetition_penalty=2.0, temperature=0.5).traced_values(),
     )
     scores = np.array([[1.0, 1, 1, -1, 1, 1]], "float32")
     for window, expected in (
@@ -230,9 +235,9 @@ def test_repetition_penalty_moves_scores_of_tokens_in_the_window():
         (3, [2, 2, 1, -4, 2, -1e30]),
         (1, [2, 2, 2, -4, 2, -1e30]),
     ):
-        form = Choice(repetition_penalty=2.0, repetition_window=window).form()
+        config = SamplingConfig(repetition_penalty=2.0, repetition_window=window).static_part()
         tensors = {k: v if isinstance(v, dict) else ops.convert_to_tensor(v) for k, v in state.items()}
-        got = ops.convert_to_numpy(allowed_scores(ops.convert_to_tensor(scores), form, tensors))
+        got = ops.convert_to_numpy(allowed_scores(ops.convert_to_tensor(scores), config, tensors))
         np.testing.assert_allclose(got, [expected], err_msg=f"window {window!r}")
 
 
@@ -240,7 +245,7 @@ def test_repetition_penalty_moves_scores_of_tokens_in_the_window():
 
 
 @pytest.mark.parametrize("every, calls", [(1, 7), (3, 3)])
-def test_streamed_tokens_are_those_of_the_text(every, calls):
+def test_streamed_tokens_are_those_of_the_sequence(every, calls):
     parts = []
     text = GOLDEN["gpt2"][0]["tokens"]
     one = with_ends(generator("gpt2"), ())
@@ -266,16 +271,16 @@ def test_lengths_are_compiled_once_and_weights_are_those_of_the_moment():
     texts = []
     for layer in transformer.model.layers:
         layer.set_weights([np.random.RandomState(0).normal(size=w.shape) for w in layer.get_weights()])
-        texts.append(written(one))
-        assert texts[-1] == written(one, texts=2), "two texts are multiplied with the weights themselves"
+        texts.append(generated(one))
+        assert texts[-1] == generated(one, prompts=2), "two rows are multiplied with the weights themselves"
     assert len(set(map(tuple, texts))) > 1
     compilations = one.compilations
-    written(one)
+    generated(one)
     assert one.compilations == compilations
 
 
-def written(one, texts=1):
-    return one.generate([[5, 6]] * texts, max_tokens=8, sample=True, seed=0)[0].tolist()
+def generated(one, prompts=1):
+    return one.generate([[5, 6]] * prompts, max_tokens=8, sample=True, seed=0)[0].tolist()
 
 
 # Errors
@@ -315,13 +320,11 @@ def test_models_that_cannot_be_cached_are_named():
         Generator(built(application="lm", residual_attention_scores=True))
     with pytest.raises(ValueError, match="custom_position_ids"):
         Generator(built(application="lm", custom_position_ids=True))
-    with pytest.raises(ValueError, match="nothing to read"):
+    with pytest.raises(ValueError, match="no encoder"):
         Generator(built(model="t5.1.0_decoder")).generate([[5]])
 
 
 def test_layer_that_looks_at_other_tokens_is_named():
-    from bert4keras3.backend import Layer
-
     class Looking(Layer):
         def call(self, inputs, mask=None):
             return inputs
@@ -336,6 +339,88 @@ def test_layer_that_looks_at_other_tokens_is_named():
     transformer = build_transformer_model(model=Unknown, with_mlm=True, return_keras_model=False, **SIZES)
     with pytest.raises(ValueError, match="Looking.*token_wise"):
         Generator(transformer).generate([[5]], max_tokens=2)
+
+
+def test_attention_with_a_call_of_its_own_is_named():
+    class Doubled(MultiHeadAttention):
+        def call(self, inputs, **arguments):
+            return 2 * super().call(inputs, **arguments)
+
+    class Unknown(LM_Mask, BERT):
+        def apply(self, inputs=None, layer=None, **arguments):
+            return super().apply(inputs, Doubled if layer is MultiHeadAttention else layer, **arguments)
+
+    transformer = build_transformer_model(model=Unknown, with_mlm=True, return_keras_model=False, **SIZES)
+    with pytest.raises(ValueError, match="Doubled.*call_cached"):
+        Generator(transformer)
+
+
+# Layers of one's own
+
+
+class MeanOfTokens(Layer):
+    """Half of each token, and half of the mean of the tokens up to it."""
+
+    def call(self, inputs, mask=None):
+        counts = ops.cumsum(ops.ones_like(inputs[:, :, :1]), axis=1)
+        return (inputs + ops.cumsum(inputs, axis=1) / counts) / 2
+
+    def call_cached(self, inputs, cache, positions):
+        (tokens,) = cache.extend(inputs)
+        distances = ops.expand_dims(cache.key_columns, 0) - ops.expand_dims(cache.query_columns, 1)
+        seen = ops.logical_and(distances <= 0, ops.expand_dims(cache.key_mask, 1))
+        weights = ops.cast(seen, "float32") / ops.cast(ops.expand_dims(positions, -1) + 1, "float32")
+        return (inputs + ops.matmul(weights, tokens)) / 2
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+class Watched(Layer):
+    """Does nothing but call `watch`."""
+
+    token_wise = True
+
+    def watch(self):
+        pass
+
+    def call(self, inputs, mask=None):
+        self.watch()
+        return inputs
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def model_with(kind):
+    class WithLayer(LM_Mask, BERT):
+        def apply_main_layers(self, inputs, index):
+            return self.apply(super().apply_main_layers(inputs, index), layer=kind, name=f"Own-{index}")
+
+    keras.utils.set_random_seed(0)
+    return build_transformer_model(
+        model=WithLayer, with_mlm="linear", segment_vocab_size=0, return_keras_model=False, **SIZES
+    )
+
+
+def test_layer_with_its_own_cached_call_generates_what_the_whole_model_does():
+    transformer, prompt = model_with(MeanOfTokens), [5, 6, 9]
+    cached = CachedModel(transformer)
+    for length in (3, 4, 5):
+        ids = np.array([prompt + [7, 8]])[:, :length]
+        expected = transformer.model.predict(ids, verbose=0)[:, -1]
+        np.testing.assert_allclose(cached.predict(ids), expected, rtol=1e-4, atol=1e-5)
+    assert cached.start.compilations == 1 and cached.step.compilations == 1
+
+
+def test_a_cached_call_keeps_its_state_off_the_transformer(monkeypatch):
+    transformer, seen = model_with(Watched), []
+    before = dict(vars(transformer))
+    monkeypatch.setattr(Watched, "watch", lambda layer: seen.append(dict(vars(transformer))))
+    Generator(transformer).generate([[5, 6]], max_tokens=2)
+    assert seen
+    for during in seen:
+        assert during.keys() == before.keys() and all(during[name] is before[name] for name in before)
 
 
 # For scripts of 1.x

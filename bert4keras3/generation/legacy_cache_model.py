@@ -1,4 +1,4 @@
-"""Padded prompts in, padded texts out: what `Transformer.build_cache_model` gives."""
+"""Padded prompts in, padded sequences out: the model that `Transformer.build_cache_model` returns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from bert4keras3.generation.generator import Generator
 
-# Arguments of models that write, and what `Generator.generate` calls them.
+# Arguments of models for generation, and their names in `Generator.generate`.
 OPTION_NAMES = {
     "temperature": "temperature",
     "penalty": "repetition_penalty",
@@ -20,10 +20,14 @@ OPTION_NAMES = {
 
 
 class PromptModel:
-    """`predict(inputs)` → ids (batch, length): each prompt, what follows it, zeros.
+    """`predict(inputs)` → ids (batch, length): each prompt, its new tokens, zeros.
 
-    generator: that writes; length: of the texts, prompts included; leading: so many tokens count as tokens of the
-    prompt even where they are 0; options: of `Generator.generate`.
+    Args:
+        generator: of the new tokens.
+        length: of the sequences, prompts included.
+        leading: number of first tokens that belong to the prompt even if they are 0.
+        progress: print the number of tokens.
+        **options: of `Generator.generate`.
     """
 
     def __init__(
@@ -36,9 +40,19 @@ class PromptModel:
         self.options = options
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> np.ndarray:
-        """x: token ids (batch, length), padded with zeros; then segment ids, those of new tokens included, where the
-        model has them. T5: what it reads, and the tokens with which it begins to write, the same for all.
-        All texts get as many new tokens as the longest prompt leaves room for.
+        """Continue padded prompts. All sequences get as many new tokens as the longest prompt leaves room for.
+
+        Args:
+            x: token ids (batch, length), padded with zeros; then segment ids, of new tokens too, if the model has
+                segments. Of a T5: ids for the encoder, and the first ids for the decoder, equal in all rows.
+            batch_size: ignored.
+            verbose: ignored.
+
+        Returns:
+            Ids (batch, length).
+
+        Raises:
+            ValueError: if a prompt is too long, or the decoder's first ids differ.
         """
         inputs = [np.asarray(one).astype("int32") for one in (x if isinstance(x, (list, tuple)) else [x])]
         decoder, options = self.generator.decoder, dict(self.options)
@@ -46,35 +60,33 @@ class PromptModel:
         sizes = [self.size(row) for row in begun]
         if max(sizes) >= self.length:
             raise ValueError(
-                "build_cache_model: expected prompts shorter than the %d tokens of a text, got %d"
+                "build_cache_model: expected prompts shorter than the %d tokens of a sequence, got %d"
                 % (self.length, max(sizes))
             )
         prompts = [row[:size] for row, size in zip(begun, sizes)]
         if decoder.encoder is not None:
             if any(list(prompt) != list(prompts[0]) for prompt in prompts):
-                raise ValueError(
-                    "build_cache_model: expected the same tokens at the beginning of all new texts"
-                )
+                raise ValueError("build_cache_model: expected the same first tokens in all new sequences")
             options["start_tokens"] = prompts[0]
-            read = [np.trim_zeros(row, "b") for row in inputs[0]]
+            encoded = [np.trim_zeros(row, "b") for row in inputs[0]]
         else:
-            read = prompts
+            encoded = prompts
         if decoder.has_segments:
             segments = list(zip(inputs[1], sizes))
             options["segments"] = [row[:size] for row, size in segments]
             options["new_segments"] = [row[min(size, len(row) - 1)] for row, size in segments]
         stream = ProgressLine() if self.progress else None
-        new = self.generator.generate(read, max_tokens=self.length - max(sizes), stream=stream, **options)
-        texts = [np.concatenate(parts) for parts in zip(prompts, new)]
-        return np.array([np.pad(text, (0, self.length - len(text))) for text in texts], "int32")
+        new = self.generator.generate(encoded, max_tokens=self.length - max(sizes), stream=stream, **options)
+        sequences = [np.concatenate(parts) for parts in zip(prompts, new)]
+        return np.array([np.pad(one, (0, self.length - len(one))) for one in sequences], "int32")
 
     def size(self, row: Any) -> int:
-        """How many tokens of a padded row are the prompt."""
+        """Number of tokens of the prompt in a padded row."""
         return max(self.leading, 1 + int(np.flatnonzero(row).max(initial=-1)))
 
 
 class ProgressLine:
-    """Counts the tokens on a line of its own."""
+    """Print the number of tokens on one line."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -95,23 +107,21 @@ def build_prompt_model(
     **options: Any,
 ) -> PromptModel:
     """See `Transformer.build_cache_model`."""
-    ways = {
+    modes = {
         "greedy": dict(sample=False),
         "topk": dict(sample=True, top_k=k),
         "topp": dict(zip(("top_p", "top_k"), k if isinstance(k, (list, tuple)) else (k,)), sample=True),
     }
-    if search_mode not in ways:
-        raise ValueError(f"build_cache_model: search_mode expected one of {list(ways)}, got {search_mode!r}")
+    if search_mode not in modes:
+        raise ValueError(f"build_cache_model: search_mode expected one of {list(modes)}, got {search_mode!r}")
     generator = Generator(transformer, end_token)
     length = input_lengths[1 if generator.decoder.encoder is not None else 0]
     options = dict(transformer.generation_options, **options)
-    options.pop("initial", None)  # to compile before the first prompt comes
+    options.pop("initial", None)  # compiled before the first prompt in 1.x
     if options.get("max_penalty_range") is not None:
         raise ValueError(
-            "build_cache_model: a penalty that grows with the count of a token, max_penalty_range={!r}, is not there. "
-            "Leave it out, and every token that the text holds has the same penalty.".format(
-                options["max_penalty_range"]
-            )
+            f"build_cache_model: expected no max_penalty_range, got {options['max_penalty_range']!r}. A penalty that "
+            "grows with the count of a token is not there: leave it out, and every token has the same penalty."
         )
     options = {OPTION_NAMES.get(name, name): value for name, value in options.items() if value is not None}
-    return PromptModel(generator, length, index_bias, progress_print, **ways[search_mode], **options)
+    return PromptModel(generator, length, index_bias, progress_print, **modes[search_mode], **options)

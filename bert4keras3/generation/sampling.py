@@ -1,4 +1,4 @@
-"""The next token of each text from the model's scores: the best one, or one drawn at random."""
+"""The next token of each sequence from the model's scores: the best one, or a sampled one."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from bert4keras3.backend import ops
+from bert4keras3.backend import Tensor, ops
 
 MASKED_SCORE = -1e30
 
 
-class Choice(NamedTuple):
-    """How tokens are chosen. What is `None` or 1 changes nothing.
+class SamplingConfig(NamedTuple):
+    """How tokens are chosen. None or 1 changes nothing.
 
-    sample: draw each token; otherwise take the most probable one. temperature: scores are divided by it.
-    top_k: draw from this many most probable tokens; top_p: and of those, from the most probable that first reach
-    this probability together. repetition_penalty: positive scores of tokens that the text holds are divided by it,
-    negative ones multiplied, https://arxiv.org/abs/1909.05858 ; repetition_window: of its last so many tokens.
+    Args:
+        sample: draw each token; if False, take the most probable one.
+        temperature: divisor of the scores.
+        top_k: draw from this many most probable tokens.
+        top_p: draw from the fewest most probable tokens that together have this probability, after top_k.
+        repetition_penalty: divisor of positive scores and factor of negative scores of tokens in the sequence:
+            https://arxiv.org/abs/1909.05858
+        repetition_window: number of last tokens of the sequence that are penalized; None for all.
     """
 
     sample: bool = False
@@ -28,6 +32,7 @@ class Choice(NamedTuple):
     repetition_window: int | None = None
 
     def check(self) -> None:
+        """Raise ValueError if a value is out of its range."""
         for name, good, expected in (
             ("temperature", self.temperature > 0, "above 0"),
             ("top_k", self.top_k is None or self.top_k >= 1, "1 or more"),
@@ -38,9 +43,9 @@ class Choice(NamedTuple):
             if not good:
                 raise ValueError(f"generate: {name} expected {expected}, got {getattr(self, name)!r}")
 
-    def form(self) -> Choice:
-        """What a compiled loop depends on; other numbers are arguments of it."""
-        return Choice(
+    def static_part(self) -> SamplingConfig:
+        """The values on which a compiled loop depends. `traced_values` are arguments of the loop."""
+        return SamplingConfig(
             self.sample,
             top_k=self.top_k,
             top_p=None if self.top_p is None else 0.0,
@@ -48,33 +53,33 @@ class Choice(NamedTuple):
             repetition_window=self.repetition_window,
         )
 
-    def numbers(self) -> dict[str, Any]:
-        """The arguments: float32 scalars."""
+    def traced_values(self) -> dict[str, Any]:
+        """The arguments of the loop: float32 scalars."""
         values = dict(
             temperature=self.temperature, top_p=self.top_p or 1, repetition_penalty=self.repetition_penalty
         )
         return {name: np.float32(value) for name, value in values.items()}
 
 
-def allowed_scores(scores: Any, form: Choice, state: dict[str, Any]) -> Any:
-    """Scores (batch, vocabulary) after penalty, temperature, forbidden tokens and, where it is early, ends."""
-    if form.repetition_penalty != 1:
-        scores = penalized(scores, form.repetition_window, state)
-    scores = scores / state["numbers"]["temperature"]
+def allowed_scores(scores: Tensor, config: SamplingConfig, state: dict[str, Any]) -> Tensor:
+    """Apply the penalty and the temperature to scores (batch, vocabulary), and mask tokens that may not come next."""
+    if config.repetition_penalty != 1:
+        scores = penalized(scores, config.repetition_window, state)
+    scores = scores / state["sampling"]["temperature"]
     too_early = ops.logical_and(state["ends"], state["column"] < state["first_end"])
     return ops.where(ops.logical_or(state["forbidden"], too_early), MASKED_SCORE, scores)
 
 
-def penalized(scores, window, state):
-    """Scores with those of the tokens in the text, or in its last `window` columns, moved away from 1."""
+def penalized(scores: Tensor, window: int | None, state: dict[str, Any]) -> Tensor:
+    """Penalize the scores of tokens in the sequence, or in its last `window` columns."""
     tokens, columns = state["tokens"], ops.arange(0, state["tokens"].shape[1], dtype="int32")
     newest = ops.take(tokens, state["column"] - 1, axis=1)[:, None]
     inside = ops.logical_and(columns >= ops.expand_dims(state["starts"], 1), columns < state["column"])
     if window is not None:
         inside = ops.logical_and(inside, columns >= state["column"] - window)
-    tokens = ops.where(inside, tokens, newest)  # one that is penalized anyway stands for the others
+    tokens = ops.where(inside, tokens, newest)  # other columns repeat a penalized token
     old = ops.take_along_axis(scores, tokens, axis=1)
-    penalty = state["numbers"]["repetition_penalty"]
+    penalty = state["sampling"]["repetition_penalty"]
     new = ops.where(old > 0, old / penalty, old * penalty)
     batch, length = tokens.shape
     rows = ops.repeat(ops.arange(0, batch, dtype="int32"), length)
@@ -82,19 +87,19 @@ def penalized(scores, window, state):
     return ops.scatter_update(scores, places, ops.reshape(new, (-1,)))
 
 
-def choose_tokens(scores: Any, form: Choice, state: dict[str, Any]) -> Any:
+def choose_tokens(scores: Tensor, config: SamplingConfig, state: dict[str, Any]) -> Tensor:
     """Allowed scores (batch, vocabulary) → token ids (batch,).
 
-    A drawn token takes one number, that of the text and of the column in `state["uniforms"]`.
+    A drawn token takes one number: `state["uniforms"]` has one for each sequence and column.
     """
-    if not form.sample:
+    if not config.sample:
         return ops.cast(ops.argmax(scores, axis=-1), "int32")
     ids = None
-    if form.top_k is not None and form.top_k < scores.shape[-1]:
-        scores, ids = ops.top_k(scores, form.top_k)
+    if config.top_k is not None and config.top_k < scores.shape[-1]:
+        scores, ids = ops.top_k(scores, config.top_k)
     probas = ops.softmax(scores, axis=-1)
-    if form.top_p is not None:
-        probas = nucleus(probas, state["numbers"]["top_p"])
+    if config.top_p is not None:
+        probas = nucleus(probas, state["sampling"]["top_p"])
     cumulated = ops.cumsum(probas, axis=-1)
     drawn = ops.take(state["uniforms"], state["column"], axis=1)[:, None] * cumulated[:, -1:]
     place = ops.sum(ops.cast(cumulated <= drawn, "int32"), axis=-1, keepdims=True)
@@ -102,10 +107,10 @@ def choose_tokens(scores: Any, form: Choice, state: dict[str, Any]) -> Any:
     return ops.cast(place if ids is None else ops.take_along_axis(ids, place, axis=-1), "int32")[:, 0]
 
 
-def nucleus(probas, top_p):
-    """Probabilities (batch, …) with 0 for those below the highest threshold that leaves `top_p` together.
+def nucleus(probas: Tensor, top_p: Tensor) -> Tensor:
+    """Set probabilities (batch, …) below a threshold to 0: the highest threshold that leaves a sum of `top_p`.
 
-    The threshold is found by halving, as a sort of a whole vocabulary takes longer than the model on a CPU.
+    A bisection finds the threshold: on a CPU, sorting a vocabulary takes longer than the model.
     """
 
     def halve(_, limits):
@@ -119,8 +124,8 @@ def nucleus(probas, top_p):
     return ops.where(probas >= low, probas, 0)
 
 
-def uniform_numbers(seed: int | None, texts: Sequence[int], count: int) -> np.ndarray:
-    """Numbers from 0 to 1, (texts, count): those of a text are the same whatever stands beside it."""
+def uniform_numbers(seed: int | None, sequences: Sequence[int], count: int) -> np.ndarray:
+    """Draw numbers from 0 to 1, (sequences, count). They depend on the seed and the sequence's number alone."""
     if seed is None:
         seed = np.random.randint(2**31)
-    return np.array([np.random.RandomState([seed, text]).random_sample(count) for text in texts], "float32")
+    return np.array([np.random.RandomState([seed, one]).random_sample(count) for one in sequences], "float32")
