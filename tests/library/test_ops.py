@@ -22,7 +22,9 @@ B = X > 0
 
 # Our functions, read without importing them, since they import TensorFlow: {name: arguments}, and other names of
 # TensorFlow's own.
-SOURCE = ast.parse((Path(bert4keras3.__file__).parent / "backend" / "ops_tf.py").read_text(encoding="utf-8"))
+SOURCE = ast.parse(
+    (Path(bert4keras3.__file__).parent / "backend" / "keras2" / "ops.py").read_text(encoding="utf-8")
+)
 FUNCTIONS = {
     node.name: [argument.arg for argument in node.args.args] + (["operands"] if node.args.vararg else [])
     for node in SOURCE.body

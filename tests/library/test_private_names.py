@@ -71,9 +71,8 @@ def private_names(tree):
             "set_attribute",
             "extends",
         ):
-            names = [
-                one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)
-            ]
+            values = [getattr(one, "value", getattr(one, "s", None)) for one in node.args]  # .s in Python 3.7
+            names = [value for value in values if isinstance(value, str)]
         else:
             continue
         yield from (name for name in names if is_private(name) and name not in OWN)
