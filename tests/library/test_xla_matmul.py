@@ -131,16 +131,16 @@ def int8_rounded(rows):
     return ops.convert_to_numpy(rounded).astype("float64") / ops.convert_to_numpy(scale)
 
 
-@pytest.mark.skipif(framework != "jax", reason="about JAX's products")
+@pytest.mark.skipif(framework != "jax", reason="about matmuls of JAX")
 def test_int8_scores_of_many_tokens_have_the_gradient_of_the_weights_values():
     import jax
 
-    from bert4keras3.backend.accelerate import jax as keras3_jax
+    from bert4keras3.backend.accelerate import jax as jax_path
 
     layer = quantized(Embedding(13, 6), np.zeros((1, 1), "int32"), rounds_inputs=True)
     rows, upstream = random(3, 20, 6), random(3, 20, 13)
     table, scale = layer._embeddings.value, layer.embeddings_scale.value
-    scores, gradient = jax.vjp(lambda rows: keras3_jax.project(layer, rows, table, scale), rows)
+    scores, gradient = jax.vjp(lambda rows: jax_path.logits(layer, rows, table, scale), rows)
     values = dequantized(table, scale[:, None])
     np.testing.assert_allclose(scores, int8_rounded(rows) @ values.T, atol=ROUNDING)
     np.testing.assert_allclose(gradient(upstream)[0], upstream @ values, atol=ROUNDING)
@@ -149,14 +149,14 @@ def test_int8_scores_of_many_tokens_have_the_gradient_of_the_weights_values():
 # bfloat16
 
 
-@pytest.mark.skipif(framework != "jax", reason="about JAX's products")
+@pytest.mark.skipif(framework != "jax", reason="about matmuls of JAX")
 @pytest.mark.parametrize("policy", ["bfloat16", "mixed_bfloat16"])
 @pytest.mark.parametrize("shape", [(1,), (1, 1), (0, 3), (2, 3)])
 def test_bfloat16(shape, policy):
-    """One rounding of each product, and gradients of the type of the weights and inputs."""
+    """One rounding of each matmul, and gradients of the type of the weights and inputs."""
     import jax
 
-    from bert4keras3.backend.accelerate import jax as keras3_jax
+    from bert4keras3.backend.accelerate import jax as jax_path
 
     layer = keras.layers.Dense(5, bias_initializer="ones", dtype=policy)
     embedding = Embedding(13, 12, dtype=policy)
@@ -167,15 +167,15 @@ def test_bfloat16(shape, policy):
     table = ops.cast(embedding.embeddings, "bfloat16")
     kernel = np.asarray(ops.cast(layer.kernel, "bfloat16"), "float64")
     for got, expected in (
-        (keras3_jax.dense(layer, inputs), exact @ kernel + 1),
-        (keras3_jax.project(embedding, inputs, table), exact @ np.asarray(table, "float64").T),
+        (jax_path.dense(layer, inputs), exact @ kernel + 1),
+        (jax_path.logits(embedding, inputs, table), exact @ np.asarray(table, "float64").T),
     ):
         assert got.dtype == "bfloat16" and got.shape == expected.shape
         np.testing.assert_allclose(np.asarray(got, "float64"), expected, rtol=2**-8, atol=1e-6)
 
     def total(kernel, inputs):
         with keras.StatelessScope([(layer._kernel, kernel)]):
-            return ops.sum(keras3_jax.dense(layer, inputs))
+            return ops.sum(jax_path.dense(layer, inputs))
 
     of_kernel, of_inputs = jax.grad(total, argnums=(0, 1))(layer.kernel.value, inputs)
     assert of_kernel.dtype == layer.kernel.dtype and of_inputs.dtype == "bfloat16"
@@ -183,7 +183,7 @@ def test_bfloat16(shape, policy):
     np.testing.assert_allclose(np.asarray(of_kernel, "float64"), expected, rtol=2**-7, atol=2**-7)
 
 
-@pytest.mark.skipif(framework != "tensorflow", reason="about TensorFlow's products")
+@pytest.mark.skipif(framework != "tensorflow", reason="about matmuls of TensorFlow")
 @pytest.mark.parametrize("in_graph", [False, True])
 @pytest.mark.parametrize(
     "activation", [None, "relu", "gelu", "softmax", lambda x: x - ops.mean(x, axis=1, keepdims=True)]
@@ -192,12 +192,12 @@ def test_dense_of_matrices(in_graph, activation):
     """A batch whose sizes are not known, too; an activation may count on the axes of the outputs."""
     import tensorflow as tf
 
-    from bert4keras3.backend.accelerate import tensorflow as keras3_tensorflow
+    from bert4keras3.backend.accelerate import tensorflow as tensorflow_path
 
     layer = keras.layers.Dense(5, activation=activation, bias_initializer="ones")
     inputs = tf.constant(random(2, 3, 4))
     expected = layer(inputs)
-    compute = functools.partial(keras3_tensorflow.dense, layer)
+    compute = functools.partial(tensorflow_path.dense, layer)
     if in_graph:
         compute = tf.function(compute, input_signature=[tf.TensorSpec((None, None, 4))])
     outputs = compute(inputs)
