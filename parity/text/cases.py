@@ -139,6 +139,15 @@ MATRICES = [[[1, 2], [3, 4], [5, 6]], [[7, 8, 9]]]
 VECTORS = [[[1.5, 2.5]], [[3.5, 4.5], [5.5, 6.5]]]
 SEGMENTED = "第一句。第二句，有逗号；还有分号。\n\n第三句很长很长很长，没有别的标点 but some words. End"
 
+# Pairs for the longest common substring and subsequence.
+COMMON: list = [
+    (["", "abc"], {}),
+    (["abcdefg", "xbcdyefgz"], {}),
+    (["banana", "ananas"], {}),
+    (["abab", "baba"], {}),
+    (["苏剑林的科学空间", "科学空间由苏剑林创立"], {}),
+    ([[1, 2, 3, 4, 1, 2], [1, 2, 9, 3, 4]], {}),
+]
 # function → its calls, each the list of arguments and the dict of keyword arguments
 SNIPPETS = {
     "string_matching": [
@@ -183,22 +192,8 @@ SNIPPETS = {
         ([[[1.0, 2.0, 3.0], [0.0, -1000.0, 1000.0]]], {}),
         ([[[1.0, 2.0, 3.0], [0.0, -1000.0, 1000.0]]], {"axis": 0}),
     ],
-    "longest_common_substring": [
-        (["", "abc"], {}),
-        (["abcdefg", "xbcdyefgz"], {}),
-        (["banana", "ananas"], {}),
-        (["abab", "baba"], {}),
-        (["苏剑林的科学空间", "科学空间由苏剑林创立"], {}),
-        ([[1, 2, 3, 4, 1, 2], [1, 2, 9, 3, 4]], {}),
-    ],
-    "longest_common_subsequence": [
-        (["", "abc"], {}),
-        (["abcdefg", "xbcdyefgz"], {}),
-        (["banana", "ananas"], {}),
-        (["abab", "baba"], {}),
-        (["苏剑林的科学空间", "科学空间由苏剑林创立"], {}),
-        ([[1, 2, 3, 4, 1, 2], [1, 2, 9, 3, 4]], {}),
-    ],
+    "longest_common_substring": COMMON,
+    "longest_common_subsequence": COMMON,
     "orthogonally_resize": [
         ([(np.arange(1.0, 1 + int(np.prod(shape))).reshape(shape) ** 0.5).tolist(), new_shape], keywords)
         for shape, new_shape, keywords in [
