@@ -20,13 +20,10 @@ from bert4keras3.backend import (
     with_transposed_kernels,
     write_column,
 )
-from bert4keras3.layers import FeedForward, FirstToken, MultiHeadAttention, ScaleOffset
+from bert4keras3.layers import MultiHeadAttention
 
-# Layers without a `call_cached` that treat each token alone. FirstToken does not, but no token depends on a pooler.
+# Layers of Keras that treat each token alone. A layer of ours or of a user says so by `token_wise = True`.
 TOKEN_WISE = (
-    FeedForward,
-    FirstToken,
-    ScaleOffset,
     keras.layers.Activation,
     keras.layers.Add,
     keras.layers.Dropout,

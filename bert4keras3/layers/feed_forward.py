@@ -21,6 +21,8 @@ class FeedForward(Layer):
         kernel_initializer: initializer of all kernels.
     """
 
+    token_wise = True  # generation calls the layer on new tokens alone
+
     def __init__(
         self,
         units: int,

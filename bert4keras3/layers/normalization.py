@@ -39,6 +39,8 @@ class ScaleOffset(Layer):
         hidden_initializer: initializer of the first projection.
     """
 
+    token_wise = True  # generation calls the layer on new tokens alone
+
     def __init__(
         self,
         scale: bool | Tensor = True,

@@ -8,6 +8,8 @@ from bert4keras3.backend import Layer, Tensors, dtype_name, keras, ops, sequence
 class FirstToken(Layer):
     """Vector of the first token, [CLS]: (batch, length, size) → (batch, size)."""
 
+    token_wise = True  # because no generated token depends on a pooler
+
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return inputs[:, 0]
 
