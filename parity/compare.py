@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from parity.store import read_json
 from parity.subsample import rms
 
 BOUND = 3.0
@@ -70,3 +71,22 @@ def training_ratio(golden, record, name, least):
         return np.nan
     error = rms([record[name] - golden[name]])
     return error / max(rms([golden[name + "@noise"]]), least, TINY)
+
+
+def read_record_info(path, golden):
+    """Read what stands beside a record.
+
+    Args:
+        golden: checksums of the present golden, as the recorder noted them.
+
+    Raises:
+        Red: if nothing was recorded, or if it was recorded for another golden.
+    """
+    if not path.exists():
+        raise Red("no record")
+    info = read_json(path)
+    if info["status"] != "recorded":
+        raise Red(info["reason"])
+    if info["golden"] != golden:
+        raise Red("the record was made for another golden: run the pairing again")
+    return info

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pairings import BY_NAME
-from parity.compare import BOUND, Cell, Red, rank
-from parity.store import GOLDENS, RECORDS, read_arrays, read_json, sha256
+from parity.compare import BOUND, Cell, Red, rank, read_record_info
+from parity.store import GOLDENS, RECORDS, read_arrays, sha256
 
 OPTIMIZER_GOLDENS = ("optimizers-v1.npz", "optimizers-v1.json", "optimizers-v2.npz", "optimizers-v2.json")
 
@@ -113,18 +113,11 @@ def compare_kind(kind, pairing, records=None):
 
 
 def read_record(kind, folder):
-    path = folder / (kind.name + ".json")
-    if not path.exists():
-        raise Red("no record")
-    info = read_json(path)
-    if info["status"] != "recorded":
-        raise Red(info["reason"])
-    if info["golden"] != golden_checksums(kind):
-        raise Red("the record was made for another golden: run the pairing again")
+    info = read_record_info(folder / (kind.name + ".json"), golden_checksums(kind))
     if kind.exact:
         return info, info["results"]
     results = {}
-    for name, array in read_arrays(path.with_suffix(".npz")).items():
+    for name, array in read_arrays(folder / (kind.name + ".npz")).items():
         case, part = name.split("/", 1)
         results.setdefault(case, {})[part] = array
     return info, results

@@ -6,7 +6,7 @@ import argparse
 
 import numpy as np
 
-from parity.compare import BOUND, FLOOR, TINY, Cell, Red, rank, training_ratio
+from parity.compare import BOUND, FLOOR, TINY, Cell, Red, rank, read_record_info, training_ratio
 from parity.models.cases import Case, add_case_arguments, chosen_cases
 from parity.store import checkpoint_folder, golden_folder, read_arrays, read_json, record_folder, sha256
 from parity.subsample import judged, rms, sample_output
@@ -51,14 +51,7 @@ def read_golden(case, folder):
 
 
 def read_record(case, folder, metadata):
-    info_path = folder / (case.name + ".json")
-    if not info_path.exists():
-        raise Red("no record")
-    info = read_json(info_path)
-    if info["status"] != "recorded":
-        raise Red(info["reason"])
-    if info["golden"] != metadata["sha256"]:
-        raise Red("the record was made for another golden: run the pairing again")
+    info = read_record_info(folder / (case.name + ".json"), metadata["sha256"])
     if info.get("random_weights") != metadata.get("random_weights"):
         raise Red("the random weights are not those that the golden was made from")
     return read_arrays(folder / (case.name + ".npz")), info
