@@ -65,7 +65,7 @@ def test_a_step_takes_less_memory_on_jax():
     """What XLA sets aside for the gradient through eight layers, each with 32 times the size of its input inside."""
     import jax
 
-    from bert4keras3.backend.keras3.layer import checkpointed
+    from bert4keras3.backend.accelerate import implementation
 
     def layer(x, kernels):
         return ops.tanh(ops.tanh(x @ kernels[0]) @ kernels[1])
@@ -80,4 +80,4 @@ def test_a_step_takes_less_memory_on_jax():
         step = jax.jit(jax.grad(loss)).lower(kernels, np.ones((512, 8), "float32"))
         return step.compile().memory_analysis().temp_size_in_bytes
 
-    assert memory(checkpointed(layer)) < 0.5 * memory(layer)
+    assert memory(implementation("jax").rematerialize(layer)) < 0.5 * memory(layer)
