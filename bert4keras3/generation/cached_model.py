@@ -77,17 +77,15 @@ class CachedModel:
         """Raise ValueError if the inputs have other shapes than those of the model, or too many tokens."""
         ranks = ([3] if self.decoder.takes_context else []) + [2] * (1 + self.decoder.has_segments)
         if [one.ndim for one in inputs] != ranks:
+            shapes = [one.shape for one in inputs]
             raise ValueError(
-                "CachedModel.predict: expected %d inputs with %s axes, got shapes %s"
-                % (len(ranks), ranks, [one.shape for one in inputs])
+                f"CachedModel.predict: expected {len(ranks)} inputs with {ranks} axes, got shapes {shapes}"
             )
         self.check_ids(inputs)
         length, limit = inputs[-1].shape[1], self.decoder.max_positions
         if not length or (limit is not None and length > limit):
-            raise ValueError(
-                "CachedModel.predict: expected sequences of 1 to %s tokens, got %d"
-                % ("%d (max_position)" % limit if limit else "any number of", length)
-            )
+            most = f"{limit} (max_position)" if limit else "any number of"
+            raise ValueError(f"CachedModel.predict: expected sequences of 1 to {most} tokens, got {length}")
 
     def check_ids(self, inputs: Any) -> None:
         """Raise ValueError if an id is not in its table."""
@@ -97,8 +95,8 @@ class CachedModel:
         for (name, size), ids in zip(tables, [one for one in inputs if one.ndim == 2]):
             if ids.size and not (0 <= ids.min() and ids.max() < size):
                 raise ValueError(
-                    "CachedModel.predict: expected %s ids from 0 to %d, got %d to %d"
-                    % (name, size - 1, ids.min(), ids.max())
+                    f"CachedModel.predict: expected {name} ids from 0 to {size - 1}, "
+                    f"got {ids.min()} to {ids.max()}"
                 )
 
     def find_rows(self, inputs: Any) -> Any:

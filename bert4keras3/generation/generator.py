@@ -160,23 +160,22 @@ class Generator:
                 raise ValueError(f"generate: {name} expected 1 or more, got {value!r}")
         if beams > 1 and (sample or stream):
             raise ValueError(
-                "generate: a beam search (beams=%d) neither samples nor streams; pass beams=1" % beams
+                f"generate: a beam search (beams={beams}) neither samples nor streams; pass beams=1"
             )
         if not len(prompts):
             raise ValueError("generate: expected at least one prompt, got none")
         for number, prompt in enumerate(prompts):
             if not len(prompt):
                 raise ValueError(
-                    "generate: prompt %d is empty. Begin it with a start token, such as [CLS]." % number
+                    f"generate: prompt {number} is empty. Begin it with a start token, such as [CLS]."
                 )
-            self.ids("prompt %d" % number, prompt)
+            self.ids(f"prompt {number}", prompt)
         limit = self.decoder.max_positions
         longest = max(map(len, prompts)) if self.decoder.encoder is None else len(start_tokens)
         if limit is not None and longest + max_tokens - 1 > limit:
             raise ValueError(
-                "generate: a prompt of %d tokens and max_tokens=%d are expected to fit into the %d positions of the "
-                "model, its max_position. Shorten the prompt or pass a smaller max_tokens."
-                % (longest, max_tokens, limit)
+                f"generate: a prompt of {longest} tokens and max_tokens={max_tokens} are expected to fit into the "
+                f"{limit} positions of the model, its max_position. Shorten the prompt or pass a smaller max_tokens."
             )
 
     def ids(self, name: str, tokens: Any) -> Any:
@@ -185,7 +184,7 @@ class Generator:
         for token in tokens:
             if not 0 <= token < self.decoder.vocabulary_size:
                 raise ValueError(
-                    "%s: expected ids from 0 to %d, got %d" % (name, self.decoder.vocabulary_size - 1, token)
+                    f"{name}: expected ids from 0 to {self.decoder.vocabulary_size - 1}, got {token}"
                 )
         return tokens
 

@@ -60,8 +60,8 @@ class PromptModel:
         sizes = [self.size(row) for row in begun]
         if max(sizes) >= self.length:
             raise ValueError(
-                "build_cache_model: expected prompts shorter than the %d tokens of a sequence, got %d"
-                % (self.length, max(sizes))
+                f"build_cache_model: expected prompts shorter than the {self.length} tokens of a sequence, "
+                f"got {max(sizes)}"
             )
         prompts = [row[:size] for row, size in zip(begun, sizes)]
         if decoder.encoder is not None:
@@ -93,7 +93,7 @@ class ProgressLine:
 
     def __call__(self, new: Any) -> None:
         self.count += max(map(len, new))
-        print("\r%d" % self.count, end="", flush=True)
+        print(f"\r{self.count}", end="", flush=True)
 
 
 def build_prompt_model(
