@@ -12,13 +12,8 @@ import libcst as cst
 
 def weights_ending(name: str) -> tuple[str, str]:
     """(old ending, new ending) of a weights file; Keras 3 accepts the new one."""
-    for old, new in ((".weights.h5", ".weights.h5"), (".weights", ".weights.h5")):
-        if name.endswith(old):
-            return old, new
-    for old in (".h5", ".hdf5"):
-        if name.endswith(old):
-            return old, ".weights.h5"
-    return "", ".weights.h5"
+    endings = (".weights.h5", ".weights", ".h5", ".hdf5", "")
+    return next(old for old in endings if name.endswith(old)), ".weights.h5"
 
 
 def model_ending(name: str) -> tuple[str, str]:
@@ -48,7 +43,7 @@ def tail(node: Any, names: Any, depth: int = 0) -> Any:
         if node.args and names.raw(node.func) in ("os.path.join", "pathlib.Path", "builtins.str"):
             return tail(node.args[-1].value, names, depth + 1)
     if isinstance(node, cst.Name):
-        values = [names.assigned_value(one) for one in names.assignments(node)]
+        values = names.values(node)
         return tail(values[0], names, depth + 1) if len(values) == 1 else None
     return None
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import libcst as cst
+import libcst.matchers as m
 from libcst.metadata import (
     Assignment,
     BuiltinAssignment,
@@ -91,15 +92,14 @@ class Names:
         self.positions = metadata[PositionProvider]
         self.scopes = metadata[ScopeProvider]
         self.resolving: list[Any] = []  # assignments that are being resolved, to stop at cycles
-        self.stars = self.star_imports()
+        # modules of star imports; "." for a relative import
+        self.stars = [
+            "." if node.relative else dotted(node.module)
+            for node in m.findall(self.module, m.ImportFrom(names=m.ImportStar()))
+        ]
 
     def line(self, node: cst.CSTNode) -> int:
         return self.positions[node].start.line
-
-    def star_imports(self):
-        finder = StarImports()
-        self.module.visit(finder)
-        return finder.modules
 
     def assignments(self, node: cst.Name) -> set[Any]:
         """Assignments that may define this name, from its scope outwards."""
@@ -149,6 +149,11 @@ class Names:
         if isinstance(target, cst.AnnAssign) and target.target is node:
             return target.value
         return None
+
+    def values(self, node: Any) -> list[Any]:
+        """Expressions that are assigned to a name; None for an assignment of any other kind."""
+        assignments = self.assignments(node) if isinstance(node, cst.Name) else ()
+        return [self.assigned_value(one) for one in assignments]
 
     def canonical(self, node: Any) -> str | None:
         """The canonical name after `moved`; None if the name is not imported."""
@@ -203,11 +208,7 @@ class Names:
         """The class whose method has this node as its first parameter; None for other parameters."""
         parameters = self.parents[param]
         function = self.parents[parameters]
-        if (
-            not isinstance(function, cst.FunctionDef)
-            or not parameters.params
-            or parameters.params[0] is not param
-        ):
+        if not isinstance(function, cst.FunctionDef) or [*parameters.params[:1]] != [param]:
             return None
         owner = self.parents.get(self.parents[function])  # its block, then the class
         return owner if isinstance(owner, cst.ClassDef) else None
@@ -226,12 +227,3 @@ class Names:
         while node is not None and not isinstance(node, cst.ClassDef):
             node = self.parents.get(node)
         return node
-
-
-class StarImports(cst.CSTVisitor):
-    def __init__(self):
-        self.modules = []
-
-    def visit_ImportFrom(self, node):
-        if isinstance(node.names, cst.ImportStar):
-            self.modules.append(dotted(node.module) if not node.relative else ".")

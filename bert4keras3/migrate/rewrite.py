@@ -7,15 +7,10 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import libcst as cst
+import libcst.matchers as m
 
 from bert4keras3.migrate import files
-from bert4keras3.migrate.edits import (
-    Edits,
-    import_from,
-    with_literal,
-    with_name,
-    without_arguments,
-)
+from bert4keras3.migrate.edits import Edits, import_from, with_literal, with_name, without_arguments
 from bert4keras3.migrate.names import Names, canonical, dotted, moved, root_of
 from bert4keras3.migrate.tables import (
     ADD_WEIGHT,
@@ -31,7 +26,7 @@ from bert4keras3.migrate.tables import (
 OPTIMIZER = re.compile(r"(keras|bert4keras3)\.optimizers\.[A-Z]\w*$")
 EXTENDED_OPTIMIZER = re.compile(r"bert4keras3\.optimizers\.extend_with_\w+$")
 LAMBDA = ("keras.layers.Lambda", "bert4keras3.layers.Lambda")
-MODEL_CALLS = {"fit": "fit", "evaluate": "evaluate", "predict": "predict"}
+MODEL_CALLS = ("fit", "evaluate", "predict")
 
 
 class Finding(NamedTuple):
@@ -64,7 +59,8 @@ class Rewriter(cst.CSTVisitor):
         self.weights: dict[str, list[Any]] = {}  # name of a file that is saved → literals that name it
         self.models: dict[str, list[Any]] = {}
         self.literals: list[Any] = []
-        self.losses = losses_of(names.module)
+        losses = m.findall(names.module, m.Arg(value=m.Name(), keyword=m.Name("loss")))
+        self.losses = {one.value.value for one in losses}  # names that are passed as `loss=`
 
     def find(self, node, kind, message):
         self.findings.append(Finding(self.names.line(node), kind, message))
@@ -331,16 +327,12 @@ class Rewriter(cst.CSTVisitor):
         wanted = "keras.backend" if exported == "K" else "keras"
         assignments = set(self.names.scopes[root][exported])
         meanings = {canonical(self.names.raw_of(one, exported) or "") for one in assignments}
-        if meanings - {wanted}:
-            message = SENTENCES["name_taken"] % (dotted(node), exported, exported)
-            self.find(node, "name_taken", message)
+        places = [getattr(one, "node", None) for one in self.names.assignments(root)]
+        places = [one for one in places if isinstance(one, (cst.Import, cst.ImportFrom))]
+        if meanings - {wanted} or not assignments and not places:
+            self.find(node, "name_taken", SENTENCES["name_taken"] % (dotted(node), exported, exported))
             return ".".join(old)
         if not assignments:
-            places = [getattr(one, "node", None) for one in self.names.assignments(root)]
-            places = [one for one in places if isinstance(one, (cst.Import, cst.ImportFrom))]
-            if not places:
-                self.find(node, "name_taken", SENTENCES["name_taken"] % (dotted(node), exported, exported))
-                return ".".join(old)
             for place in places:
                 added = self.added_imports.setdefault(place, [])
                 if exported not in added:
@@ -396,29 +388,19 @@ class Rewriter(cst.CSTVisitor):
         for keyword in keywords:
             self.advise_keyword(node, "." + method, keyword)
         if method in MODEL_CALLS:
-            self.drop_queue_arguments(
-                node, {one: keywords[one] for one in QUEUE_ARGUMENTS if one in keywords}
-            )
-        elif method == "save_weights":
-            self.saved(self.weights, node, keywords, 0)
-            self.drop(node, [keywords[one] for one in ("save_format",) if one in keywords])
-        elif method == "save" and self.names.origin(receiver) == "keras":
-            self.saved(self.models, node, keywords, 0)
-            self.drop(node, [keywords[one] for one in ("save_format",) if one in keywords])
+            self.drop_queue_arguments(node, keywords)
+        elif method == "save_weights" or method == "save" and self.names.origin(receiver) == "keras":
+            self.saved(self.weights if method == "save_weights" else self.models, node, keywords, 0)
+            self.drop(node, [keywords["save_format"]] if "save_format" in keywords else [])
         elif method == "add_weight" and node.args and isinstance(node.args[0].value, cst.SimpleString):
             self.name_arguments(node, dict(enumerate(ADD_WEIGHT)))
 
     def is_optimizer_class(self, node):
         if OPTIMIZER.match(self.names.canonical(node) or ""):
             return True
-        values = (
-            [self.names.assigned_value(one) for one in self.names.assignments(node)]
-            if isinstance(node, cst.Name)
-            else []
-        )
         return any(
             isinstance(value, cst.Call) and EXTENDED_OPTIMIZER.match(self.names.canonical(value.func) or "")
-            for value in values
+            for value in self.names.values(node)
         )
 
     def is_optimizer(self, node, depth=0):
@@ -427,15 +409,11 @@ class Rewriter(cst.CSTVisitor):
             return False
         if isinstance(node, cst.Attribute):
             return node.attr.value == "optimizer"
-        if not isinstance(node, cst.Name):
-            return False
-        values = [self.names.assigned_value(one) for one in self.names.assignments(node)]
         return any(
             self.is_optimizer_class(value.func)
             if isinstance(value, cst.Call)
             else self.is_optimizer(value, depth + 1)
-            for value in values
-            if isinstance(value, (cst.Call, cst.Attribute, cst.Name))
+            for value in self.names.values(node)
         )
 
     def optimizer_arguments(self, node, keywords):
@@ -444,9 +422,8 @@ class Rewriter(cst.CSTVisitor):
             argument = node.args[place]
             if keyword == "lr" and "learning_rate" not in keywords:
                 self.edits.set(argument.keyword, value="learning_rate")
-            elif keyword == "epsilon" and dotted(argument.value) == "None":
-                dropped.append(place)
-            elif keyword == "decay" and is_zero(argument.value):
+            is_none = keyword == "epsilon" and dotted(argument.value) == "None"
+            if is_none or keyword == "decay" and is_zero(argument.value):
                 dropped.append(place)
         self.drop(node, dropped)
 
@@ -461,16 +438,12 @@ class Rewriter(cst.CSTVisitor):
         self.name_arguments(node, {place + 1: name for place, name in enumerate(arguments)})
         if "generator" in keywords:
             self.edits.set(node.args[keywords["generator"]].keyword, value="x")
-        queue = {one: keywords[one] for one in QUEUE_ARGUMENTS if one in keywords}
-        for place, argument in enumerate(node.args):
-            if (
-                argument.keyword is None
-                and not argument.star
-                and place
-                and arguments[place - 1] in QUEUE_ARGUMENTS
-            ):
-                queue[arguments[place - 1]] = place
-        self.drop_queue_arguments(node, queue)
+        positional = {
+            arguments[place - 1]: place
+            for place, argument in enumerate(node.args)
+            if place and argument.keyword is None and not argument.star
+        }
+        self.drop_queue_arguments(node, {**keywords, **positional})
 
     def name_arguments(self, node, names):
         """Turn positional arguments into keyword arguments: {position: keyword}."""
@@ -481,7 +454,9 @@ class Rewriter(cst.CSTVisitor):
                 equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
                 self.edits.set(argument, keyword=cst.Name(names[place]), equal=equal)
 
-    def drop_queue_arguments(self, node, queue):
+    def drop_queue_arguments(self, node, places):
+        """Remove the arguments that Keras 3 lacks: {argument: its position}."""
+        queue = {name: place for name, place in places.items() if name in QUEUE_ARGUMENTS}
         for name, place in queue.items():
             if self.names.module.code_for_node(node.args[place].value) not in QUEUE_ARGUMENTS[name]:
                 self.note(node.args[place], "queue_argument", name)
@@ -530,9 +505,8 @@ class Rewriter(cst.CSTVisitor):
         ):
             for name, literals in group.items():
                 old, new = ending(name)
-                if old == new or name in other:
-                    continue
-                self.rename_file(name, literals, old, new)
+                if old != new and name not in other:
+                    self.rename_file(name, literals, old, new)
 
     def rename_file(self, name, literals, old, new):
         self.note(literals[0], "renamed_file", name, name[: len(name) - len(old)] + new)
@@ -546,13 +520,9 @@ class Rewriter(cst.CSTVisitor):
 
     def check_validation_data(self, node):
         owner = self.names.class_around(node)
-        if (
-            owner is None
-            or not self.names.is_self(node.value)
-            or self.names.origin_of_class(owner) != "keras"
-        ):
+        if owner is None or not self.names.is_self(node.value) or self.is_assigned_in_class(node):
             return
-        if not self.is_assigned_in_class(node):
+        if self.names.origin_of_class(owner) == "keras":
             self.find(node, "validation_data", SENTENCES["validation_data"])
 
     def check_lambda(self, node):
@@ -568,8 +538,7 @@ class Rewriter(cst.CSTVisitor):
 
     def is_tensor(self, node):
         """Whether a name is an input or output of a layer of the model."""
-        for assignment in self.names.assignments(node):
-            value = self.names.assigned_value(assignment)
+        for value in self.names.values(node):
             if isinstance(value, cst.Call):
                 called = value.func.func if isinstance(value.func, cst.Call) else value.func
                 name = self.names.canonical(called) or ""
@@ -629,23 +598,6 @@ class Uses(cst.CSTVisitor):
 
     def visit_Name(self, node):
         self.names.append(node)
-
-
-class Losses(cst.CSTVisitor):
-    """Collects names that are passed as `loss=`."""
-
-    def __init__(self):
-        self.names = set()
-
-    def visit_Arg(self, node):
-        if node.keyword is not None and node.keyword.value == "loss" and isinstance(node.value, cst.Name):
-            self.names.add(node.value.value)
-
-
-def losses_of(module):
-    finder = Losses()
-    module.visit(finder)
-    return finder.names
 
 
 def is_zero(node):

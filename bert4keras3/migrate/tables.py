@@ -9,28 +9,18 @@ from typing import NamedTuple
 
 # Private or old module → the public module, which both keras 2.3.1 and Keras 3 have.
 MODULES: dict[str, str] = {
-    "keras.callbacks.callbacks": "keras.callbacks",
-    "keras.layers.advanced_activations": "keras.layers",
-    "keras.layers.convolutional": "keras.layers",
-    "keras.layers.convolutional_recurrent": "keras.layers",
-    "keras.layers.core": "keras.layers",
-    "keras.layers.embeddings": "keras.layers",
-    "keras.layers.merge": "keras.layers",
-    "keras.layers.noise": "keras.layers",
-    "keras.layers.normalization": "keras.layers",
-    "keras.layers.pooling": "keras.layers",
-    "keras.layers.recurrent": "keras.layers",
-    "keras.layers.wrappers": "keras.layers",
-    "keras.objectives": "keras.losses",
-    "keras.optimizers.optimizer_v2": "keras.optimizers",
-    "keras.utils.data_utils": "keras.utils",
-    "keras.utils.generic_utils": "keras.utils",
-    "keras.utils.io_utils": "keras.utils",
-    "keras.utils.layer_utils": "keras.utils",
-    "keras.utils.multi_gpu_utils": "keras.utils",
-    "keras.utils.np_utils": "keras.utils",
-    "keras.utils.training_utils": "keras.utils",
-    "keras.utils.vis_utils": "keras.utils",
+    "keras." + old: "keras." + new
+    for new, modules in {
+        "callbacks": "callbacks.callbacks",
+        "layers": "layers.advanced_activations layers.convolutional layers.convolutional_recurrent layers.core "
+        "layers.embeddings layers.merge layers.noise layers.normalization layers.pooling layers.recurrent "
+        "layers.wrappers",
+        "losses": "objectives",
+        "optimizers": "optimizers.optimizer_v2",
+        "utils": "utils.data_utils utils.generic_utils utils.io_utils utils.layer_utils utils.multi_gpu_utils "
+        "utils.np_utils utils.training_utils utils.vis_utils",
+    }.items()
+    for old in modules.split()
 }
 
 # Public modules of the names in keras.engine and its modules.
@@ -46,33 +36,32 @@ ENGINE: dict[str, str] = {
 
 # Old name → the name that both keras 2.3.1 and Keras 3 have.
 NAMES: dict[str, str] = {
-    "keras.constraints.maxnorm": "keras.constraints.max_norm",
-    "keras.constraints.nonneg": "keras.constraints.non_neg",
-    "keras.constraints.unitnorm": "keras.constraints.unit_norm",
-    "keras.initializers.normal": "keras.initializers.RandomNormal",
-    "keras.initializers.one": "keras.initializers.Ones",
-    "keras.initializers.uniform": "keras.initializers.RandomUniform",
-    "keras.initializers.zero": "keras.initializers.Zeros",
-    "keras.layers.Deconvolution2D": "keras.layers.Conv2DTranspose",
-    "keras.layers.Deconvolution3D": "keras.layers.Conv3DTranspose",
-    "keras.models.Input": "keras.layers.Input",
-    "keras.models.InputLayer": "keras.layers.InputLayer",
-    "keras.optimizers.adadelta": "keras.optimizers.Adadelta",
-    "keras.optimizers.adagrad": "keras.optimizers.Adagrad",
-    "keras.optimizers.adam": "keras.optimizers.Adam",
-    "keras.optimizers.adamax": "keras.optimizers.Adamax",
-    "keras.optimizers.nadam": "keras.optimizers.Nadam",
-    "keras.optimizers.rmsprop": "keras.optimizers.RMSprop",
-    "keras.optimizers.sgd": "keras.optimizers.SGD",
+    f"keras.{module}.{old}": f"keras.{module}.{new}"
+    for module, renamed in {
+        "constraints": {"maxnorm": "max_norm", "nonneg": "non_neg", "unitnorm": "unit_norm"},
+        "initializers": {
+            "normal": "RandomNormal",
+            "one": "Ones",
+            "uniform": "RandomUniform",
+            "zero": "Zeros",
+        },
+        "layers": {"Deconvolution2D": "Conv2DTranspose", "Deconvolution3D": "Conv3DTranspose"},
+        "optimizers": {
+            name.lower(): name
+            for name in ("Adadelta", "Adagrad", "Adam", "Adamax", "Nadam", "RMSprop", "SGD")
+        },
+    }.items()
+    for old, new in renamed.items()
 }
-for _module in ("keras.losses", "keras.metrics"):
+NAMES.update({"keras.models." + name: "keras.layers." + name for name in ("Input", "InputLayer")})
+for _module in ("keras.losses.", "keras.metrics."):
     for _short, _name in (
         ("mae", "mean_absolute_error"),
         ("mape", "mean_absolute_percentage_error"),
         ("mse", "mean_squared_error"),
         ("msle", "mean_squared_logarithmic_error"),
     ):
-        NAMES[_module + "." + _short] = NAMES[_module + "." + _short.upper()] = _module + "." + _name
+        NAMES[_module + _short] = NAMES[_module + _short.upper()] = _module + _name
 
 # Modules that Keras 3 has; keras.applications and keras.datasets have modules of their own.
 PUBLIC_MODULES: set[str] = {
@@ -86,51 +75,23 @@ PUBLIC_MODULES: set[str] = {
 }
 
 # Functions that Keras 3 has in keras.backend; all others are in bert4keras3.backend.K.
-KERAS3_BACKEND: set[str] = {
-    "backend",
-    "clear_session",
-    "epsilon",
-    "floatx",
-    "get_uid",
-    "image_data_format",
-    "is_float_dtype",
-    "is_int_dtype",
-    "is_keras_tensor",
-    "result_type",
-    "set_epsilon",
-    "set_floatx",
-    "set_image_data_format",
-    "standardize_dtype",
-}
+KERAS3_BACKEND: set[str] = set(
+    "backend clear_session epsilon floatx get_uid image_data_format is_float_dtype is_int_dtype is_keras_tensor "
+    "result_type set_epsilon set_floatx set_image_data_format standardize_dtype".split()
+)
 
 # Old method → (new method, arguments of the old one after the first).
+STEPS = ("steps", "callbacks", "max_queue_size", "workers", "use_multiprocessing", "verbose")
 GENERATOR_METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "fit_generator": (
         "fit",
-        (
-            "steps_per_epoch",
-            "epochs",
-            "verbose",
-            "callbacks",
-            "validation_data",
-            "validation_steps",
-            "validation_freq",
-            "class_weight",
-            "max_queue_size",
-            "workers",
-            "use_multiprocessing",
-            "shuffle",
-            "initial_epoch",
+        tuple(
+            "steps_per_epoch epochs verbose callbacks validation_data validation_steps validation_freq class_weight "
+            "max_queue_size workers use_multiprocessing shuffle initial_epoch".split()
         ),
     ),
-    "evaluate_generator": (
-        "evaluate",
-        ("steps", "callbacks", "max_queue_size", "workers", "use_multiprocessing", "verbose"),
-    ),
-    "predict_generator": (
-        "predict",
-        ("steps", "callbacks", "max_queue_size", "workers", "use_multiprocessing", "verbose"),
-    ),
+    "evaluate_generator": ("evaluate", STEPS),
+    "predict_generator": ("predict", STEPS),
 }
 
 # Arguments of fit, evaluate and predict that Keras 3 does not accept, with their default values.
@@ -158,6 +119,11 @@ class Advice(NamedTuple):
     is_note: bool = False
 
 
+def names(prefix: str, words: str) -> tuple[str, ...]:
+    """Patterns with the same beginning."""
+    return tuple(prefix + word for word in words.split())
+
+
 ADVICE = (
     Advice(
         "gradients",
@@ -167,17 +133,10 @@ ADVICE = (
     ),
     Advice(
         "train_function",
-        (
-            ".train_function",
-            ".test_function",
-            ".predict_function",
-            "._make_train_function",
-            "._make_test_function",
-            "._make_predict_function",
-            ".total_loss",
-            ".metrics_tensors",
-            "._feed_*",
-            "._collected_trainable_weights",
+        names(
+            ".",
+            "train_function test_function predict_function _make_train_function _make_test_function "
+            "_make_predict_function total_loss metrics_tensors _feed_* _collected_trainable_weights",
         ),
         "Keras 3 compiles its own training step, so {function} cannot replace it: delete {function}. Write "
         "`from bert4keras3.gradients import adversarial_training`, and after compile "
@@ -192,24 +151,16 @@ ADVICE = (
     ),
     Advice(
         "session",
-        (
-            "keras.backend.get_session",
-            "keras.backend.set_session",
-            "keras.backend.tensorflow_backend.get_session",
-            "keras.backend.tensorflow_backend.set_session",
-            "keras.backend.manual_variable_initialization",
-            "tensorflow.Session",
-            "tensorflow.InteractiveSession",
-            "tensorflow.ConfigProto",
-            "tensorflow.GPUOptions",
-            "tensorflow.Graph",
-            "tensorflow.get_default_graph",
-            "tensorflow.get_default_session",
-            "tensorflow.reset_default_graph",
-            "tensorflow.global_variables_initializer",
-            "tensorflow.local_variables_initializer",
-            "tensorflow.initialize_all_variables",
-            "tensorflow.tables_initializer",
+        names(
+            "keras.backend.",
+            "get_session set_session tensorflow_backend.get_session tensorflow_backend.set_session "
+            "manual_variable_initialization",
+        )
+        + names(
+            "tensorflow.",
+            "Session InteractiveSession ConfigProto GPUOptions Graph get_default_graph get_default_session "
+            "reset_default_graph global_variables_initializer local_variables_initializer "
+            "initialize_all_variables tables_initializer",
         ),
         "Keras 3 has no sessions and no default graph: delete these lines. Values come from K.eval(variable), "
         "model.predict, or K.function(inputs, outputs). For GPU memory use the variable CUDA_VISIBLE_DEVICES, and "
@@ -217,26 +168,11 @@ ADVICE = (
     ),
     Advice(
         "tensorflow1",
-        (
-            "tensorflow.placeholder*",
-            "tensorflow.get_variable",
-            "tensorflow.variable_scope",
-            "tensorflow.layers.*",
-            "tensorflow.losses.*",
-            "tensorflow.train.*Optimizer",
-            "tensorflow.app.*",
-            "tensorflow.flags.*",
-            "tensorflow.logging.*",
-            "tensorflow.set_random_seed",
-            "tensorflow.py_func",
-            "tensorflow.assign*",
-            "tensorflow.disable_*",
-            "tensorflow.enable_eager_execution",
-            "tensorflow.to_float",
-            "tensorflow.to_int32",
-            "tensorflow.random_uniform",
-            "tensorflow.random_normal",
-            "tensorflow.python.*",
+        names(
+            "tensorflow.",
+            "placeholder* get_variable variable_scope layers.* losses.* train.*Optimizer app.* flags.* "
+            "logging.* set_random_seed py_func assign* disable_* enable_eager_execution to_float to_int32 "
+            "random_uniform random_normal python.*",
         ),
         "TensorFlow 2 does not have this name. Write keras.Input for a placeholder, self.add_weight in a layer for a "
         "variable, keras.utils.set_random_seed for the seed, and a function of K or keras.ops for the rest",
@@ -281,13 +217,10 @@ ADVICE = (
     ),
     Advice(
         "output_at",
-        (
-            ".get_output_at",
-            ".get_input_at",
-            ".get_output_mask_at",
-            ".get_input_mask_at",
-            ".get_output_shape_at",
-            ".get_input_shape_at",
+        names(
+            ".",
+            "get_output_at get_input_at get_output_mask_at get_input_mask_at get_output_shape_at "
+            "get_input_shape_at",
         ),
         "layers of bert4keras3 have this method, layers of Keras 3 do not: use layer.output there, or store the tensor",
         is_note=True,
@@ -300,11 +233,7 @@ ADVICE = (
     ),
     Advice(
         "decay",
-        (
-            "keras.optimizers.*(decay)",
-            "bert4keras3.optimizers.*(decay)",
-            "keras.optimizers.*(schedule_decay)",
-        ),
+        names("keras.optimizers.", "*(decay) *(schedule_decay)") + ("bert4keras3.optimizers.*(decay)",),
         "Optimizers of Keras 3 accept no decay: pass learning_rate=keras.optimizers.schedules.InverseTimeDecay("
         "learning_rate, 1, decay)",
     ),
@@ -332,52 +261,32 @@ ADVICE = (
     ),
     Advice(
         "preprocessing",
-        (
-            "keras.preprocessing.text",
-            "keras.preprocessing.text.*",
-            "keras.preprocessing.image.ImageDataGenerator",
-            "keras.preprocessing.image.*Iterator",
-            "keras.preprocessing.sequence.TimeseriesGenerator",
-            "keras.preprocessing.sequence.make_sampling_table",
-            "keras.preprocessing.sequence.skipgrams",
+        names(
+            "keras.preprocessing.",
+            "text text.* image.ImageDataGenerator image.*Iterator sequence.TimeseriesGenerator "
+            "sequence.make_sampling_table sequence.skipgrams",
         ),
         "Keras 3 does not have this: use bert4keras3.tokenizers or keras.layers.TextVectorization for text, "
         "bert4keras3.snippets.DataGenerator for batches, keras.layers.Random* for images",
     ),
     Advice(
         "removed_layer",
-        (
-            "keras.layers.CuDNNGRU",
-            "keras.layers.CuDNNLSTM",
-            "keras.layers.Highway",
-            "keras.layers.LocallyConnected?D",
-            "keras.layers.MaxoutDense",
-            "keras.layers.Recurrent",
-            "keras.layers.ThresholdedReLU",
-            "keras.layers.cudnn_recurrent*",
-            "keras.layers.local*",
+        names(
+            "keras.layers.",
+            "CuDNNGRU CuDNNLSTM Highway LocallyConnected?D MaxoutDense Recurrent ThresholdedReLU "
+            "cudnn_recurrent* local*",
         ),
         "Keras 3 does not have this layer. LSTM and GRU use cuDNN automatically; ReLU(threshold=theta) is similar to "
         "ThresholdedReLU; write your own layers for the others",
     ),
     Advice(
         "removed_function",
-        (
-            "keras.losses.KLD",
-            "keras.losses.cosine",
-            "keras.losses.cosine_proximity",
-            "keras.losses.kld",
-            "keras.losses.kullback_leibler_divergence",
-            "keras.losses.logcosh",
-            "keras.models.model_from_config",
-            "keras.models.model_from_yaml",
-            "keras.optimizers.TFOptimizer",
-            "keras.utils.GeneratorEnqueuer",
-            "keras.utils.HDF5Matrix",
-            "keras.utils.OrderedEnqueuer",
-            "keras.utils.convert_all_kernels_in_model",
-            "keras.utils.print_summary",
-            "keras.callbacks.BaseLogger",
+        names(
+            "keras.",
+            "losses.KLD losses.cosine losses.cosine_proximity losses.kld losses.kullback_leibler_divergence "
+            "losses.logcosh models.model_from_config models.model_from_yaml optimizers.TFOptimizer "
+            "utils.GeneratorEnqueuer utils.HDF5Matrix utils.OrderedEnqueuer utils.convert_all_kernels_in_model "
+            "utils.print_summary callbacks.BaseLogger",
         ),
         "Keras 3 does not have this name: use keras.losses.get('kld') and the like for losses, model_from_json for "
         "models, model.summary() for print_summary, h5py for HDF5Matrix",
@@ -389,16 +298,8 @@ ADVICE = (
     ),
     Advice(
         "other_library",
-        (
-            "keras_bert*",
-            "keras_contrib*",
-            "keras_layer_normalization*",
-            "keras_multi_head*",
-            "keras_radam*",
-            "keras_self_attention*",
-            "keras_transformer*",
-            "tensorflow_addons*",
-        ),
+        names("keras_", "bert* contrib* layer_normalization* multi_head* radam* self_attention* transformer*")
+        + ("tensorflow_addons*",),
         "This library was written for Keras 2. bert4keras3.layers has ConditionalRandomField, LayerNormalization and "
         "MultiHeadAttention, bert4keras3.optimizers has the optimizers",
     ),
@@ -409,12 +310,10 @@ ADVICE = (
     ),
     Advice(
         "missing_in_k",
-        tuple(
-            "keras.backend." + name
-            for name in (
-                "batch_normalization control_dependencies ctc_batch_cost ctc_decode foldl foldr moving_average_update "
-                "print_tensor resize_images rnn"
-            ).split()
+        names(
+            "keras.backend.",
+            "batch_normalization control_dependencies ctc_batch_cost ctc_decode foldl foldr moving_average_update "
+            "print_tensor resize_images rnn",
         ),
         "K does not have this function on Keras 3: batch_normalization, ctc_loss, ctc_decode, scan and image.resize "
         "are in keras.ops, the moving average is x.assign(…), and print prints",
