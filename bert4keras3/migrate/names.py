@@ -92,11 +92,8 @@ class Names:
         self.positions = metadata[PositionProvider]
         self.scopes = metadata[ScopeProvider]
         self.resolving: list[Any] = []  # assignments that are being resolved, to stop at cycles
-        # modules of star imports; "." for a relative import
-        self.stars = [
-            "." if node.relative else dotted(node.module)
-            for node in m.findall(self.module, m.ImportFrom(names=m.ImportStar()))
-        ]
+        stars: Any = m.findall(self.module, m.ImportFrom(names=m.ImportStar()))
+        self.stars = ["." if node.relative else dotted(node.module) for node in stars]
 
     def line(self, node: cst.CSTNode) -> int:
         return self.positions[node].start.line

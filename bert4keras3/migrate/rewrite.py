@@ -59,7 +59,7 @@ class Rewriter(cst.CSTVisitor):
         self.weights: dict[str, list[Any]] = {}  # name of a file that is saved → literals that name it
         self.models: dict[str, list[Any]] = {}
         self.literals: list[Any] = []
-        losses = m.findall(names.module, m.Arg(value=m.Name(), keyword=m.Name("loss")))
+        losses: Any = m.findall(names.module, m.Arg(value=m.Name(), keyword=m.Name("loss")))
         self.losses = {one.value.value for one in losses}  # names that are passed as `loss=`
 
     def find(self, node, kind, message):

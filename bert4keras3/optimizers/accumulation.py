@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from bert4keras3 import ops
 from bert4keras3.backend import foreach, keras
-from bert4keras3.optimizers.extending import Extension, export_to_custom_objects, extended
-from bert4keras3.optimizers.steps import Change, matching
+from bert4keras3.optimizers.extending import Extension, extend_with
+from bert4keras3.optimizers.steps import Change, paths
 from bert4keras3.snippets import string_matching
 
 
@@ -24,17 +24,14 @@ class GradientAccumulation(Extension):
     Keras's gradient_accumulation_steps makes its update at the k-th batch and includes the gradient of that batch.
     """
 
-    def __init__(self, *args: Any, grad_accum_steps: int = 2, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.grad_accum_steps = grad_accum_steps
+    arguments = {"grad_accum_steps": 2}
 
     def build(self, variables: list[Any]) -> None:
-        if self.built:
-            return
-        before = len(self.variables)
-        super().build(variables)
-        self._inner_slots = self.variables[before:]
-        self._sums = self.add_optimizer_variables(variables, "sum_of_gradients")
+        if not self.built:
+            before = len(self.variables)
+            super().build(variables)
+            self._inner_slots = self.variables[before:]
+            self._sums = self.add_optimizer_variables(variables, "sum_of_gradients")
 
     def step_gradients(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
         return foreach.divide(foreach.values(self.of(self._sums, variables)), self.grad_accum_steps)
@@ -59,9 +56,6 @@ class GradientAccumulation(Extension):
             yield change.scale(factor)
         foreach.restore_unless(is_due, self._inner_slots, old)
 
-    def get_config(self) -> dict[str, Any]:
-        return dict(super().get_config(), grad_accum_steps=self.grad_accum_steps)
-
 
 class LazyOptimization(Extension):
     """Update a row of a variable only if the row's gradient is not all zero; rows are along the last axis.
@@ -73,17 +67,13 @@ class LazyOptimization(Extension):
         include_in_lazy_optimization: regular expressions; a variable is lazy if one matches a part of its path.
     """
 
-    def __init__(self, *args: Any, include_in_lazy_optimization: Sequence[str] = (), **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.include_in_lazy_optimization = list(include_in_lazy_optimization)
+    arguments: dict[str, Any] = {"include_in_lazy_optimization": []}
 
     def build(self, variables: list[Any]) -> None:
-        if self.built:
-            return
-        super().build(variables)
-        self._is_lazy = matching(
-            variables, lambda path: string_matching(path, self.include_in_lazy_optimization)
-        )
+        if not self.built:
+            super().build(variables)
+            included = self.include_in_lazy_optimization
+            self._is_lazy = [string_matching(path, included) for path in paths(variables)]
 
     def seen_gradients(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
         return self.step_gradients(gradients, variables)
@@ -99,11 +89,6 @@ class LazyOptimization(Extension):
         for change in super().changes(gradients, variables, learning_rate):
             yield change.scale(factors)
 
-    def get_config(self) -> dict[str, Any]:
-        return dict(
-            super().get_config(), include_in_lazy_optimization=list(self.include_in_lazy_optimization)
-        )
-
 
 class LazyOptimizationV2(LazyOptimization):
     """LazyOptimization that, outside of gradient accumulation, tests the gradient of the present batch only."""
@@ -112,22 +97,11 @@ class LazyOptimizationV2(LazyOptimization):
         return gradients
 
 
-@export_to_custom_objects
-def extend_with_gradient_accumulation(BaseOptimizer: type) -> type:
-    """Derive a class that accumulates gradients; argument grad_accum_steps=2. See GradientAccumulation."""
-    return extended(GradientAccumulation, BaseOptimizer)
-
-
-@export_to_custom_objects
-def extend_with_lazy_optimization(BaseOptimizer: type) -> type:
-    """Derive a class with lazy embeddings; argument include_in_lazy_optimization=[]. See LazyOptimization."""
-    return extended(LazyOptimization, BaseOptimizer)
-
-
-@export_to_custom_objects
-def extend_with_lazy_optimization_v2(BaseOptimizer: type) -> type:
-    """Derive a class with lazy embeddings; argument include_in_lazy_optimization=[]. See LazyOptimizationV2."""
-    return extended(LazyOptimizationV2, BaseOptimizer)
-
-
-extend_with_gradient_accumulation_v2 = extend_with_gradient_accumulation
+extend_with_gradient_accumulation = extend_with_gradient_accumulation_v2 = extend_with(
+    "extend_with_gradient_accumulation",
+    GradientAccumulation,
+    "accumulated gradients; argument grad_accum_steps=2",
+)
+LAZY = "lazy embeddings; argument include_in_lazy_optimization=[]"
+extend_with_lazy_optimization = extend_with("extend_with_lazy_optimization", LazyOptimization, LAZY)
+extend_with_lazy_optimization_v2 = extend_with("extend_with_lazy_optimization_v2", LazyOptimizationV2, LAZY)

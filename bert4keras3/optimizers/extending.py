@@ -7,19 +7,19 @@ configuration contains the composition of its class. All extended classes are re
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from bert4keras3.backend import get_custom_objects, keras, parallel_class
+from bert4keras3.backend.optimizer_extensions import WithArguments, derived_name, make_extend_with
 from bert4keras3.optimizers.steps import Steps
 
 REGISTERED = "ExtendedOptimizer"
 EXTENSIONS: dict[str, Callable] = {}
 
-Extend = TypeVar("Extend", bound=Callable)
 
-
-class Extension(Steps):
+class Extension(WithArguments, Steps):
     """Base of the extensions; saves the composition of the class with the optimizer."""
 
     # The name of the first class, then [extension, name of the derived class] for each extension.
@@ -79,7 +79,7 @@ def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callab
             )
         NewOptimizer = base_extend_with(parallel_class(BaseOptimizer))
         if name is None:
-            name = BaseOptimizer.__name__ + extension.replace("extend_", "").title().replace("_", "")
+            name = derived_name(BaseOptimizer, extension)
         NewOptimizer.__name__ = NewOptimizer.__qualname__ = name
         base = getattr(BaseOptimizer, "composition", [keras.saving.get_registered_name(BaseOptimizer)])
         NewOptimizer.composition = base + [[extension, name]]  # type: ignore[attr-defined]
@@ -95,12 +95,4 @@ def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callab
     return new_extend_with
 
 
-def extended(extension: type[Extension], BaseOptimizer: type) -> type:
-    """A subclass of both classes.
-
-    Raises:
-        TypeError: BaseOptimizer has the extension already.
-    """
-    if issubclass(BaseOptimizer, extension):
-        raise TypeError(f"{BaseOptimizer.__name__} has {extension.__name__} already")
-    return type(extension.__name__, (extension, BaseOptimizer), {"__doc__": extension.__doc__})
+extend_with = functools.partial(make_extend_with, export_to_custom_objects)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from bert4keras3 import ops
 from bert4keras3.backend import foreach, keras, piecewise_linear
-from bert4keras3.optimizers.extending import Extension, export_to_custom_objects, extended
-from bert4keras3.optimizers.steps import Change, matching
+from bert4keras3.optimizers.extending import Extension, extend_with
+from bert4keras3.optimizers.steps import Change, paths
 from bert4keras3.snippets import string_matching
 
 
@@ -26,11 +26,12 @@ class PiecewiseLinearRate(Extension):
             linearly to 0.1 at step 2000, and stays 0.1. Steps count from 0; each accumulated batch is a step.
     """
 
-    def __init__(self, *args: Any, lr_schedule: Mapping[Any, float] | None = None, **kwargs: Any) -> None:
+    arguments: dict[str, Any] = {"lr_schedule": {0: 1}}
+    lr_schedule: dict[float, float]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.lr_schedule: dict[float, float] = {
-            int(step): rate for step, rate in (lr_schedule or {0: 1}).items()
-        }
+        self.lr_schedule = {int(step): rate for step, rate in self.lr_schedule.items()}
 
     def multiplier(self) -> Any:
         return piecewise_linear(self.iterations, self.lr_schedule)
@@ -39,9 +40,6 @@ class PiecewiseLinearRate(Extension):
         multiplier = self.multiplier()
         for change in super().changes(gradients, variables, learning_rate):
             yield change.scale(multiplier)
-
-    def get_config(self) -> dict[str, Any]:
-        return dict(super().get_config(), lr_schedule=dict(self.lr_schedule))
 
 
 class PiecewiseLinearRateV2(PiecewiseLinearRate):
@@ -65,17 +63,12 @@ class ParameterWiseRate(Extension):
             the path of a variable, their factors are multiplied.
     """
 
-    def __init__(
-        self, *args: Any, paramwise_lr_schedule: Mapping[str, float] | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.paramwise_lr_schedule = dict(paramwise_lr_schedule or {})
+    arguments: dict[str, Any] = {"paramwise_lr_schedule": {}}
 
     def build(self, variables: list[Any]) -> None:
-        if self.built:
-            return
-        super().build(variables)
-        self._factors = matching(variables, self.factor)
+        if not self.built:
+            super().build(variables)
+            self._factors = [self.factor(path) for path in paths(variables)]
 
     def factor(self, path: str) -> float | None:
         """Factor of the variable with this path; None if no part matches."""
@@ -86,9 +79,6 @@ class ParameterWiseRate(Extension):
         factors = self.of(self._factors, variables)
         for change in super().changes(gradients, variables, learning_rate):
             yield change.scale(factors)
-
-    def get_config(self) -> dict[str, Any]:
-        return dict(super().get_config(), paramwise_lr_schedule=dict(self.paramwise_lr_schedule))
 
 
 class LayerAdaptation(Extension):
@@ -104,17 +94,13 @@ class LayerAdaptation(Extension):
         exclude_from_layer_adaptation: regular expressions; a variable is adapted unless one matches a part of its path.
     """
 
-    def __init__(self, *args: Any, exclude_from_layer_adaptation: Sequence[str] = (), **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.exclude_from_layer_adaptation = list(exclude_from_layer_adaptation)
+    arguments: dict[str, Any] = {"exclude_from_layer_adaptation": []}
 
     def build(self, variables: list[Any]) -> None:
-        if self.built:
-            return
-        super().build(variables)
-        self._adapts = matching(
-            variables, lambda path: not string_matching(path, self.exclude_from_layer_adaptation)
-        )
+        if not self.built:
+            super().build(variables)
+            excluded = self.exclude_from_layer_adaptation
+            self._adapts = [not string_matching(path, excluded) for path in paths(variables)]
 
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
         indices = [i for i, is_adapted in enumerate(self.of(self._adapts, variables)) if is_adapted]
@@ -130,11 +116,6 @@ class LayerAdaptation(Extension):
                 change.scale(factors)
             yield change
 
-    def get_config(self) -> dict[str, Any]:
-        return dict(
-            super().get_config(), exclude_from_layer_adaptation=list(self.exclude_from_layer_adaptation)
-        )
-
 
 def ratio(norms: Any, change_norms: Any) -> Any:
     """Ratio of the norms; 1 if one of them is 0."""
@@ -142,29 +123,20 @@ def ratio(norms: Any, change_norms: Any) -> Any:
     return ops.where(both, norms / ops.where(both, change_norms, 1.0), 1.0)
 
 
-@export_to_custom_objects
-def extend_with_piecewise_linear_lr(BaseOptimizer: type) -> type:
-    """Derive a class with a schedule; argument lr_schedule={0: 1}. See PiecewiseLinearRate."""
-    return extended(PiecewiseLinearRate, BaseOptimizer)
-
-
-@export_to_custom_objects
-def extend_with_piecewise_linear_lr_v2(BaseOptimizer: type) -> type:
-    """Derive a class with a schedule; argument lr_schedule={0: 1}. See PiecewiseLinearRateV2."""
-    return extended(PiecewiseLinearRateV2, BaseOptimizer)
-
-
-@export_to_custom_objects
-def extend_with_parameter_wise_lr(BaseOptimizer: type) -> type:
-    """Derive a class with a rate for each variable; argument paramwise_lr_schedule={}. See ParameterWiseRate."""
-    return extended(ParameterWiseRate, BaseOptimizer)
-
-
-@export_to_custom_objects
-def extend_with_layer_adaptation(BaseOptimizer: type) -> type:
-    """Derive a class with LAMB's rates; argument exclude_from_layer_adaptation=[]. See LayerAdaptation."""
-    return extended(LayerAdaptation, BaseOptimizer)
-
-
-extend_with_parameter_wise_lr_v2 = extend_with_parameter_wise_lr
-extend_with_layer_adaptation_v2 = extend_with_layer_adaptation
+SCHEDULE = "a schedule; argument lr_schedule={0: 1}"
+extend_with_piecewise_linear_lr = extend_with(
+    "extend_with_piecewise_linear_lr", PiecewiseLinearRate, SCHEDULE
+)
+extend_with_piecewise_linear_lr_v2 = extend_with(
+    "extend_with_piecewise_linear_lr_v2", PiecewiseLinearRateV2, SCHEDULE
+)
+extend_with_parameter_wise_lr = extend_with_parameter_wise_lr_v2 = extend_with(
+    "extend_with_parameter_wise_lr",
+    ParameterWiseRate,
+    "a rate for each variable; argument paramwise_lr_schedule={}",
+)
+extend_with_layer_adaptation = extend_with_layer_adaptation_v2 = extend_with(
+    "extend_with_layer_adaptation",
+    LayerAdaptation,
+    "LAMB's rates; argument exclude_from_layer_adaptation=[]",
+)

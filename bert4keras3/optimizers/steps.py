@@ -8,11 +8,12 @@ bert4keras, where each assignment to a weight passes through the extensions from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bert4keras3 import ops
 from bert4keras3.backend import foreach, keras
+from bert4keras3.backend.optimizer_extensions import Mixed
 
 
 class Change:
@@ -86,9 +87,6 @@ def listed(values: Any, size: int) -> list[Any]:
     return values if isinstance(values, list) else [values] * size
 
 
-Mixed: Any = object  # for mypy: the next class in the method resolution order is an optimizer of Keras
-
-
 class Steps(Mixed):
     """Mixin of our optimizers and of all extensions; it stands before an optimizer of Keras in the bases."""
 
@@ -130,6 +128,6 @@ class Steps(Mixed):
         return ops.cast(self.iterations + 1, keras.config.floatx())
 
 
-def matching(variables: Sequence[Any], match: Callable[[str], Any]) -> list[Any]:
-    """`match(path)` for each variable; a path is, for example, "Transformer-0-FeedForward-Norm/gamma"."""
-    return [match(getattr(variable, "path", variable.name)) for variable in variables]
+def paths(variables: Sequence[Any]) -> list[str]:
+    """Path of each variable, for example "Transformer-0-FeedForward-Norm/gamma"."""
+    return [getattr(variable, "path", variable.name) for variable in variables]

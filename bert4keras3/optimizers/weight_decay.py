@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bert4keras3.optimizers.extending import Extension, export_to_custom_objects, extended
-from bert4keras3.optimizers.steps import Change, matching
+from bert4keras3.optimizers.extending import Extension, extend_with
+from bert4keras3.optimizers.steps import Change, paths
 from bert4keras3.snippets import string_matching
 
 
@@ -23,24 +23,17 @@ class WeightDecay(Extension):
             "Transformer-0-FeedForward-Norm/gamma".
     """
 
-    def __init__(
-        self,
-        *args: Any,
-        weight_decay_rate: float = 0.01,
-        exclude_from_weight_decay: Sequence[str] = (),
-        **kwargs: Any,
-    ) -> None:
+    arguments = {"weight_decay_rate": 0.01}
+
+    def __init__(self, *args: Any, exclude_from_weight_decay: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.weight_decay_rate = weight_decay_rate
         self._exclude_from_decay = list(exclude_from_weight_decay)  # Keras has a method with the longer name
 
     def build(self, variables: list[Any]) -> None:
-        if self.built:
-            return
-        super().build(variables)
-        self._is_decayed = matching(
-            variables, lambda path: not string_matching(path, self._exclude_from_decay)
-        )
+        if not self.built:
+            super().build(variables)
+            excluded = self._exclude_from_decay
+            self._is_decayed = [not string_matching(path, excluded) for path in paths(variables)]
 
     def changes(self, gradients: list[Any], variables: list[Any], learning_rate: Any) -> Iterator[Change]:
         rate, is_decayed = learning_rate * self.weight_decay_rate, self.of(self._is_decayed, variables)
@@ -48,17 +41,11 @@ class WeightDecay(Extension):
             yield change.decay(rate, is_decayed)
 
     def get_config(self) -> dict[str, Any]:
-        return dict(
-            super().get_config(),
-            weight_decay_rate=self.weight_decay_rate,
-            exclude_from_weight_decay=list(self._exclude_from_decay),
-        )
+        return dict(super().get_config(), exclude_from_weight_decay=list(self._exclude_from_decay))
 
 
-@export_to_custom_objects
-def extend_with_weight_decay(BaseOptimizer: type) -> type:
-    """Derive a class; arguments weight_decay_rate=0.01, exclude_from_weight_decay=[]. See WeightDecay."""
-    return extended(WeightDecay, BaseOptimizer)
-
-
-extend_with_weight_decay_v2 = extend_with_weight_decay
+extend_with_weight_decay = extend_with_weight_decay_v2 = extend_with(
+    "extend_with_weight_decay",
+    WeightDecay,
+    "weight decay; arguments weight_decay_rate=0.01, exclude_from_weight_decay=[]",
+)

@@ -53,6 +53,7 @@ BACKEND_ORDER = [
     "losses",
     "search",
     "recompute",
+    "optimizer_extensions",
     "keras2.optimizers",
     "__init__",
 ]

@@ -12,8 +12,7 @@ def shape(x):
     return tuple(dynamic[i] if size is None else size for i, size in enumerate(x.shape.as_list()))
 
 
-def cast(x, dtype):
-    return tf.cast(x, dtype)
+cast = tf.cast
 
 
 def convert_to_tensor(x, dtype=None):
@@ -111,10 +110,7 @@ sin = tf.sin
 cos = tf.cos
 tanh = tf.tanh
 matmul = tf.matmul
-
-
-def einsum(subscripts, *operands):
-    return tf.einsum(subscripts, *operands)
+einsum = tf.einsum
 
 
 # Reductions

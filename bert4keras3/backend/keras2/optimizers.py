@@ -15,31 +15,27 @@ Hooks run from the innermost extension outward; `step_gradient` runs from the ou
 from __future__ import annotations
 
 from contextlib import contextmanager
-from copy import copy
 from typing import Any, Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from bert4keras3.backend.contract import (
-    K,
-    get_custom_objects,
-    get_values,
-    is_tf_keras,
-    keras,
-    ops,
-    serializable,
-    set_values,
-)
+from bert4keras3.backend.contract import K, get_custom_objects, is_tf_keras, keras, ops, serializable
 from bert4keras3.backend.functions import piecewise_linear, root_mean_square
+from bert4keras3.backend.optimizer_extensions import (
+    AdaFactorBase,
+    AveragedWeights,
+    Mixed,
+    WithArguments,
+    derived_name,
+    make_extend_with,
+)
 from bert4keras3.snippets import string_matching
 
 # Since TensorFlow 2.11 keras.optimizers.Optimizer is another class; the class with slots is legacy.Optimizer.
 Optimizer: Any = getattr(getattr(keras.optimizers, "legacy", None), "Optimizer", keras.optimizers.Optimizer)
-Schedule: Any = keras.optimizers.schedules.LearningRateSchedule if is_tf_keras else object
 symbolic = getattr(K, "symbolic", None)  # with it, keras 2.3.1 builds its graph on TensorFlow 2
 plain_update = K.update
-Mixed: Any = object  # a mixin: the next class in the method resolution order is an optimizer of Keras
 
 
 @contextmanager
@@ -52,32 +48,20 @@ def assigning_by(update):
         K.update = before
 
 
-class Hooks(Mixed):
-    """Finds the extensions of a class, their arguments and their slots.
+class Hooks(WithArguments):
+    """Finds the extensions of a class and their slots.
 
     Attributes:
-        arguments: {keyword argument of an extension: its default}.
         slots: names of the variables that an extension keeps for each weight.
     """
 
-    arguments: dict[str, Any] = {}
     slots: Sequence[str] = ()
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        given = {name: copy(kwargs.pop(name, default)) for name, default in self.all_arguments().items()}
-        super().__init__(*args, **kwargs)
-        for name, value in given.items():
-            setattr(self, name, value)
 
     @classmethod
     def extensions(cls, outside=None):
         """The extensions of a class, the innermost first; with `outside`, the extensions outside of this one."""
-        found = [one for one in cls.__mro__ if one.__bases__ == (Extension,)]
+        found = [one for one in cls.__mro__ if Extension in one.__bases__]
         return found[: None if outside is None else found.index(outside)][::-1]
-
-    @classmethod
-    def all_arguments(cls):
-        return {name: value for one in cls.extensions() for name, value in one.arguments.items()}
 
     def hooks(self, name, outside=None):
         return [vars(one)[name] for one in self.extensions(outside) if name in vars(one)]
@@ -96,9 +80,6 @@ class Hooks(Mixed):
         for hook in self.hooks("new_slot" if weight is None else "new_weight", outside):
             new = hook(self, old, new) if weight is None else hook(self, weight, old, new)
         return new
-
-    def get_config(self) -> dict[str, Any]:
-        return dict(super().get_config(), **{name: getattr(self, name) for name in self.all_arguments()})
 
 
 class GraphSteps(Hooks):
@@ -361,7 +342,7 @@ class LazyOptimization(Extension):
         return old + (new - old) * tf.cast(moves, new.dtype)
 
 
-class ExponentialMovingAverage(Extension):
+class ExponentialMovingAverage(AveragedWeights, Extension):
     """Averages the weights: ema ← ema_momentum · ema + (1 − ema_momentum) · w after every step
 
     The average begins as zeros, and apply_ema_weights divides it by 1 − ema_momentum^steps.
@@ -379,34 +360,8 @@ class ExponentialMovingAverage(Extension):
     def ema_weights(self):
         return self.all_of("ema")
 
-    def apply_ema_weights(self, bias_correction: bool = True) -> None:
-        """Replace the weights of the model by their average, for evaluation, and save them.
-
-        Args:
-            bias_correction: whether to divide the average by 1 − ema_momentum^steps.
-
-        Raises:
-            ValueError: before the first step.
-        """
-        (iterations,) = get_values([self.iterations])
-        if not iterations or not hasattr(self, "model_weights"):
-            raise ValueError(f"{type(self).__name__} has no average yet: train for a step first")
-        averages = get_values(self.ema_weights)
-        if bias_correction:
-            momentum = float(np.asarray(self.ema_momentum, K.floatx()))  # rounded as in the average
-            averages = [average / (1 - momentum ** int(iterations)) for average in averages]
-        self.old_weights = get_values(self.model_weights)
-        set_values(list(zip(self.model_weights, averages)))
-
-    def reset_old_weights(self) -> None:
-        """Restore the weights that apply_ema_weights has saved.
-
-        Raises:
-            ValueError: apply_ema_weights has not been called.
-        """
-        if not hasattr(self, "old_weights"):
-            raise ValueError(f"{type(self).__name__} has no old weights: call apply_ema_weights first")
-        set_values(list(zip(self.model_weights, self.old_weights)))
+    def averages_and_weights(self):
+        return list(zip(self.ema_weights, self.model_weights)) if hasattr(self, "model_weights") else []
 
 
 class ParameterWiseRate(Extension):
@@ -423,6 +378,9 @@ class ParameterWiseRate(Extension):
         return new if factor == 1 else old + (new - old) * float(factor)
 
 
+BETAS = ("beta_1", "beta_2")
+
+
 def values_of(slots):
     """{name: tensor}, each variable read once: a second read in the graph could follow the assignment."""
     return {name: tf.identity(slot) for name, slot in slots.items()}
@@ -435,13 +393,15 @@ class GraphOptimizer(Mixed):
     `_new_values(gradient, weight, slots, rate)`, which returns {slot: new value} and the new weight.
     """
 
-    def __init__(self, hyper, **kwargs):
+    def __init__(self, learning_rate, *betas, **kwargs):
         super().__init__(**kwargs)
         with K.name_scope(type(self).__name__):
             self.iterations = K.variable(0, dtype="int64", name="iterations")
-            rate = hyper.pop("learning_rate")
-            self._learning_rate = rate if callable(rate) else K.variable(rate, name="learning_rate")
-        for name, value in hyper.items():
+            is_schedule = callable(learning_rate)
+            self._learning_rate = (
+                learning_rate if is_schedule else K.variable(learning_rate, name="learning_rate")
+            )
+        for name, value in zip(BETAS, betas):
             setattr(self, name, value)
 
     @property
@@ -479,9 +439,9 @@ class GraphOptimizer(Mixed):
 class SlotOptimizer(Mixed):
     """Base class of our optimizers on tf.keras, with the methods of GraphOptimizer."""
 
-    def __init__(self, hyper, **kwargs):
+    def __init__(self, *hyper, **kwargs):
         super().__init__(**dict(kwargs, name=kwargs.get("name") or type(self).__name__))
-        for name, value in hyper.items():
+        for name, value in zip(("learning_rate", *BETAS), hyper):
             self._set_hyper(name, value)
 
     def hyper(self, name, dtype):
@@ -511,6 +471,10 @@ class OwnOptimizer(SlotOptimizer if is_tf_keras else GraphOptimizer, Optimizer):
         """Number of the running step as a float, from 1 on; with accumulation each batch counts."""
         return K.cast(self.iterations + 1, dtype)
 
+    def get_config(self) -> dict[str, Any]:
+        names = [name for name in ("learning_rate", *BETAS) if hasattr(self, name)]
+        return dict(super().get_config(), **{name: self.hyper_config(name) for name in names})
+
 
 class CorrectedAdam(OwnOptimizer):
     """Adam, https://arxiv.org/abs/1412.6980 , Algorithm 1, with a switch for its bias correction.
@@ -528,8 +492,7 @@ class CorrectedAdam(OwnOptimizer):
         bias_correction: bool = True,
         **kwargs: Any,
     ) -> None:
-        learning_rate = kwargs.pop("lr", learning_rate)
-        super().__init__({"learning_rate": learning_rate, "beta_1": beta_1, "beta_2": beta_2}, **kwargs)
+        super().__init__(kwargs.pop("lr", learning_rate), beta_1, beta_2, **kwargs)
         self.epsilon = epsilon or K.epsilon()
         self.bias_correction = bias_correction
 
@@ -550,8 +513,7 @@ class CorrectedAdam(OwnOptimizer):
         return news, weight - rate * m / (K.sqrt(v) + self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
-        hyper = {name: self.hyper_config(name) for name in ("learning_rate", "beta_1", "beta_2")}
-        return dict(super().get_config(), **hyper, epsilon=self.epsilon, bias_correction=self.bias_correction)
+        return dict(super().get_config(), epsilon=self.epsilon, bias_correction=self.bias_correction)
 
 
 if is_tf_keras:
@@ -571,7 +533,7 @@ class Lion(OwnOptimizer):
     def __init__(
         self, learning_rate: Any = 3e-4, beta_1: float = 0.95, beta_2: float = 0.98, **kwargs: Any
     ) -> None:
-        super().__init__({"learning_rate": learning_rate, "beta_1": beta_1, "beta_2": beta_2}, **kwargs)
+        super().__init__(learning_rate, beta_1, beta_2, **kwargs)
 
     def _slot_shapes(self, weight):
         return {"m": K.int_shape(weight)}
@@ -582,77 +544,14 @@ class Lion(OwnOptimizer):
         new = weight - rate * K.sign(beta_1 * m + (1 - beta_1) * gradient)
         return {"m": beta_2 * m + (1 - beta_2) * gradient}, new
 
-    def get_config(self) -> dict[str, Any]:
-        hyper = {name: self.hyper_config(name) for name in ("learning_rate", "beta_1", "beta_2")}
-        return dict(super().get_config(), **hyper)
-
-
-class RelativeRate(Schedule):
-    """AdaFactor's default rate: scale · min(1 / √t, 0.01) at step t, from 1 on."""
-
-    def __init__(self, scale: float = 1.0) -> None:
-        self.scale = scale
-
-    def __call__(self, step: Any) -> Any:
-        return self.scale * K.minimum(1 / K.sqrt(K.cast(step, K.floatx()) + 1), 0.01)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"scale": self.scale}
-
 
 @serializable
-class AdaFactor(OwnOptimizer):
-    """AdaFactor, https://arxiv.org/abs/1804.04235
-
-    v ← β2 v + (1 − β2) (g² + ε1), for a large matrix the outer product of its means over rows and over columns
-    u = g / √(v + ε1);  u ← u / max(1, rms(u) / clipping_threshold);  u ← β1 u_before + (1 − β1) u
-    w ← w − lr · u · max(rms(w), ε2)
-
-    Args:
-        learning_rate: None for min(1 / √t, 0.01), times 0.05 without multiply_by_parameter_scale.
-        beta1: β1; 0 saves the memory of the momentum.
-        beta2: β2; None for 1 − t^−0.8.
-        epsilon1: ε1.
-        epsilon2: ε2.
-        multiply_by_parameter_scale: whether to multiply the update by max(rms(w), ε2).
-        clipping_threshold: None for no clipping.
-        min_dim_size_to_factor: v is factored over the two largest axes of a tensor if both have at least this size.
-        exclude_from_parameter_scale: regular expressions for the names of weights.
-    """
-
-    def __init__(
-        self,
-        learning_rate: Any = 1e-3,
-        beta1: float = 0.0,
-        beta2: Any = None,
-        epsilon1: float = 1e-30,
-        epsilon2: float = 1e-3,
-        multiply_by_parameter_scale: bool = True,
-        clipping_threshold: Any = 1.0,
-        min_dim_size_to_factor: int = 128,
-        exclude_from_parameter_scale: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        relative = RelativeRate(1.0 if multiply_by_parameter_scale else 0.05)
-        super().__init__({"learning_rate": relative if learning_rate is None else learning_rate}, **kwargs)
-        self.has_relative_rate = learning_rate is None
-        self.beta1, self.beta2 = beta1, beta2
-        self.epsilon1, self.epsilon2 = epsilon1, epsilon2
-        self.multiply_by_parameter_scale = multiply_by_parameter_scale
-        self.clipping_threshold = clipping_threshold
-        self.min_dim_size_to_factor = min_dim_size_to_factor
-        self.exclude_from_parameter_scale = list(exclude_from_parameter_scale or [])
-
-    def _factored_axes(self, weight):
-        """The largest axis and the second largest; None if v is kept whole."""
-        shape = K.int_shape(weight)
-        if len(shape) < 2:
-            return None
-        second, largest = np.argsort(shape, kind="stable")[-2:]
-        return None if shape[second] < self.min_dim_size_to_factor else (int(largest), int(second))
+class AdaFactor(AdaFactorBase, OwnOptimizer):
+    __doc__ = AdaFactorBase.__doc__
 
     def _slot_shapes(self, weight):
-        shape, axes = K.int_shape(weight), self._factored_axes(weight)
+        shape = K.int_shape(weight)
+        axes = self.factored_axes(shape)
         shapes: dict[str, tuple[int, ...]] = {"v": shape}
         if axes is not None:
             shapes = {
@@ -666,7 +565,7 @@ class AdaFactor(OwnOptimizer):
     def _new_values(self, gradient, weight, slots, rate):
         dtype = weight.dtype.base_dtype
         beta2 = 1 - K.pow(self.step_count(dtype), -0.8) if self.beta2 is None else self.beta2
-        squares, axes = K.square(gradient) + self.epsilon1, self._factored_axes(weight)
+        squares, axes = K.square(gradient) + self.epsilon1, self.factored_axes(K.int_shape(weight))
         if axes is None:
             news = {"v": beta2 * slots["v"] + (1 - beta2) * squares}
             v = news["v"]
@@ -681,25 +580,9 @@ class AdaFactor(OwnOptimizer):
             update = update / K.maximum(1.0, root_mean_square(update) / self.clipping_threshold)
         if self.beta1 > 0:
             update = news["m"] = self.beta1 * slots["m"] + (1 - self.beta1) * update
-        if self.multiply_by_parameter_scale and not string_matching(
-            weight.name, self.exclude_from_parameter_scale
-        ):
+        if self.is_scaled(weight.name):
             update = update * K.maximum(root_mean_square(weight), self.epsilon2)
         return news, weight - rate * update
-
-    def get_config(self) -> dict[str, Any]:
-        return dict(
-            super().get_config(),
-            learning_rate=None if self.has_relative_rate else self.hyper_config("learning_rate"),
-            beta1=self.beta1,
-            beta2=self.beta2,
-            epsilon1=self.epsilon1,
-            epsilon2=self.epsilon2,
-            multiply_by_parameter_scale=self.multiply_by_parameter_scale,
-            clipping_threshold=self.clipping_threshold,
-            min_dim_size_to_factor=self.min_dim_size_to_factor,
-            exclude_from_parameter_scale=list(self.exclude_from_parameter_scale),
-        )
 
 
 def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callable[..., type]:
@@ -718,7 +601,7 @@ def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callab
             )
         NewOptimizer = base_extend_with(BaseOptimizer)
         if name is None:
-            name = BaseOptimizer.__name__ + extension.replace("extend_", "").title().replace("_", "")
+            name = derived_name(BaseOptimizer, extension)
         NewOptimizer.__name__ = NewOptimizer.__qualname__ = name
         get_custom_objects()[name] = NewOptimizer
         return NewOptimizer
@@ -728,59 +611,46 @@ def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callab
     return new_extend_with
 
 
-def extended(extension, BaseOptimizer):
-    """A subclass of both; raises TypeError if BaseOptimizer already has the extension."""
-    if issubclass(BaseOptimizer, extension):
-        raise TypeError(f"{BaseOptimizer.__name__} has {extension.__name__} already")
-    return type(extension.__name__, (extension, BaseOptimizer), {"__doc__": extension.__doc__})
+def extend_with(name, extension, what):
+    return make_extend_with(export_to_custom_objects, name, extension, what)
 
 
-@export_to_custom_objects
-def extend_with_weight_decay(BaseOptimizer: type) -> type:
-    """Add weight decay, with arguments weight_decay_rate=0.01, exclude_from_weight_decay=[]. See WeightDecay."""
-    return extended(WeightDecay, BaseOptimizer)
-
-
-@export_to_custom_objects
-def extend_with_layer_adaptation(BaseOptimizer: type) -> type:
-    """Add LAMB's rates, with the argument exclude_from_layer_adaptation=[]. See LayerAdaptation."""
-    return extended(LayerAdaptation, BaseOptimizer)
-
-
-@export_to_custom_objects
-def extend_with_piecewise_linear_lr(BaseOptimizer: type) -> type:
-    """Add a schedule, with the argument lr_schedule={0: 1}. See PiecewiseLinearRate."""
-    return extended(PiecewiseLinearRate, BaseOptimizer)
-
-
-@export_to_custom_objects
-def extend_with_gradient_accumulation(BaseOptimizer: type) -> type:
-    """Accumulate gradients, with the argument grad_accum_steps=2. See GradientAccumulation."""
-    return extended(GradientAccumulation, BaseOptimizer)
-
-
-@export_to_custom_objects
-def extend_with_lookahead(BaseOptimizer: type) -> type:
-    """Add slow weights, with arguments steps_per_slow_update=5, slow_step_size=0.5. See Lookahead."""
-    return extended(Lookahead, BaseOptimizer)
-
-
-@export_to_custom_objects
-def extend_with_lazy_optimization(BaseOptimizer: type) -> type:
-    """Update embeddings lazily, with the argument include_in_lazy_optimization=[]. See LazyOptimization."""
-    return extended(LazyOptimization, BaseOptimizer)
-
-
-@export_to_custom_objects
-def extend_with_exponential_moving_average(BaseOptimizer: type) -> type:
-    """Average the weights, with the argument ema_momentum=0.999. See ExponentialMovingAverage."""
-    return extended(ExponentialMovingAverage, BaseOptimizer)
-
-
-@export_to_custom_objects
-def extend_with_parameter_wise_lr(BaseOptimizer: type) -> type:
-    """Add a rate for each weight, with the argument paramwise_lr_schedule={}. See ParameterWiseRate."""
-    return extended(ParameterWiseRate, BaseOptimizer)
+extend_with_weight_decay = extend_with_weight_decay_v2 = extend_with(
+    "extend_with_weight_decay",
+    WeightDecay,
+    "weight decay; arguments weight_decay_rate=0.01, exclude_from_weight_decay=[]",
+)
+extend_with_layer_adaptation = extend_with_layer_adaptation_v2 = extend_with(
+    "extend_with_layer_adaptation",
+    LayerAdaptation,
+    "LAMB's rates; argument exclude_from_layer_adaptation=[]",
+)
+extend_with_piecewise_linear_lr = extend_with(
+    "extend_with_piecewise_linear_lr", PiecewiseLinearRate, "a schedule; argument lr_schedule={0: 1}"
+)
+extend_with_gradient_accumulation = extend_with_gradient_accumulation_v2 = extend_with(
+    "extend_with_gradient_accumulation",
+    GradientAccumulation,
+    "accumulated gradients; argument grad_accum_steps=2",
+)
+extend_with_lookahead = extend_with_lookahead_v2 = extend_with(
+    "extend_with_lookahead", Lookahead, "slow weights; arguments steps_per_slow_update=5, slow_step_size=0.5"
+)
+extend_with_lazy_optimization = extend_with(
+    "extend_with_lazy_optimization",
+    LazyOptimization,
+    "lazy embeddings; argument include_in_lazy_optimization=[]",
+)
+extend_with_exponential_moving_average = extend_with_exponential_moving_average_v2 = extend_with(
+    "extend_with_exponential_moving_average",
+    ExponentialMovingAverage,
+    "averaged weights; argument ema_momentum=0.999",
+)
+extend_with_parameter_wise_lr = extend_with_parameter_wise_lr_v2 = extend_with(
+    "extend_with_parameter_wise_lr",
+    ParameterWiseRate,
+    "a rate for each weight; argument paramwise_lr_schedule={}",
+)
 
 
 def only_on_tf_keras(base_extend_with):
@@ -799,13 +669,7 @@ def only_on_tf_keras(base_extend_with):
     return extend_with
 
 
-extend_with_weight_decay_v2 = extend_with_weight_decay
-extend_with_layer_adaptation_v2 = extend_with_layer_adaptation
 extend_with_piecewise_linear_lr_v2 = only_on_tf_keras(extend_with_piecewise_linear_lr)
-extend_with_gradient_accumulation_v2 = extend_with_gradient_accumulation
-extend_with_lookahead_v2 = extend_with_lookahead
 extend_with_lazy_optimization_v2 = only_on_tf_keras(extend_with_lazy_optimization)
-extend_with_exponential_moving_average_v2 = extend_with_exponential_moving_average
-extend_with_parameter_wise_lr_v2 = extend_with_parameter_wise_lr
 AdaFactorV1 = AdaFactorV2 = AdaFactor
 LionV2 = Lion

@@ -79,6 +79,7 @@ def are_numbers(items: Any) -> bool:
 
 name_scope = keras.name_scope
 is_tensor = ops.is_tensor
+cast = ops.cast
 
 
 def symbolic(function: Callable) -> Callable:
@@ -100,11 +101,6 @@ def normalize_data_format(value: Any) -> str:
 def cast_to_floatx(x: Tensor) -> Tensor:
     """Cast to K.floatx(): a tensor stays a tensor, any other value becomes a NumPy array."""
     return cast(x, floatx()) if ops.is_tensor(x) else np.asarray(x, dtype=floatx())
-
-
-def cast(x: Tensor, dtype: str) -> Tensor:
-    """Cast to another dtype, such as "float32"."""
-    return ops.cast(x, dtype)
 
 
 def dtype(x: Tensor) -> str:
@@ -332,33 +328,21 @@ def one_hot(indices: Tensor, num_classes: int) -> Tensor:
 
 
 def random_uniform(
-    shape: Any,
-    minval: float = 0.0,
-    maxval: float = 1.0,
-    dtype: str | None = None,
-    seed: int | None = None,
+    shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: str | None = None, seed: int | None = None
 ) -> Tensor:
     """Uniform random numbers from minval to maxval; without a seed each call draws other numbers."""
     return keras.random.uniform(sizes_of(shape), minval, maxval, dtype, seed=fresh_seed(seed))
 
 
 def random_normal(
-    shape: Any,
-    mean: float = 0.0,
-    stddev: float = 1.0,
-    dtype: str | None = None,
-    seed: int | None = None,
+    shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: str | None = None, seed: int | None = None
 ) -> Tensor:
     """Normal random numbers; without a seed each call draws other numbers."""
     return keras.random.normal(sizes_of(shape), mean, stddev, dtype, seed=fresh_seed(seed))
 
 
 def truncated_normal(
-    shape: Any,
-    mean: float = 0.0,
-    stddev: float = 1.0,
-    dtype: str | None = None,
-    seed: int | None = None,
+    shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: str | None = None, seed: int | None = None
 ) -> Tensor:
     """Normal random numbers; numbers beyond two standard deviations are drawn again."""
     return keras.random.truncated_normal(sizes_of(shape), mean, stddev, dtype, seed=fresh_seed(seed))
@@ -381,6 +365,8 @@ def dropout(
 
 # Changing shapes
 
+transpose = ops.transpose
+
 
 def reshape(x: Tensor, shape: Any) -> Tensor:
     """Reshape a tensor. The shape may contain tensors, and one −1 or None."""
@@ -390,11 +376,6 @@ def reshape(x: Tensor, shape: Any) -> Tensor:
 def permute_dimensions(x: Tensor, pattern: Sequence[int]) -> Tensor:
     """Permute axes: axis `pattern[i]` becomes axis i."""
     return ops.transpose(x, pattern)
-
-
-def transpose(x: Tensor) -> Tensor:
-    """Reverse the order of the axes."""
-    return ops.transpose(x)
 
 
 def expand_dims(x: Tensor, axis: int = -1) -> Tensor:
@@ -477,41 +458,19 @@ def spatial_2d_padding(x: Tensor, padding: Any = ((1, 1), (1, 1)), data_format: 
 
 # Reductions
 
-
-def sum(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Sum over an axis, several axes, or all axes for None."""
-    return ops.sum(x, axis=axis, keepdims=keepdims)
-
-
-def mean(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Mean over an axis, several axes, or all axes for None."""
-    return ops.mean(x, axis=axis, keepdims=keepdims)
-
-
-def max(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Maximum along an axis, several axes, or all axes for None."""
-    return ops.max(x, axis=axis, keepdims=keepdims)
-
-
-def min(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Minimum along an axis, several axes, or all axes for None."""
-    return ops.min(x, axis=axis, keepdims=keepdims)
+sum = ops.sum
+mean = ops.mean
+max = ops.max
+min = ops.min
+var = ops.var
+std = ops.std
+logsumexp = ops.logsumexp
 
 
 def prod(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
     """Product over an axis, several axes, or all axes for None. The product of numbers is a number."""
     product = np if are_numbers([x]) else ops
     return product.prod(x, axis=axis, keepdims=keepdims)
-
-
-def var(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Variance over an axis, several axes, or all axes for None, divided by n."""
-    return ops.var(x, axis=axis, keepdims=keepdims)
-
-
-def std(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """Standard deviation, the square root of `var`."""
-    return ops.std(x, axis=axis, keepdims=keepdims)
 
 
 def any(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
@@ -522,11 +481,6 @@ def any(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = Fal
 def all(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
     """Whether all elements are true, or not 0, along an axis, several axes, or all axes for None."""
     return ops.all(ops.cast(x, "bool"), axis=axis, keepdims=keepdims)
-
-
-def logsumexp(x: Tensor, axis: None | int | Sequence[int] = None, keepdims: bool = False) -> Tensor:
-    """log Σ e^x over an axis, several axes, or all axes for None."""
-    return ops.logsumexp(x, axis=axis, keepdims=keepdims)
 
 
 def argmax(x: Tensor, axis: int = -1) -> Tensor:
@@ -585,9 +539,8 @@ def pow(x: Tensor, a: Any) -> Tensor:
 
 def clip(x: Tensor, min_value: float | None, max_value: float | None) -> Tensor:
     """Clip to the range of two numbers; None for no bound."""
-    return ops.clip(
-        x, -np.inf if min_value is None else min_value, np.inf if max_value is None else max_value
-    )
+    low, high = -np.inf if min_value is None else min_value, np.inf if max_value is None else max_value
+    return ops.clip(x, low, high)
 
 
 def relu(x: Tensor, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
