@@ -69,19 +69,24 @@ def leave_absent(name: str, reason: str) -> None:
 def identify_user_files(session: nox.Session, name: str) -> None:
     """Look what is in the user's folder, compute its goldens, and run what has been published about it."""
     run_in_pairing(session, name, "parity.user_files.identify", *session.posargs)
-    if find_interpreter(BY_NAME["reference"].python):
+    if has_reference(session, "only published numbers are compared"):
         run_in_pairing(session, "reference", "parity.models.golden_reference", *session.posargs)
-    else:
-        python = BY_NAME["reference"].python
-        session.warn(f"no Python {python} for the reference: only published numbers are compared")
     run_in_pairing(session, name, "parity.user_files.published", "--pairing", name, *session.posargs)
+
+
+def has_reference(session: nox.Session, otherwise: str) -> bool:
+    """Whether this machine has the Python of the reference; if not, warn."""
+    python = BY_NAME["reference"].python
+    found = find_interpreter(python) is not None
+    if not found:
+        session.warn(f"no Python {python} for the reference: {otherwise}")
+    return found
 
 
 def run_isolated_layers(session: nox.Session, name: str, cases: list[str]) -> None:
     """Distinguish wrong layers from layers that only amplify their input's error, for the table."""
-    if not find_interpreter(BY_NAME["reference"].python):
-        python = BY_NAME["reference"].python
-        return session.warn(f"no Python {python} for the reference: no layer runs in isolation")
+    if not has_reference(session, "no layer runs in isolation"):
+        return
     activations = str(ROOT / "results" / "reference_activations")
     chosen = [word for case in cases for word in ("--case", case)]
     if "--weights" in session.posargs:
@@ -96,10 +101,13 @@ def run_isolated_layers(session: nox.Session, name: str, cases: list[str]) -> No
 def library_tests(session: nox.Session, name: str) -> None:
     """Run two files at a time, each with one thread for its operators: PyTorch's threads wait in busy loops."""
     python = make_pairing_environment(session, name)
+    variables = {**BY_NAME[name].variables, "OMP_NUM_THREADS": "1"}
+    run_pytest(session, python, variables, "tests/library", "--numprocesses", "2", "--dist", "loadfile")
+
+
+def run_pytest(session: nox.Session, python: str, variables: dict[str, str], *words: str) -> None:
     pytest = str(Path(python).with_name("pytest"))
-    variables = {**QUIET, **BY_NAME[name].variables, "OMP_NUM_THREADS": "1"}
-    two = ("--numprocesses", "2", "--dist", "loadfile")
-    session.run(pytest, "tests/library", *two, *session.posargs, external=True, env=variables)
+    session.run(pytest, *words, *session.posargs, external=True, env={**QUIET, **variables})
 
 
 def published(session: nox.Session, name: str) -> None:
@@ -182,8 +190,7 @@ def matrix(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the library's tests on Keras 3 with JAX, and the harness's own."""
     library_tests(session, "jax")
-    pytest = str(Path(make_environment(session, "host")).with_name("pytest"))
-    session.run(pytest, "tests/harness", *session.posargs, external=True, env=QUIET)
+    run_pytest(session, make_environment(session, "host"), {}, "tests/harness")
 
 
 @nox.session
@@ -230,22 +237,18 @@ def golden(session: nox.Session) -> None:
     for oracle in ORACLES:
         make_minilm(session, make_pairing_environment(session, oracle.name))
         run_in_pairing(session, oracle.name, f"parity.models.golden_{oracle.name}", *session.posargs)
-    if not session.posargs:
-        python = make_pairing_environment(session, "reference")
-        for module in (
-            "parity.text.golden",
-            "parity.layers.golden",
-            "parity.models.golden_hdf5",
-            "parity.public_names",
-            "parity.models.golden_saved_models",
-            "parity.generation.golden",
-            "parity.optimizers.golden",
-            "bench.golden",
-        ):
-            run_in_pairing(session, "reference", module)
-        for module in (
-            "parity.public_names",
-            "parity.models.golden_saved_models",
-        ):  # the reference on tf.keras
-            run_module(session, python, module, variables={**BY_NAME["reference"].variables, "TF_KERAS": "1"})
-        run_in_pairing(session, "tfkeras-tf2.2", "parity.optimizers.golden")
+    if session.posargs:
+        return
+    modules = (
+        "parity.text.golden",
+        "parity.layers.golden",
+        "parity.models.golden_hdf5",
+        "parity.public_names",
+    )
+    modules += ("parity.models.golden_saved_models", "parity.generation.golden", "parity.optimizers.golden")
+    for module in (*modules, "bench.golden"):
+        run_in_pairing(session, "reference", module)
+    python, variables = make_pairing_environment(session, "reference"), BY_NAME["reference"].variables
+    for module in ("parity.public_names", "parity.models.golden_saved_models"):  # the reference on tf.keras
+        run_module(session, python, module, variables={**variables, "TF_KERAS": "1"})
+    run_in_pairing(session, "tfkeras-tf2.2", "parity.optimizers.golden")

@@ -58,21 +58,16 @@ PAIRINGS = (
     Pairing(
         "jax-python3.13", "3.13", "jax-python3.13", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX, newest Python"
     ),
-    Pairing(
-        "openvino",
-        "3.11",
-        "openvino",
-        {"KERAS_BACKEND": "openvino"},
-        "Keras 3 on OpenVINO, inference alone",
-        limitations={"training": "Keras has neither gradients nor fit on OpenVINO"},
-    ),
-    Pairing(
-        "numpy",
-        "3.11",
-        "jax",
-        {"KERAS_BACKEND": "numpy"},
-        "Keras 3 on NumPy, inference alone",
-        limitations={"training": "Keras has neither gradients nor fit on NumPy"},
+    *(
+        Pairing(
+            name,
+            "3.11",
+            environment,
+            {"KERAS_BACKEND": name},
+            f"Keras 3 on {title}, inference alone",
+            limitations={"training": f"Keras has neither gradients nor fit on {title}"},
+        )
+        for name, environment, title in (("openvino", "openvino", "OpenVINO"), ("numpy", "jax", "NumPy"))
     ),
 )
 
@@ -80,85 +75,50 @@ PAIRINGS = (
 PUBLISHED = ("keras2.3.1-tf1.15", "tensorflow", "jax", "torch")
 
 # They make goldens: the original library, and one from outside the family.
+REFERENCE = "bert4keras 0.11.5 on keras 2.3.1 and TensorFlow "
+OUTSIDE = "transformers on PyTorch, from outside the family"
 ORACLES = (
-    Pairing(
-        "reference",
-        "3.7",
-        "tf1.15",
-        KERAS2,
-        "bert4keras 0.11.5 on keras 2.3.1 and TensorFlow 1.15",
-        library="bert4keras",
-    ),
-    Pairing(
-        "transformers",
-        "3.11",
-        "transformers",
-        {},
-        "transformers on PyTorch, from outside the family",
-        library="transformers",
-    ),
+    Pairing("reference", "3.7", "tf1.15", KERAS2, REFERENCE + "1.15", "bert4keras"),
+    Pairing("transformers", "3.11", "transformers", {}, OUTSIDE, "transformers"),
 )
 
 # The bench measures these beside ours and the two oracles.
+JAX, TORCH = {"KERAS_BACKEND": "jax"}, {"KERAS_BACKEND": "torch"}
+EXPORTED = ", on what bert4keras3 exports from Keras 3 on PyTorch"
 ABANDONED_PORT = Pairing(
     "abandoned-port",
     "3.11",
     "abandoned-port",
-    # It has our name, so nothing of this checkout may come before it on the path.
-    {"PYTHONPATH": "", "KERAS_BACKEND": "jax"},
+    {"PYTHONPATH": "", **JAX},  # it has our name, so nothing of this checkout may come before it on the path
     "bert4keras3 1.6.6 of PyPI, no longer maintained and not ours, on Keras 3 with JAX",
-    library="abandoned-port",
+    "abandoned-port",
 )
 PEERS = (
-    Pairing(
-        "reference-tf2.2",
-        "3.8",
-        "tf2.2",
-        KERAS2,
-        "bert4keras 0.11.5 on keras 2.3.1 and TensorFlow 2.2",
-        library="bert4keras",
-    ),
+    Pairing("reference-tf2.2", "3.8", "tf2.2", KERAS2, REFERENCE + "2.2", "bert4keras"),
     *(
         Pairing(
-            "keras-hub-" + backend,
+            f"keras-hub-{name}",
             "3.11",
             "keras-hub",
-            {"KERAS_BACKEND": backend},
-            "keras-hub on " + title,
-            library="keras-hub",
+            {"KERAS_BACKEND": name},
+            f"keras-hub on {title}",
+            "keras-hub",
         )
-        for backend, title in (("tensorflow", "TensorFlow"), ("jax", "JAX"), ("torch", "PyTorch"))
+        for name, title in (("tensorflow", "TensorFlow"), ("jax", "JAX"), ("torch", "PyTorch"))
     ),
     ABANDONED_PORT,
+    Pairing("onnxruntime", "3.11", "torch", TORCH, "ONNX Runtime" + EXPORTED, "onnxruntime"),
     Pairing(
-        "onnxruntime",
-        "3.11",
-        "torch",
-        {"KERAS_BACKEND": "torch"},
-        "ONNX Runtime, on what bert4keras3 exports from Keras 3 on PyTorch",
-        library="onnxruntime",
-    ),
-    Pairing(
-        "openvino-export",
-        "3.11",
-        "openvino-export",
-        {"KERAS_BACKEND": "torch"},
-        "OpenVINO in float32, on what bert4keras3 exports from Keras 3 on PyTorch",
-        library="openvino",
+        "openvino-export", "3.11", "openvino-export", TORCH, "OpenVINO in float32" + EXPORTED, "openvino"
     ),
 )
 
 # The same libraries built for an NVIDIA GPU; they take gigabytes.
 GPU = (
-    Pairing("jax-cuda", "3.11", "jax-cuda", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX with CUDA"),
-    Pairing("torch-cuda", "3.11", "torch-cuda", {"KERAS_BACKEND": "torch"}, "Keras 3 on PyTorch with CUDA"),
+    Pairing("jax-cuda", "3.11", "jax-cuda", JAX, "Keras 3 on JAX with CUDA"),
+    Pairing("torch-cuda", "3.11", "torch-cuda", TORCH, "Keras 3 on PyTorch with CUDA"),
     Pairing(
-        "transformers-cuda",
-        "3.11",
-        "torch-cuda",
-        {},
-        "transformers on PyTorch with CUDA",
-        library="transformers",
+        "transformers-cuda", "3.11", "torch-cuda", {}, "transformers on PyTorch with CUDA", "transformers"
     ),
 )
 
@@ -172,14 +132,10 @@ def find_interpreter(python: str) -> str | None:
     candidates += [str(path / "bin" / "python") for path in sorted(pyenv.glob(python + ".*"), reverse=True)]
     uv = shutil.which("uv")
     if uv:
-        found = subprocess.run(
-            [uv, "python", "find", python], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        command = [uv, "python", "find", python]
+        found = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         candidates.append(found.stdout.decode().strip() or None)
-    for candidate in candidates:
-        if candidate and answers(candidate, python):
-            return candidate
-    return None
+    return next((one for one in candidates if one and answers(one, python)), None)
 
 
 def answers(executable: str, python: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pairings import BY_NAME, PINS, find_interpreter
 
@@ -34,12 +34,7 @@ def python_path(name: str) -> Path:
 
 
 def make_environment(session: nox.Session, name: str, python: str = HOST_PYTHON) -> str:
-    """Make an environment, or bring it up to date with its pins.
-
-    The harness comes last on its path, so that an installed wheel wins over the sources.
-
-    Returns: the path of its Python.
-    """
+    """Make an environment or update it by its pins; an installed wheel wins over the sources. Returns its Python."""
     executable = python_path(name)
     folder = executable.parent.parent
     if not executable.exists():
@@ -61,10 +56,7 @@ def make_environment(session: nox.Session, name: str, python: str = HOST_PYTHON)
 
 
 def make_pairing_environment(session: nox.Session, name: str) -> str:
-    """Make the environment of a pairing, with our wheel unless another library has our name there.
-
-    Returns: the path of its Python.
-    """
+    """Make the environment of a pairing, with our wheel unless another library has our name. Returns its Python."""
     pairing = BY_NAME[name]
     python = make_environment(session, pairing.environment, pairing.python)
     if pairing.library == "abandoned-port":
@@ -78,10 +70,7 @@ def make_pairing_environment(session: nox.Session, name: str) -> str:
 
 
 def make_overlay(session: nox.Session, python: str, name: str, pins: Path) -> Path:
-    """Install pins into a folder of their own, without dependencies; PYTHONPATH puts it before an environment.
-
-    Returns: the folder.
-    """
+    """Install pins alone into a folder, which PYTHONPATH puts before an environment. Returns the folder."""
     folder = ENVIRONMENTS / name
     if changed(folder / "pins.installed", pins.read_bytes()):
         pip(session, python, "install", "--no-deps", "--upgrade", "--target", str(folder), "-r", str(pins))
@@ -134,20 +123,15 @@ def run_module(
     silent: bool = False,
     variables: dict[str, str] | None = None,
 ) -> str:
-    """Run a module of the harness in an empty folder, so that nothing comes before the installed packages.
-
-    Returns: what it printed, if `silent`.
-    """
+    """Run a module in an empty folder, where nothing precedes the packages. Returns its output if `silent`."""
     empty = CACHE / "empty"
     empty.mkdir(parents=True, exist_ok=True)
     environment = {"BERT4KERAS3_ENVIRONMENTS": str(ENVIRONMENTS), **QUIET, **(variables or {})}
-    command = (python, "-m", module, *arguments)
+    options: dict[str, Any] = dict(
+        external=True, silent=silent, env=environment, interrupt_timeout=INTERRUPT_SECONDS
+    )
     with session.chdir(empty):
-        return str(
-            session.run(
-                *command, external=True, silent=silent, env=environment, interrupt_timeout=INTERRUPT_SECONDS
-            )
-        )
+        return str(session.run(python, "-m", module, *arguments, **options))
 
 
 def changed(stamp: Path, content: bytes) -> bool:
