@@ -50,6 +50,10 @@ class Cell(NamedTuple):
     green: int | None = None
 
 
+# What a cell takes from the info of its record as it stands there.
+RECORDED = ("load_seconds", "latency_seconds", "peak_memory_bytes", "commit", "recorded", "provenance")
+
+
 class Red(Exception):
     """A reason why a cell cannot be green."""
 
@@ -74,14 +78,7 @@ def training_ratio(golden, record, name, least):
 
 
 def read_record_info(path, golden):
-    """Read what stands beside a record.
-
-    Args:
-        golden: checksums of the present golden, as the recorder noted them.
-
-    Raises:
-        Red: if nothing was recorded, or if it was recorded for another golden.
-    """
+    """Read what stands beside a record of the golden with these checksums. Raises Red if there is no such record."""
     if not path.exists():
         raise Red("no record")
     info = read_json(path)

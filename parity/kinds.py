@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pairings import BY_NAME
-from parity.compare import BOUND, Cell, Red, rank, read_record_info
+from parity.compare import BOUND, RECORDED, Cell, Red, rank, read_record_info
 from parity.store import GOLDENS, RECORDS, read_arrays, sha256
 
 OPTIMIZER_GOLDENS = ("optimizers-v1.npz", "optimizers-v1.json", "optimizers-v2.npz", "optimizers-v2.json")
@@ -31,15 +31,8 @@ class Kind(NamedTuple):
     goldens: tuple[str, ...]
     needs: str = ""
     exact: bool = False
-
-    @property
-    def slow(self):
-        """The recorder waits longer for a kind than for a case."""
-        return True
-
-    @property
-    def user_checkpoint(self):
-        return None
+    slow: bool = True  # the recorder waits longer for a kind than for a case
+    user_checkpoint: None = None
 
     def module(self, name):
         return importlib.import_module(f"parity.{self.folder}.{name}")
@@ -70,12 +63,7 @@ def golden_checksums(kind):
 
 
 def record_kind(kind, library, pairing, everything):
-    """What the library computes for every case of a kind.
-
-    Returns:
-        dict: arrays, "<case>/<name>"; empty for an exact kind.
-        dict: results of an exact kind, reasons of the cases that failed, and which cases were asked for.
-    """
+    """(arrays "<case>/<name>", empty for an exact kind; results of an exact kind and reasons of failed cases)."""
     flavour, record = BY_NAME[pairing].flavour, kind.module("record").record
     arrays, results, failed = {}, {}, {}
     for case in kind.module("compare").expected_cases(kind.name, flavour, everything):
@@ -93,16 +81,11 @@ def record_kind(kind, library, pairing, everything):
 
 
 def compare_kind(kind, pairing, records=None):
-    """The cell of a kind in a pairing. It is red if one case is, or if something was not compared; never raises.
-
-    records: folder of the records, by default the pairing's.
-    """
+    """The cell of a kind: red if a case is, or if something was not compared; never raises. records: their folder."""
     cell = Cell(kind.name, kind.name, pairing)
     try:
         info, results = read_record(kind, records or RECORDS / pairing)
-        cell = cell._replace(
-            **{name: info[name] for name in ("commit", "recorded", "provenance") if name in info}
-        )
+        cell = cell._replace(**{name: info[name] for name in RECORDED if name in info})
         flavour = BY_NAME[pairing].flavour
         expected = kind.module("compare").expected_cases(kind.name, flavour, info["everything"])
         return judge(cell, kind, expected, results, info["failed"])
@@ -148,12 +131,10 @@ def judge(cell, kind, expected, results, failed):
     unexpected = sorted(set(results) - set(expected))
     if unexpected or not expected:
         raise Red(f"nothing to compare with: unexpected cases {unexpected[:3]}")
-    verdicts = [
-        verdict(kind, case, results[case])
-        if case in results
-        else Verdict(case, red=failed.get(case, "no record"))
-        for case in expected
-    ]
+    missing = {
+        case: Verdict(case, red=failed.get(case, "no record")) for case in expected if case not in results
+    }
+    verdicts = [missing.get(case) or verdict(kind, case, results[case]) for case in expected]
     red = [one for one in verdicts if one.red]
     cell = cell._replace(judged=len(verdicts), green=len(verdicts) - len(red))
     ratios = {one.case: one.error_ratio for one in verdicts if one.error_ratio is not None}
@@ -161,7 +142,6 @@ def judge(cell, kind, expected, results, failed):
         worst = max(ratios, key=lambda case: rank(ratios[case]))
         cell = cell._replace(error_ratio=ratios[worst], layer_ratios=ratios)
         cell = cell._replace(worst_layer=worst, worst_layer_ratio=ratios[worst])
-    if red:
-        text = f"{cell.green} of {cell.judged} green, first wrong: {red[0].case}: {red[0].red}"
-        cell = cell._replace(red=text)
-    return cell
+    if not red:
+        return cell
+    return cell._replace(red=f"{cell.green} of {cell.judged} green, first wrong: {red[0].case}: {red[0].red}")

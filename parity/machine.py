@@ -2,6 +2,7 @@
 
 import platform
 import resource
+import signal
 import sys
 
 
@@ -25,11 +26,10 @@ def peak_memory():
 
 def provenance(library_name):
     """Versions and machine of this process."""
-    names = (library_name, "keras", "tensorflow", "jax", "torch", "transformers", "numpy")
-    modules = {name: sys.modules.get(name) for name in names}
-    versions = {name: getattr(module, "__version__", None) for name, module in modules.items() if module}
     return {
-        "versions": versions,
+        "versions": module_versions(
+            library_name, "keras", "tensorflow", "jax", "torch", "transformers", "numpy"
+        ),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
@@ -37,9 +37,25 @@ def provenance(library_name):
     }
 
 
+def module_versions(*names):
+    """{name: version} of the modules that are loaded."""
+    modules = {name: sys.modules.get(name) for name in names}
+    return {name: getattr(module, "__version__", None) for name, module in modules.items() if module}
+
+
+def describe_exit(code):
+    """How a process ended, by its return code."""
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
 def processor_name():
+    return next(cpuinfo("model name"), None) or platform.processor()
+
+
+def cpuinfo(*starts):
+    """Yield the values of the lines of /proc/cpuinfo that start so; nothing without that file."""
     try:
         with open("/proc/cpuinfo") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
+            yield from (line.split(":", 1)[1].strip() for line in file if line.startswith(starts))
+    except OSError:
+        return

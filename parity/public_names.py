@@ -16,22 +16,9 @@ GOLDEN = GOLDENS / "public_names.json"
 MODULES = ("backend", "layers", "models", "optimizers", "snippets", "tokenizers")
 
 # What to pass for arguments without a default, to see what attributes an object has.
-ARGUMENTS = {
-    "input_dim": 7,
-    "output_dim": 4,
-    "heads": 2,
-    "head_size": 4,
-    "units": 8,
-    "key_size": 4,
-    "parts": 2,
-    "vocab_size": 9,
-    "hidden_size": 8,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "hidden_act": "gelu",
-    "max_position": 12,
-}
+NUMBERS = dict(input_dim=7, output_dim=4, heads=2, head_size=4, units=8, key_size=4, parts=2, vocab_size=9)
+SIZES = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, max_position=12)
+ARGUMENTS = dict(NUMBERS, hidden_act="gelu", **SIZES)
 SIMPLE = (bool, int, float, str, type(None))
 
 
@@ -92,14 +79,9 @@ def arguments_of(item):
     found = []
     for one in inspect.signature(item).parameters.values():
         stars = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
-        default = "" if one.default is one.empty else "=" + describe_default(one.default)
-        found.append(stars + one.name + default)
+        default = one.default.__name__ if callable(one.default) else repr(one.default)
+        found.append(stars + one.name + ("" if one.default is one.empty else "=" + default))
     return found
-
-
-def describe_default(value):
-    """repr of a default; a function by its name."""
-    return value.__name__ if callable(value) else repr(value)
 
 
 def methods_of(item, package):
@@ -157,22 +139,20 @@ def main():
 
 def write_golden(golden):
     """One name a line, so that a difference between two versions can be read."""
-    parts = []
-    for flavour, found in sorted(golden.items()):
-        lines = []
-        for module, names in sorted(found["names"].items()):
-            rows = ",\n".join(
-                f"{json.dumps(name)}: {json.dumps(description, ensure_ascii=False)}"
-                for name, description in sorted(names.items())
-            )
-            lines.append(f"{json.dumps(module)}: {{\n{rows}\n}}")
+
+    def mapping(texts):
+        lines = ",\n".join(f"{json.dumps(name)}: {text}" for name, text in sorted(texts.items()))
+        return f"{{\n{lines}\n}}"
+
+    parts = {}
+    for flavour, found in golden.items():
         provenance = json.dumps(found["provenance"], sort_keys=True)
-        parts.append(
-            '{}: {{"provenance": {},\n"names": {{\n{}\n}}}}'.format(
-                json.dumps(flavour), provenance, ",\n".join(lines)
-            )
-        )
-    text = "{{\n{}\n}}\n".format(",\n".join(parts))
+        modules = {
+            module: mapping({name: json.dumps(one, ensure_ascii=False) for name, one in names.items()})
+            for module, names in found["names"].items()
+        }
+        parts[flavour] = f'{{"provenance": {provenance},\n"names": {mapping(modules)}}}'
+    text = mapping(parts) + "\n"
     write_whole(GOLDEN, lambda file: file.write(text.encode("utf-8")))
 
 

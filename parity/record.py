@@ -9,7 +9,6 @@ parent (which imports no framework) starts another one for those that are left. 
 import argparse
 import importlib.util
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 from pairings import BY_NAME
 from parity.adapter import open_library
 from parity.kinds import Kind, chosen_kinds, golden_checksums, record_kind
-from parity.machine import provenance
+from parity.machine import describe_exit, provenance
 from parity.models.cases import add_case_arguments, case_words, chosen_cases, trained_cases
 from parity.models.record import record_and_train
 from parity.store import commit, golden_folder, read_json, record_folder, sha256, write_arrays, write_json
@@ -77,7 +76,10 @@ def supervise(pairing, cases, trained=(), everything=False):
         worker = subprocess.Popen(worker_command(pairing, unrecorded(), trained, everything))
         reason = watch(worker, unrecorded)
         if unrecorded():
-            give_up(pairing, unrecorded()[0], reason)
+            case = unrecorded()[0]
+            info = {"case": case.name, "pairing": pairing, "status": "failed", "reason": reason}
+            write_json(record_folder(case, pairing) / (case.name + ".json"), info)
+            print(f"{pairing} {case.name}: {reason}", flush=True)
 
 
 def watch(worker, unrecorded):
@@ -94,16 +96,6 @@ def watch(worker, unrecorded):
             return f"no result after {seconds} s"
         time.sleep(0.2)
     return f"the process ended with {describe_exit(worker.returncode)}"
-
-
-def describe_exit(code):
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def give_up(pairing, case, reason):
-    info = {"case": case.name, "pairing": pairing, "status": "failed", "reason": reason}
-    write_json(record_folder(case, pairing) / (case.name + ".json"), info)
-    print(f"{pairing} {case.name}: {reason}", flush=True)
 
 
 def fingerprint(cases, trained, everything):

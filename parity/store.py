@@ -75,10 +75,7 @@ def read_arrays(path):
 
 
 def append_lines(path, lines, schema):
-    """Append dicts to a file of JSON lines, each in one write, with the number of their schema.
-
-    If the writer is killed, the last line may be cut short. Readers skip such a line.
-    """
+    """Append dicts to a file of JSON lines, each in one write, with their schema; readers skip a line cut short."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(str(path), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -95,31 +92,31 @@ def append_lines(path, lines, schema):
 
 
 def read_lines(path, schema):
-    """Dicts of a file of JSON lines, without the number of their schema. A line that is cut short is skipped.
-
-    Raises ValueError for a line of a newer schema, naming file and line.
-    """
+    """Dicts of a file of JSON lines, without their schema. Raises ValueError for a line of a newer schema."""
     lines = []
-    for number, text in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
+    for number, _, line in whole_lines(path):
         found = line.pop("schema")
         if found > schema:
-            raise ValueError(
-                f"{path}:{number}: line of schema {found}, expected at most {schema}: update this checkout"
-            )
+            where = f"{path}:{number}: line of schema {found}"
+            raise ValueError(f"{where}, expected at most {schema}: update this checkout")
         lines.append(line)
     return lines
+
+
+def whole_lines(path):
+    """Yield (number, text, dict) of the lines of a file but for those that a killed writer left."""
+    for number, text in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            yield number, text, json.loads(text)
+        except ValueError:
+            continue
 
 
 def commit():
     """Short name of the commit of this checkout, with "+" behind it if the tree has changes; None without git."""
     try:
-        name = subprocess.check_output(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=str(ROOT), stderr=subprocess.DEVNULL
-        )
+        command = ["git", "rev-parse", "--short=12", "HEAD"]
+        name = subprocess.check_output(command, cwd=str(ROOT), stderr=subprocess.DEVNULL)
         changes = subprocess.check_output(["git", "status", "--porcelain"], cwd=str(ROOT))
     except (OSError, subprocess.CalledProcessError):
         return None

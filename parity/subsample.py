@@ -32,10 +32,7 @@ def sample_arrays(arrays):
 
 
 def sample_output(array, tokens):
-    """The numbers of an output that are compared: without padding, if the output has a token axis.
-
-    tokens: the ids that the output belongs to, (batch, length).
-    """
+    """The numbers of an output that are compared, without padding if it has the axes of tokens, (batch, length)."""
     return sample(unpadded(array, tokens), OUTPUT_SAMPLE)
 
 

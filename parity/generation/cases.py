@@ -49,12 +49,9 @@ def predict_function(case, transformer):
     """Function of (prompts, new tokens), (rows, length) each → the model's outputs at the last token."""
     import numpy as np
 
-    if hasattr(transformer, "encoder"):
-        return lambda prompts, new: transformer.decoder.predict([transformer.encoder.predict(prompts), new])[
-            :, -1
-        ]
-
     def predict(prompts, new):
+        if hasattr(transformer, "encoder"):
+            return transformer.decoder.predict([transformer.encoder.predict(prompts), new])[:, -1]
         inputs = [np.concatenate([prompts, new], axis=1)]
         if len(transformer.model.inputs) > 1:
             written = np.full_like(new, case.arguments.get("application") == "unilm")

@@ -36,10 +36,8 @@ def compare(kind, name, generated):
         right = golden["tokens"]
         if tokens == right:
             continue
-        step = next(
-            (i for i, pair in enumerate(zip(tokens, right)) if pair[0] != pair[1]),
-            min(map(len, (tokens, right))),
-        )
+        both = list(zip(tokens, right))
+        step = next((i for i, pair in enumerate(both) if pair[0] != pair[1]), len(both))
         gap = min(golden["gaps"][: step + 1])
         if not gap < ROUNDING:
             raise Red(

@@ -1,9 +1,8 @@
-"""What bert4keras 0.11.5 writes with its AutoRegressiveDecoder, greedily and with beams.
+"""What bert4keras 0.11.5 writes with its AutoRegressiveDecoder, greedily and with beams: `goldens/generation.json`.
 
-In the environment of the reference: `python -m parity.generation.golden`. It writes `goldens/generation.json`: for
-each case, prompt, number of beams and end token the text, and with it the smallest distance at each step between
-neighbours among the best candidates, one more than there are beams. Where that is not above the rounding error,
-another text is as right.
+In the environment of the reference: `python -m parity.generation.golden`. With each text stands the smallest distance
+at each step between neighbours among the best candidates, one more than there are beams. Where that is not above the
+rounding error, another text is as right.
 """
 
 import numpy as np
@@ -58,9 +57,8 @@ def main():
         for prompt in PROMPTS:
             greedy = write(case, transformer, prompt, 1, NO_END)
             ends = (NO_END, greedy["tokens"][3])  # with the second one, texts end
-            texts[case.name] += [
-                write(case, transformer, prompt, beams, end) for end in ends for beams in BEAMS
-            ]
+            pairs = [(beams, end) for end in ends for beams in BEAMS]
+            texts[case.name] += [write(case, transformer, prompt, *pair) for pair in pairs]
         library.K.clear_session()
         print(case.name, [text["tokens"] for text in texts[case.name]], flush=True)
     write_json(GOLDENS / "generation.json", {"texts": texts, "provenance": reference_versions()})

@@ -18,14 +18,10 @@ def record(kind, library, flavour, name):
     config_path, checkpoint = release_paths(case.checkpoint)
     transformer = build.transformer(library, str(config_path), case)
     transformer.load_weights_from_checkpoint(str(checkpoint))
-    new_tokens = choose_generator(library, flavour)(library, case, transformer)
-    return [new_tokens(one["prompt"], one["beams"], one["end"]) for one in sequences_of(name)]
-
-
-def choose_generator(library, flavour):
-    """The cache needs Keras 3 with a backend that trains; others have the search loop of bert4keras."""
+    # the cache needs Keras 3 with a backend that trains; others have the search loop of bert4keras
     cached = flavour == "keras3" and library.keras.backend.backend() in ("jax", "tensorflow", "torch")
-    return cached_generator if cached else search_loop
+    new_tokens = (cached_generator if cached else search_loop)(library, case, transformer)
+    return [new_tokens(one["prompt"], one["beams"], one["end"]) for one in sequences_of(name)]
 
 
 def cached_generator(library, case, transformer):

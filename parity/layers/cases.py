@@ -38,18 +38,9 @@ class Library(NamedTuple):
 
 
 def layer(name, inputs="x", masked="x", call=None, method=None, **arguments):
-    """A layer's output; with `method` what that returns for y_true, the first input, and y_pred, the second.
-
-    inputs, masked: names of arrays, and which of them come with MASK.
-    """
-    return {
-        "layer": name,
-        "arguments": arguments,
-        "inputs": inputs.split(),
-        "masked": masked.split(),
-        "call": call or {},
-        "method": method,
-    }
+    """A layer's output, or what its `method` returns for y_true and y_pred. masked: the inputs that come with MASK."""
+    given = dict(inputs=inputs.split(), masked=masked.split(), call=call or {})
+    return {"layer": name, "arguments": arguments, **given, "method": method}
 
 
 def function(name, *arguments, **keywords):
@@ -213,12 +204,9 @@ def draw_inputs(draw: int) -> dict[str, np.ndarray]:
     arrays["ids"] = np.where(MASK > 0, random.randint(1, 7, MASK.shape), 0).astype("float32")
     arrays["places"] = random.randint(0, LENGTH, (BATCH, 3)).astype("float32")
     arrays["places_each"] = random.randint(0, LENGTH, (BATCH, LENGTH, 2)).astype("float32")
-    arrays["condition"] = normal(BATCH, 3)
-    arrays["bias"] = normal(BATCH, LENGTH, LENGTH)
-    arrays["position"] = normal(BATCH, LENGTH, 4)
-    arrays["rotated"] = normal(BATCH, LENGTH, HEADS, 4)
-    arrays["relative"] = normal(LENGTH, LENGTH, 4)
-    arrays["buckets"] = normal(LENGTH, LENGTH, HEADS)
+    arrays.update(condition=normal(BATCH, 3), bias=normal(BATCH, LENGTH, LENGTH))
+    arrays.update(position=normal(BATCH, LENGTH, 4), rotated=normal(BATCH, LENGTH, HEADS, 4))
+    arrays.update(relative=normal(LENGTH, LENGTH, 4), buckets=normal(LENGTH, LENGTH, HEADS))
     arrays["times"] = np.sort(random.uniform(-100, 2500, 40)).astype("float32")
     # the losses are few numbers each: of several draws, so that a lucky rounding decides nothing
     scores = 2 * normal(VARIANTS, BATCH, LENGTH, TAGS)
@@ -231,10 +219,8 @@ def draw_inputs(draw: int) -> dict[str, np.ndarray]:
     arrays["one_hot_tags"] = np.eye(TAGS, dtype="float32")[tags]
     arrays["many_labels"] = (random.uniform(size=scores.shape) < 0.4).astype("float32")
     arrays["soft_labels"] = random.uniform(size=scores.shape).astype("float32")
-    arrays["few_labels"] = np.array([[0, 0], [1, 0], [2, 3], [3, 0], [1, 2]], "float32")[
-        random.randint(0, 5, (VARIANTS, BATCH, LENGTH))
-    ]
-    return arrays
+    few = np.array([[0, 0], [1, 0], [2, 3], [3, 0], [1, 2]], "float32")
+    return dict(arrays, few_labels=few[random.randint(0, 5, (VARIANTS, BATCH, LENGTH))])
 
 
 def compute(library: Library, case: dict[str, Any], arrays: dict[str, np.ndarray], weights: list[Any]):
@@ -245,24 +231,18 @@ def compute(library: Library, case: dict[str, Any], arrays: dict[str, np.ndarray
     made = getattr(library.layers, case["layer"])(**case["arguments"])
     if case["method"]:
         return [compute_method(library, case, arrays, made, weights)]
-    inputs = [
-        library.keras.layers.Input(shape=(None,) * (arrays[name].ndim - 2) + arrays[name].shape[-1:])
-        if name != "ids"
-        else library.keras.layers.Input(shape=(None,))
-        for name in case["inputs"]
-    ]
-    mask = library.keras.layers.Input(shape=(None,))
-    given = [
-        mask_layer(library)([x, mask]) if name in case["masked"] else x
-        for x, name in zip(inputs, case["inputs"])
-    ]
+    Input, inputs, given = library.keras.layers.Input, [], []
+    mask = Input(shape=(None,))
+    for name in case["inputs"]:
+        free = (None,) if name == "ids" else (None,) * (arrays[name].ndim - 2) + arrays[name].shape[-1:]
+        inputs.append(Input(shape=free))
+        given.append(mask_layer(library)([inputs[-1], mask]) if name in case["masked"] else inputs[-1])
     outputs = made(given if len(given) > 1 else given[0], **case["call"])
     set_weights(made, weights)
     outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-    fed, values = inputs, [arrays[name] for name in case["inputs"]]
-    if case["masked"]:
-        fed, values = inputs + [mask], values + [arrays["mask"]]
-    return library.predict(library.keras.models.Model(fed, outputs), values)
+    names, masks = (["mask"], [mask]) if case["masked"] else ([], [])
+    values = [arrays[name] for name in case["inputs"] + names]
+    return library.predict(library.keras.models.Model(inputs + masks, outputs), values)
 
 
 def compute_method(library, case, arrays, made, weights):

@@ -78,30 +78,16 @@ def main():
     for name in sorted(CASES):
         kept, drawn = doubles[name, 0]
         shapes[name] = {"outputs": describe_shapes(kept), "weights": describe_shapes(drawn)}
-        noises[name] = [
-            rms(
-                [
-                    relative_noise(singles[name, draw][0][i], doubles[name, draw][0][i])
-                    for draw in range(DRAWS)
-                ]
-            )
-            * finite_rms(one, one)
-            for i, one in enumerate(kept)
-        ]
+        noises[name] = []
+        for i, one in enumerate(kept):
+            pairs = [(singles[name, draw][0][i], doubles[name, draw][0][i]) for draw in range(DRAWS)]
+            noises[name].append(rms([relative_noise(*pair) for pair in pairs]) * finite_rms(one, one))
         outputs += [one.ravel() for one in kept]
         weights += [one.ravel() for one in drawn]
     arrays["outputs"], arrays["weights"] = np.concatenate(outputs), np.concatenate(weights)
     write_arrays(GOLDENS / "layers.npz", arrays)
-    write_json(
-        GOLDENS / "layers.json",
-        {
-            "cases": CASES,
-            "shapes": shapes,
-            "noise": noises,
-            "provenance": reference_versions(),
-            "sha256": sha256(GOLDENS / "layers.npz"),
-        },
-    )
+    content = dict(cases=CASES, shapes=shapes, noise=noises, provenance=reference_versions())
+    write_json(GOLDENS / "layers.json", dict(content, sha256=sha256(GOLDENS / "layers.npz")))
 
 
 def describe_shapes(arrays):
@@ -118,9 +104,8 @@ def finite_rms(values, golden):
 def relative_noise(single, double):
     """rms(float32 − float64) ÷ rms(float64)"""
     with np.errstate(invalid="ignore"):
-        return finite_rms(np.asarray(single, "float64") - double, double) / max(
-            finite_rms(double, double), 1e-30
-        )
+        error = finite_rms(np.asarray(single, "float64") - double, double)
+    return error / max(finite_rms(double, double), 1e-30)
 
 
 if __name__ == "__main__":

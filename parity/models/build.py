@@ -23,31 +23,22 @@ def transformer(library, config_path, case, **arguments):
     return library.build_transformer_model(config_path, return_keras_model=False, **arguments)
 
 
-def plain(library, config_path, case):
-    built = transformer(library, config_path, case)
+def plain(library, config_path, case, **arguments):
+    built = transformer(library, config_path, case, **arguments)
     return built, built.model
 
 
-def condition(library, config_path, case):
+def condition(library, config_path, case, **arguments):
     """A vector from outside steers every layer normalization."""
     vector = library.keras.layers.Input(shape=(6,), name="Input-Condition")
-    built = transformer(library, config_path, case, layer_norm_cond=vector, additional_input_layers=vector)
-    return built, built.model
+    arguments.update(layer_norm_cond=vector, additional_input_layers=vector)
+    return plain(library, config_path, case, **arguments)
 
 
 def condition_hidden(library, config_path, case):
     """The same through a hidden layer."""
-    vector = library.keras.layers.Input(shape=(6,), name="Input-Condition")
-    built = transformer(
-        library,
-        config_path,
-        case,
-        layer_norm_cond=vector,
-        layer_norm_cond_hidden_size=10,
-        layer_norm_cond_hidden_act="swish",
-        additional_input_layers=[vector],
-    )
-    return built, built.model
+    hidden = dict(layer_norm_cond_hidden_size=10, layer_norm_cond_hidden_act="swish")
+    return condition(library, config_path, case, **hidden)
 
 
 def attention_caches(library, config_path, case):
@@ -55,10 +46,8 @@ def attention_caches(library, config_path, case):
     keys = library.keras.layers.Input(shape=(None, 32), name="Input-Keys")
     values = library.keras.layers.Input(shape=(None, 32), name="Input-Values")
     caches = {"Transformer-0-MultiHeadSelfAttention": [keys, values]}
-    built = transformer(
-        library, config_path, case, attention_caches=caches, additional_input_layers=[keys, values]
-    )
-    return built, built.model
+    arguments = dict(attention_caches=caches, additional_input_layers=[keys, values])
+    return plain(library, config_path, case, **arguments)
 
 
 def shared_layers(library, config_path, case):

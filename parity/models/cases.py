@@ -52,6 +52,12 @@ NORMS = ("MultiHeadSelfAttention-Norm", "FeedForward-Norm")
 CONDITIONAL = {f"Transformer-{i}-{norm}": 2 for i in (0, 1) for norm in NORMS}
 CONDITIONAL.update({"Embedding-Norm": 2, "MLM-Norm": 2})
 MLM_HEAD = {"MLM-Dense": 0, "MLM-Norm": 0, "MLM-Bias": 0}
+HEADLESS = dict(with_mlm=True, ignore_invalid_weights=True)
+RESIZED = dict(hidden_size=64, intermediate_size=96, num_attention_heads=8)
+COMPOUND: dict[str, Any] = dict(keep_tokens=list(range(0, 120, 2)))
+COMPOUND["compound_tokens"] = [[3], [5, 7, 11], ([2, 4, 9], [1, 2, 0.5])]
+CUSTOM = dict(custom_position_ids=True)
+SENTENCES = dict(with_pool="linear", application="unilm")
 
 CASES = (
     Case("bert", "google_bert"),
@@ -67,23 +73,12 @@ CASES = (
     Case("bert-gelu-tanh", "google_bert", gelu="tanh"),
     Case("bert-relu", "google_bert", dict(hidden_act="relu", with_mlm=True)),
     Case("bert-keep-tokens", "google_bert", dict(with_mlm=True, keep_tokens=list(range(0, 120, 3)))),
-    Case(
-        "bert-compound-tokens",
-        "google_bert",
-        dict(
-            with_mlm=True,
-            keep_tokens=list(range(0, 120, 2)),
-            compound_tokens=[[3], [5, 7, 11], ([2, 4, 9], [1, 2, 0.5])],
-        ),
-    ),
+    Case("bert-compound-tokens", "google_bert", dict(with_mlm=True, **COMPOUND)),
     Case("bert-hierarchical-position", "google_bert", dict(hierarchical_position=True), lengths=(5, 23)),
     Case("bert-hierarchical-alpha", "google_bert", dict(hierarchical_position=0.3), lengths=(5, 23)),
-    Case("bert-custom-position-ids", "google_bert", dict(custom_position_ids=True)),
+    Case("bert-custom-position-ids", "google_bert", CUSTOM),
     Case(
-        "bert-custom-hierarchical",
-        "google_bert",
-        dict(custom_position_ids=True, hierarchical_position=True),
-        lengths=(5, 23),
+        "bert-custom-hierarchical", "google_bert", dict(CUSTOM, hierarchical_position=True), lengths=(5, 23)
     ),
     Case("bert-shared-segment-embeddings", "google_bert", dict(shared_segment_embeddings=True)),
     Case("bert-no-segments", "google_bert", dict(segment_vocab_size=0, with_mlm=True)),
@@ -96,19 +91,10 @@ CASES = (
     Case("bert-shared-layers", "google_bert", build="shared_layers"),
     Case("bert-optimizer-slots", "google_bert_with_optimizer", dict(with_nsp=True, with_mlm=True)),
     Case("bert-factorized", "google_bert_factorized", dict(with_mlm=True)),
-    Case(
-        "bert-autoresize",
-        "google_bert",
-        dict(hidden_size=64, intermediate_size=96, num_attention_heads=8, autoresize_weights=True),
-    ),
+    Case("bert-autoresize", "google_bert", dict(RESIZED, autoresize_weights=True)),
     Case("brightmart-roberta", "brightmart_roberta", dict(model="roberta", with_pool=True)),
     Case("brightmart-roberta-lm-layer", "brightmart_roberta_lm_layer", dict(model="roberta", with_mlm=True)),
-    Case(
-        "brightmart-roberta-without-head",
-        "brightmart_roberta",
-        dict(with_mlm=True, ignore_invalid_weights=True),
-        random_fill=MLM_HEAD,
-    ),
+    Case("brightmart-roberta-without-head", "brightmart_roberta", HEADLESS, random_fill=MLM_HEAD),
     Case("hit-bert-wwm", "hit_bert_wwm", dict(with_pool=True, with_mlm=True)),
     Case("albert", "google_albert", dict(model="albert")),
     Case("albert-heads", "google_albert", dict(model="albert", with_nsp=True, with_mlm=True)),
@@ -126,16 +112,12 @@ CASES = (
     Case("nezha-gen", "nezha_gen", dict(segment_vocab_size=0, application="lm")),
     Case("roberta-small", "zhuiyi_roberta_small", dict(with_mlm=True)),
     Case("roberta-plus", "zhuiyi_roberta_plus", dict(with_mlm=True)),
-    Case("simbert", "zhuiyi_simbert", dict(with_pool="linear", application="unilm")),
+    Case("simbert", "zhuiyi_simbert", SENTENCES),
     Case("wobert", "zhuiyi_wobert", dict(with_mlm=True)),
     Case("roformer", "zhuiyi_roformer", dict(model="roformer", with_mlm=True)),
     Case("roformer-lm", "zhuiyi_roformer", dict(model="roformer", application="lm")),
     Case("roformer-custom-position-ids", "zhuiyi_roformer", dict(model="roformer", custom_position_ids=True)),
-    Case(
-        "roformer-sim",
-        "zhuiyi_roformer_sim",
-        dict(model="roformer", with_pool="linear", application="unilm"),
-    ),
+    Case("roformer-sim", "zhuiyi_roformer_sim", dict(model="roformer", **SENTENCES)),
     Case("roformer-v2", "zhuiyi_roformer_v2", dict(model="roformer_v2")),
     Case("roformer-v2-mlm", "zhuiyi_roformer_v2", dict(model="roformer_v2", with_mlm=True)),
     Case("roformer-v2-lm", "zhuiyi_roformer_v2", dict(model="roformer_v2", application="lm")),
@@ -188,31 +170,26 @@ FIRST_OF_SYSTEM = {case.system: case.name for case in reversed(CASES)}
 
 def write_user_cases(cases):
     """Keep the cases of a user's folder for the processes that run after `user_files/identify.py`."""
-    write_json(
-        USER_FILES / "cases.json",
-        [dict(case._asdict(), user_checkpoint=case.user_checkpoint._asdict()) for case in cases],
-    )
+    rows = [dict(case._asdict(), user_checkpoint=case.user_checkpoint._asdict()) for case in cases]
+    write_json(USER_FILES / "cases.json", rows)
 
 
 def user_cases():
-    rows = read_json(USER_FILES / "cases.json")
+    cases = [Case(**row) for row in read_json(USER_FILES / "cases.json")]
     return [
-        Case(**dict(row, user_checkpoint=Release(**row["user_checkpoint"]), lengths=tuple(row["lengths"])))
-        for row in rows
+        one._replace(user_checkpoint=Release(**one.user_checkpoint), lengths=tuple(one.lengths))
+        for one in cases
     ]
 
 
 def add_case_arguments(parser):
     """The options that narrow a run to some cases, or take others."""
     systems = [*sorted({case.system for case in CASES}), *KINDS_BY_NAME]
-    parser.add_argument("--case", action="append", help="only this case, or kind; repeatable")
-    parser.add_argument("--system", action="append", choices=systems, help="only its cases; repeatable")
-    parser.add_argument(
-        "--everything", action="store_true", help="also the cases at full size, and train all cases"
-    )
-    parser.add_argument(
-        "--weights", metavar="DIR", help="the released files in a folder, instead of our cases"
-    )
+    add = parser.add_argument
+    add("--case", action="append", help="only this case, or kind; repeatable")
+    add("--system", action="append", choices=systems, help="only its cases; repeatable")
+    add("--everything", action="store_true", help="also the cases at full size, and train all cases")
+    add("--weights", metavar="DIR", help="the released files in a folder, instead of our cases")
 
 
 def case_words(cases):

@@ -6,17 +6,13 @@ import argparse
 
 import numpy as np
 
-from parity.compare import BOUND, FLOOR, TINY, Cell, Red, rank, read_record_info, training_ratio
+from parity.compare import BOUND, FLOOR, RECORDED, TINY, Cell, Red, rank, read_record_info, training_ratio
 from parity.models.cases import Case, add_case_arguments, chosen_cases
 from parity.store import checkpoint_folder, golden_folder, read_arrays, read_json, record_folder, sha256
 from parity.subsample import judged, rms, sample_output
 
 GRADIENT = "training/gradient/"
 LOSSES = "training/losses"
-
-
-# What a cell takes from the info of its record as it stands there.
-RECORDED = ("load_seconds", "latency_seconds", "peak_memory_bytes", "commit", "recorded", "provenance")
 
 
 def compare_case(case: Case, pairing: str, goldens=None, records=None) -> Cell:
@@ -29,7 +25,8 @@ def compare_case(case: Case, pairing: str, goldens=None, records=None) -> Cell:
         cell = cell._replace(**{name: info[name] for name in RECORDED if name in info})
         if not info["trained"]:
             golden = {name: value for name, value in golden.items() if not name.startswith("training/")}
-        return judge(cell, golden, metadata, record, read_isolated_layers(case, records))
+        isolated = records / (case.name + ".isolated.npz")  # what `isolated_layers` wrote, if it has run
+        return judge(cell, golden, metadata, record, read_arrays(isolated) if isolated.exists() else {})
     except Red as reason:
         return cell._replace(red=str(reason))
     except Exception as error:  # a damaged file is a red cell like any other
@@ -55,12 +52,6 @@ def read_record(case, folder, metadata):
     if info.get("random_weights") != metadata.get("random_weights"):
         raise Red("the random weights are not those that the golden was made from")
     return read_arrays(folder / (case.name + ".npz")), info
-
-
-def read_isolated_layers(case, folder):
-    """What each layer computed from the reference's input; empty if `isolated_layers` has not run."""
-    path = folder / (case.name + ".isolated.npz")
-    return read_arrays(path) if path.exists() else {}
 
 
 def judge(
@@ -94,12 +85,8 @@ def judge(
     if layers:
         ratios = layer_ratios(golden, metadata, record)
         worst = max(layers, key=lambda layer: rank(ratios[layer]))
-        cell = cell._replace(
-            layer_ratios=ratios,
-            worst_layer=worst,
-            worst_layer_ratio=ratios[worst],
-            first_wrong_layer=first_wrong(ratios),
-        )
+        cell = cell._replace(layer_ratios=ratios, worst_layer=worst, worst_layer_ratio=ratios[worst])
+        cell = cell._replace(first_wrong_layer=first_wrong(ratios))
     cell = judge_training(cell, golden, record)
     if not ratio <= BOUND:
         cell = explain(cell, ratio, layer_ratios(golden, metadata, isolated or {}))
@@ -118,13 +105,11 @@ def judge_training(cell: Cell, golden: dict[str, np.ndarray], record: dict[str, 
         return cell
     sizes = {name: rms([golden[name]]) for name in gradients}
     usual = np.median([rms([golden[name + "@noise"]]) / max(sizes[name], TINY) for name in gradients])
-    layers: dict[str, float] = {}
-    for name in gradients:
-        layer = name.rsplit("/", 1)[0]
-        layers[layer] = max(layers.get(layer, 0.0), sizes[name])
     ratios = {}
     for name in gradients:
-        least = max(usual * sizes[name], FLOOR * layers[name.rsplit("/", 1)[0]])
+        layer = name.rsplit("/", 1)[0]
+        largest = max(size for other, size in sizes.items() if other.rsplit("/", 1)[0] == layer)
+        least = max(usual * sizes[name], FLOOR * largest)
         ratios[name[len(GRADIENT) :]] = training_ratio(golden, record, name, least)
     worst = max(ratios, key=lambda name: rank(ratios[name]))
     losses = training_ratio(golden, record, LOSSES, FLOOR * rms([golden[LOSSES]]))

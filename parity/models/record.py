@@ -16,10 +16,7 @@ LATENCY_RUNS = 10
 
 
 def record_case(library, case, weights=None):
-    """(arrays, info) of one case. arrays: "<length>/input/<i>", ".../output/<i>", ".../layer/<name>".
-
-    weights: what the library loads in place of the case's checkpoint.
-    """
+    """(arrays, info) of one case: "<length>/input/<i>", "…/output/<i>", "…/layer/<name>". weights: if not its own."""
     reset_peak_memory()
     transformer, model = build_case(library, case)
     weights = case_weights(case) if weights is None else weights

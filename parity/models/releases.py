@@ -82,72 +82,43 @@ class Release(NamedTuple):
     folder: str = ""
 
 
-SIZES = {
-    "attention_probs_dropout_prob": 0.1,
-    "hidden_act": "gelu",
-    "hidden_dropout_prob": 0.1,
-    "hidden_size": 32,
-    "initializer_range": 0.02,
-    "intermediate_size": 64,
-    "num_attention_heads": 4,
-    "num_hidden_layers": 2,
-    "vocab_size": 120,
-}
-BERT = dict(
-    SIZES,
-    directionality="bidi",
-    max_position_embeddings=12,
-    pooler_fc_size=768,
-    pooler_num_attention_heads=12,
-    pooler_num_fc_layers=3,
-    pooler_size_per_head=128,
-    pooler_type="first_token_transform",
-    type_vocab_size=2,
+SIZES: dict[str, Any] = dict(
+    hidden_size=32, intermediate_size=64, num_attention_heads=4, num_hidden_layers=2, vocab_size=120
 )
+SIZES.update(
+    attention_probs_dropout_prob=0.1, hidden_act="gelu", hidden_dropout_prob=0.1, initializer_range=0.02
+)
+POOLER: dict[str, Any] = dict(
+    pooler_fc_size=768, pooler_num_attention_heads=12, pooler_num_fc_layers=3, pooler_size_per_head=128
+)
+POOLER.update(pooler_type="first_token_transform", type_vocab_size=2)
+BERT = dict(SIZES, directionality="bidi", max_position_embeddings=12, **POOLER)
 SMALL = dict(BERT, num_hidden_layers=1)
-ALBERT = dict(
-    SIZES,
-    attention_probs_dropout_prob=0.0,
-    down_scale_factor=1,
-    embedding_size=16,
-    gap_size=0,
-    hidden_dropout_prob=0.0,
-    inner_group_num=1,
-    max_position_embeddings=12,
-    net_structure_type=0,
-    num_hidden_groups=1,
-    num_memory_blocks=0,
-    num_hidden_layers=3,
-    type_vocab_size=2,
+GROUPS: dict[str, Any] = dict(down_scale_factor=1, gap_size=0, inner_group_num=1, num_hidden_groups=1)
+GROUPS.update(net_structure_type=0, num_memory_blocks=0, num_hidden_layers=3, type_vocab_size=2)
+NO_DROPOUT = dict(attention_probs_dropout_prob=0.0, hidden_dropout_prob=0.0)
+ALBERT = dict(SIZES, embedding_size=16, max_position_embeddings=12, **NO_DROPOUT, **GROUPS)
+SUMMARY = dict(
+    summary_activation="gelu", summary_last_dropout=0.1, summary_type="first", summary_use_proj=True
 )
-ELECTRA = dict(
-    SIZES,
-    layer_norm_eps=1e-12,
-    max_position_embeddings=12,
-    model_type="electra",
-    num_hidden_layers=1,
-    pad_token_id=0,
-    summary_activation="gelu",
-    summary_last_dropout=0.1,
-    summary_type="first",
-    summary_use_proj=True,
-    type_vocab_size=2,
+ELECTRA: dict[str, Any] = dict(
+    SIZES, layer_norm_eps=1e-12, max_position_embeddings=12, model_type="electra", pad_token_id=0
 )
+ELECTRA.update(SUMMARY, num_hidden_layers=1, type_vocab_size=2)
 LM = dict(SIZES, max_position_embeddings=12)
-T5 = {
-    "attention_head_size": 8,
-    "hidden_act": "relu",
-    "hidden_dropout_prob": 0.1,
-    "hidden_size": 32,
-    "initializer_range": 0.02,
-    "intermediate_size": 48,
-    "num_attention_heads": 3,
-    "num_hidden_layers": 2,
-    "vocab_size": 120,
-}
+T5: dict[str, Any] = dict(
+    hidden_size=32, intermediate_size=48, num_attention_heads=3, num_hidden_layers=2, vocab_size=120
+)
+T5.update(attention_head_size=8, hidden_act="relu", hidden_dropout_prob=0.1, initializer_range=0.02)
 T5_1_1 = dict(T5, hidden_act=["gelu", "linear"])
+GAU = dict(SIZES, attention_key_size=8, hidden_act="swish", num_attention_heads=1, type_vocab_size=2)
+GPT = dict(LM, shared_segment_embeddings=True, type_vocab_size=3)
+ELECTRA_SMALL = dict(ELECTRA, embedding_size=16)
+UNFACTORIZED = {key: value for key, value in ALBERT.items() if key != "embedding_size"}
 NO_POSITIONS = ("position_embeddings",)
-NO_HEADS = ("pooler", "cls/")
+NO_SEGMENTS = ("token_type", "pooler", "seq_relationship")
+ALBERT_FILES, ALBERT_MODEL = ("albert_config.json", "model.ckpt-best"), "albert_model.ckpt"
+T5_MODEL = "model.ckpt-1000000"
 KERNELS_ONLY = ("beta", "gamma", "bias", "position_embeddings", "pooler", "cls/")
 
 RELEASES = (
@@ -160,42 +131,17 @@ RELEASES = (
         "brightmart_roberta",
         "bert",
         SMALL,
-        config_name="bert_config_large.json",
-        prefix="roberta_zh_large_model.ckpt",
+        "bert_config_large.json",
+        "roberta_zh_large_model.ckpt",
     ),
     Release("hit_bert_wwm", "hit_bert_wwm", "bert", SMALL),
+    Release("google_albert", "google_albert", "albert", ALBERT, *ALBERT_FILES, optimizer="adam"),
+    Release("google_albert_zh", "google_albert", "albert", dict(ALBERT, hidden_act="relu"), *ALBERT_FILES),
     Release(
-        "google_albert",
-        "google_albert",
-        "albert",
-        ALBERT,
-        "albert_config.json",
-        "model.ckpt-best",
-        optimizer="adam",
+        "brightmart_albert", "brightmart_albert", "albert", ALBERT, "albert_config_tiny_g.json", ALBERT_MODEL
     ),
     Release(
-        "google_albert_zh",
-        "google_albert",
-        "albert",
-        dict(ALBERT, hidden_act="relu"),
-        "albert_config.json",
-        "model.ckpt-best",
-    ),
-    Release(
-        "brightmart_albert",
-        "brightmart_albert",
-        "albert",
-        ALBERT,
-        "albert_config_tiny_g.json",
-        "albert_model.ckpt",
-    ),
-    Release(
-        "converted_albert",
-        "converted_albert",
-        "albert",
-        {key: value for key, value in ALBERT.items() if key != "embedding_size"},
-        "albert_config.json",
-        "albert_model.ckpt",
+        "converted_albert", "converted_albert", "albert", UNFACTORIZED, "albert_config.json", ALBERT_MODEL
     ),
     Release(
         "nezha",
@@ -206,80 +152,42 @@ RELEASES = (
         without=NO_POSITIONS,
         optimizer="lamb",
     ),
-    Release(
-        "nezha_gen",
-        "nezha_gen",
-        "bert",
-        SMALL,
-        config_name="config.json",
-        prefix="cn_gpt",
-        without=("token_type", "pooler", "seq_relationship"),
-    ),
+    Release("nezha_gen", "nezha_gen", "bert", SMALL, "config.json", "cn_gpt", without=NO_SEGMENTS),
     Release("zhuiyi_roberta_small", "zhuiyi", "bert", dict(SMALL, embedding_size=16), without=("pooler",)),
     Release("zhuiyi_roberta_plus", "zhuiyi", "bert", dict(SMALL, embedding_size=16, attention_key_size=12)),
     Release("zhuiyi_simbert", "zhuiyi", "bert", SMALL),
-    Release("zhuiyi_wobert", "zhuiyi", "bert", SMALL, without=("pooler", "seq_relationship")),
+    Release("zhuiyi_wobert", "zhuiyi", "bert", SMALL, without=NO_SEGMENTS[1:]),
     Release(
         "zhuiyi_roformer",
         "zhuiyi",
         "bert",
         dict(SMALL, max_position_embeddings=1536),
-        without=("position_embeddings", "pooler", "seq_relationship"),
+        without=NO_POSITIONS + NO_SEGMENTS[1:],
     ),
-    Release(
-        "zhuiyi_roformer_sim", "zhuiyi", "bert", SMALL, without=("position_embeddings", "seq_relationship")
-    ),
+    Release("zhuiyi_roformer_sim", "zhuiyi", "bert", SMALL, without=NO_POSITIONS + NO_SEGMENTS[2:]),
     Release("zhuiyi_roformer_v2", "zhuiyi", "bert", dict(BERT, hidden_act="relu"), without=KERNELS_ONLY),
     Release("zhuiyi_t5_pegasus", "zhuiyi", "mt5", T5_1_1, "config.json", "model.ckpt"),
+    Release("t5", "t5", "t5", T5, "t5_config.json", T5_MODEL, optimizer="adafactor_of_t5", shards=2),
     Release(
-        "t5", "t5", "t5", T5, "t5_config.json", "model.ckpt-1000000", optimizer="adafactor_of_t5", shards=2
-    ),
-    Release(
-        "cdial_gpt",
-        "cdial_gpt",
-        "gpt",
-        dict(LM, shared_segment_embeddings=True, type_vocab_size=3),
-        "gpt_config.json",
-        "gpt_model.ckpt",
-        without=("token_type",),
+        "cdial_gpt", "cdial_gpt", "gpt", GPT, "gpt_config.json", "gpt_model.ckpt", without=("token_type",)
     ),
     Release("gpt2_ml", "gpt2_ml", "gpt2_ml", LM, "config.json", "model.ckpt-100000", optimizer="adafactor"),
     Release(
         "google_electra",
         "google_electra",
         "electra",
-        dict(ELECTRA, embedding_size=16),
+        ELECTRA_SMALL,
         "electra_config.json",
         "electra_small",
         optimizer="adam",
     ),
-    Release(
-        "hit_electra",
-        "hit_electra",
-        "electra",
-        dict(ELECTRA, embedding_size=16),
-        "discriminator.json",
-        "electra_small",
-    ),
+    Release("hit_electra", "hit_electra", "electra", ELECTRA_SMALL, "discriminator.json", "electra_small"),
     Release("clue_electra", "clue_electra", "electra", ELECTRA, "config.json", "electra_tiny"),
     Release("labse", "labse", "bert", SMALL, without=("cls/",)),
-    Release(
-        "chinese_gen",
-        "chinese_gen",
-        "bert",
-        SMALL,
-        "config.json",
-        "gpt.ckpt",
-        without=("token_type", "pooler", "seq_relationship"),
-    ),
-    Release("t5_1_1", "t5_1_1", "t5.1.1", T5_1_1, "t5_config.json", "model.ckpt-1000000"),
-    Release("mt5", "mt5", "mt5", T5_1_1, "mt5_config.json", "model.ckpt-1000000", shards=2),
-    Release(
-        "gau_alpha",
-        "gau_alpha",
-        "gau_alpha",
-        dict(SIZES, attention_key_size=8, hidden_act="swish", num_attention_heads=1, type_vocab_size=2),
-    ),
+    Release("chinese_gen", "chinese_gen", "bert", SMALL, "config.json", "gpt.ckpt", without=NO_SEGMENTS),
+    Release("t5_1_1", "t5_1_1", "t5.1.1", T5_1_1, "t5_config.json", T5_MODEL),
+    Release("mt5", "mt5", "mt5", T5_1_1, "mt5_config.json", T5_MODEL, shards=2),
+    Release("gau_alpha", "gau_alpha", "gau_alpha", GAU),
     Release("cpm_lm", "cpm_lm", "cpm", LM, "config.json", "model.ckpt"),
 )
 
@@ -311,9 +219,7 @@ FULL_SIZE = tuple(
             "gau_alpha_base",
             "gau_alpha",
             "gau_alpha",
-            sized(
-                SIZES, 24, 768, 1, 1536, 12000, attention_key_size=128, hidden_act="swish", type_vocab_size=2
-            ),
+            sized(GAU, 24, 768, 1, 1536, 12000, attention_key_size=128),
             (),
         ),
     )

@@ -3,6 +3,8 @@
 Written from the releases, not from the library's weight tables: a mistake there must not cancel itself here.
 """
 
+from functools import partial
+
 
 def release_variables(release):
     """All variables of a release, with the optimizer's where it has them."""
@@ -26,67 +28,53 @@ def norm(name, size):
     return [(name + "/beta", (size,)), (name + "/gamma", (size,))]
 
 
-def key_width(config):
-    heads = config["num_attention_heads"]
-    return heads * config.get("attention_key_size", config["hidden_size"] // heads)
-
-
 # BERT and what shares its names
 
 
 def embeddings(prefix, config):
     size = config.get("embedding_size", config["hidden_size"])
-    variables = [
-        (prefix + "/embeddings/word_embeddings", (config["vocab_size"], size)),
-        (prefix + "/embeddings/token_type_embeddings", (config.get("type_vocab_size", 2), size)),
-        (prefix + "/embeddings/position_embeddings", (config.get("max_position_embeddings", 512), size)),
-    ]
-    return variables + norm(prefix + "/embeddings/LayerNorm", size)
+    rows = {"word": config["vocab_size"], "token_type": config.get("type_vocab_size", 2)}
+    rows["position"] = config.get("max_position_embeddings", 512)
+    tables = [(f"{prefix}/embeddings/{name}_embeddings", (number, size)) for name, number in rows.items()]
+    return tables + norm(prefix + "/embeddings/LayerNorm", size)
 
 
 def attention(name, hidden, keys):
-    variables = dense(name + "/self/query", hidden, keys) + dense(name + "/self/key", hidden, keys)
-    return (
-        variables
-        + dense(name + "/self/value", hidden, hidden)
-        + dense(name + "/output/dense", hidden, hidden)
-    )
+    sizes = {"self/query": keys, "self/key": keys, "self/value": hidden, "output/dense": hidden}
+    return [one for part, size in sizes.items() for one in dense(f"{name}/{part}", hidden, size)]
 
 
 def block(layer, hidden, inner, keys):
-    variables = attention(layer + "/attention", hidden, keys) + norm(
-        layer + "/attention/output/LayerNorm", hidden
-    )
-    variables += dense(layer + "/intermediate/dense", hidden, inner) + dense(
-        layer + "/output/dense", inner, hidden
-    )
-    return variables + norm(layer + "/output/LayerNorm", hidden)
+    return [
+        *attention(layer + "/attention", hidden, keys),
+        *norm(layer + "/attention/output/LayerNorm", hidden),
+        *dense(layer + "/intermediate/dense", hidden, inner),
+        *dense(layer + "/output/dense", inner, hidden),
+        *norm(layer + "/output/LayerNorm", hidden),
+    ]
 
 
 def blocks(prefix, config, hidden=None, inner=None):
     hidden, inner = hidden or config["hidden_size"], inner or config["intermediate_size"]
-    keys = key_width(config) if hidden == config["hidden_size"] else hidden
-    return [
-        variable
-        for i in range(config["num_hidden_layers"])
-        for variable in block(f"{prefix}/layer_{i}", hidden, inner, keys)
-    ]
+    heads, keys = config["num_attention_heads"], hidden
+    if hidden == config["hidden_size"]:
+        keys = heads * config.get("attention_key_size", hidden // heads)
+    layers = (f"{prefix}/layer_{i}" for i in range(config["num_hidden_layers"]))
+    return [variable for layer in layers for variable in block(layer, hidden, inner, keys)]
 
 
 def mapping_in(config):
-    size = config.get("embedding_size", config["hidden_size"])
-    if size == config["hidden_size"]:
-        return []
-    return dense("bert/encoder/embedding_hidden_mapping_in", size, config["hidden_size"])
+    size, hidden = config.get("embedding_size", config["hidden_size"]), config["hidden_size"]
+    return [] if size == hidden else dense("bert/encoder/embedding_hidden_mapping_in", size, hidden)
 
 
 def heads(config):
     hidden = config["hidden_size"]
     size = config.get("embedding_size", hidden)
-    variables = dense("bert/pooler/dense", hidden, hidden)
-    variables += dense("cls/predictions/transform/dense", hidden, size)
-    variables += norm("cls/predictions/transform/LayerNorm", size)
-    return variables + [
+    return [
+        *dense("bert/pooler/dense", hidden, hidden),
+        *dense("cls/predictions/transform/dense", hidden, size),
+        *norm("cls/predictions/transform/LayerNorm", size),
         ("cls/predictions/output_bias", (config["vocab_size"],)),
         ("cls/seq_relationship/output_weights", (2, hidden)),
         ("cls/seq_relationship/output_bias", (2,)),
@@ -124,19 +112,20 @@ def gau_alpha(config):
 def electra(config):
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     size = config.get("embedding_size", hidden)
-    small, small_inner = hidden // 4, inner // 4  # the generator
+    small = hidden // 4  # of the generator
     variables = embeddings("electra", config) + blocks("electra/encoder", config)
-    if size != hidden:
-        variables += dense("electra/embeddings_project", size, hidden)
-    if size != small:
-        variables += dense("generator/embeddings_project", size, small)
-    variables += blocks("generator/encoder", config, small, small_inner)
-    variables += dense("generator_predictions/dense", small, size) + norm(
-        "generator_predictions/LayerNorm", size
-    )
-    variables.append(("generator_predictions/output_bias", (config["vocab_size"],)))
-    variables += dense("discriminator_predictions/dense", hidden, hidden)
-    return variables + dense("discriminator_predictions/dense_1", hidden, 1)
+    for name, width in (("electra", hidden), ("generator", small)):
+        if size != width:
+            variables += dense(name + "/embeddings_project", size, width)
+    return [
+        *variables,
+        *blocks("generator/encoder", config, small, inner // 4),
+        *dense("generator_predictions/dense", small, size),
+        *norm("generator_predictions/LayerNorm", size),
+        ("generator_predictions/output_bias", (config["vocab_size"],)),
+        *dense("discriminator_predictions/dense", hidden, hidden),
+        *dense("discriminator_predictions/dense_1", hidden, 1),
+    ]
 
 
 # Language models
@@ -148,11 +137,8 @@ def gpt(config):
 
 
 def cpm(config):
-    variables = [
-        (name.replace("output/LayerNorm", "input/LayerNorm"), shape)
-        for name, shape in gpt(config)
-        if "token_type" not in name
-    ]
+    variables = [(name.replace("output/L", "input/L"), shape) for name, shape in gpt(config)]
+    variables = [one for one in variables if "token_type" not in one[0]]
     return variables + norm("gpt/output/LayerNorm", config["hidden_size"])
 
 
@@ -176,39 +162,29 @@ def gpt2_ml(config):
 
 
 def t5(config, gated=False, norm_name="layer_norm", final_norm="final_layer_norm"):
-    hidden, inner = config["hidden_size"], config["intermediate_size"]
-    width = config["num_attention_heads"] * config.get(
-        "attention_head_size", hidden // config["num_attention_heads"]
+    hidden, inner, heads = (
+        config[name] for name in ("hidden_size", "intermediate_size", "num_attention_heads")
     )
+    width = heads * config.get("attention_head_size", hidden // heads)
     variables = [("shared/embedding", (config["vocab_size"], hidden))]
     if gated:
         variables.append(("decoder/logits/kernel", (hidden, config["vocab_size"])))
-    inner_names = ("wi_0", "wi_1") if gated else ("wi",)
     for side, parts in (("encoder", ["SelfAttention"]), ("decoder", ["SelfAttention", "EncDecAttention"])):
         first = side + "/block_000/layer_000/SelfAttention/relative_attention_bias"
-        variables += [
-            (first, (config["num_attention_heads"], 32)),
-            (f"{side}/{final_norm}/scale", (hidden,)),
-        ]
+        variables += [(first, (heads, 32)), (f"{side}/{final_norm}/scale", (hidden,))]
         for i in range(config["num_hidden_layers"]):
-            layer = f"{side}/block_{i:03d}/layer_%03d/"
-            for number, part in enumerate(parts):
-                here = layer % number
-                variables += [(here + part + "/" + name, (hidden, width)) for name in "qkv"]
-                variables += [(here + part + "/o", (width, hidden)), (here + norm_name + "/scale", (hidden,))]
-            here = layer % len(parts)
-            variables += [(f"{here}DenseReluDense/{name}/kernel", (hidden, inner)) for name in inner_names]
-            variables.append((here + "DenseReluDense/wo/kernel", (inner, hidden)))
-            variables.append((here + norm_name + "/scale", (hidden,)))
+            for number, part in enumerate([*parts, "DenseReluDense"]):
+                layer = f"{side}/block_{i:03d}/layer_{number:03d}/"
+                if part == "DenseReluDense":
+                    kernels = {
+                        f"{name}/kernel": (hidden, inner) for name in (("wi_0", "wi_1") if gated else ("wi",))
+                    }
+                    kernels["wo/kernel"] = (inner, hidden)
+                else:
+                    kernels = {**dict.fromkeys("qkv", (hidden, width)), "o": (width, hidden)}
+                variables += [(f"{layer}{part}/{name}", shape) for name, shape in kernels.items()]
+                variables.append((f"{layer}{norm_name}/scale", (hidden,)))
     return variables
-
-
-def t5_1_1(config):
-    return t5(config, gated=True)
-
-
-def mt5(config):
-    return t5(config, gated=True, norm_name="rms_norm", final_norm="rms_norm")
 
 
 FAMILIES = {
@@ -220,8 +196,8 @@ FAMILIES = {
     "cpm": cpm,
     "gpt2_ml": gpt2_ml,
     "t5": t5,
-    "t5.1.1": t5_1_1,
-    "mt5": mt5,
+    "t5.1.1": partial(t5, gated=True),
+    "mt5": partial(t5, gated=True, norm_name="rms_norm", final_norm="rms_norm"),
 }
 
 

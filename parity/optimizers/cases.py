@@ -46,13 +46,16 @@ def optimizer(base, extensions=(), version="v1", pull=False, **arguments):
         arguments.update(beta_1=1 - 2.0**-3, beta_2=1 - 2.0**-10)
     for extension in extensions:
         arguments.update(EXTENSIONS[extension])
-    return {
-        "version": version,
-        "base": base,
-        "extensions": list(extensions),
-        "arguments": arguments,
-        "pull": pull,
-    }
+    return dict(version=version, base=base, extensions=list(extensions), arguments=arguments, pull=pull)
+
+
+def compose(module, keras, case, suffix=""):
+    """The optimizer of a case by a module of optimizers, whose extensions have names that end with `suffix`."""
+    *own, name = case["base"].split(".")
+    made = getattr(keras.optimizers if own else module, name)
+    for extension in case["extensions"]:
+        made = getattr(module, f"extend_with_{extension}{suffix}")(made)
+    return made(**case["arguments"])
 
 
 def make_cases():
@@ -140,20 +143,9 @@ def trained(case: dict[str, Any], step, get_weights, apply_average) -> dict[str,
 
 
 def worst_ratio(golden: dict[str, np.ndarray], record: dict[str, np.ndarray]):
-    """Largest error ratio over the variables and the name of that variable; see judge_training in models/compare.py.
-
-    golden: with the reference's noise as "<variable>@noise".
-    """
+    """(largest error ratio, its variable); the golden has "<variable>@noise". See models/compare.py."""
     sizes = {name: rms([golden[name]]) for name in SHAPES}
-    usual = np.median([golden[name + "@noise"] / sizes[name] for name in SHAPES])
-    ratios = {
-        name: training_ratio(
-            {name: golden[name], name + "@noise": golden[name + "@noise"]},
-            record,
-            name,
-            max(usual, FLOOR) * sizes[name],
-        )
-        for name in SHAPES
-    }
+    least = max(np.median([golden[name + "@noise"] / sizes[name] for name in SHAPES]), FLOOR)
+    ratios = {name: training_ratio(golden, record, name, least * sizes[name]) for name in SHAPES}
     worst = max(ratios, key=lambda name: rank(ratios[name]))
     return ratios[worst], worst

@@ -4,27 +4,17 @@ with keras 2.3.1 on TensorFlow 1.15, `optimizers-v2` with tf.keras on TensorFlow
     TF_KERAS=0 python -m parity.optimizers.golden        in the environment tf1.15
     TF_KERAS=1 python -m parity.optimizers.golden        in the environment tf2.2
 
-Arrays: for each case end to end the weights in float64, see optimizer_cases.py; the .json has the error of the
+Arrays: for each case end to end the weights in float64, see cases.py; the .json has the error of the
 reference's own float32 run for each variable.
 """
 
 import numpy as np
 
 from parity.adapter import reference_versions
-from parity.optimizers.cases import CASES, SHAPES, first_weights, trained
+from parity.optimizers.cases import CASES, SHAPES, compose, first_weights, trained
+from parity.optimizers.record import steps_of_keras_2
 from parity.store import GOLDENS, sha256, write_arrays, write_json
 from parity.subsample import rms
-
-
-def make_optimizer(library, case):
-    """An optimizer of the original library; its classes are composed anew for each case."""
-    if case["base"].startswith("keras."):
-        made = getattr(library.keras.optimizers, case["base"][len("keras.") :])
-    else:
-        made = getattr(library, case["base"])
-    for extension in case["extensions"]:
-        made = getattr(library, "extend_with_" + extension)(made)
-    return made(**case["arguments"])
 
 
 def run_graph(library, case, floatx):
@@ -36,22 +26,11 @@ def run_graph(library, case, floatx):
     import tensorflow as tf
 
     K = library.K
-    K.clear_session()
     K.maximum = lambda x, y: tf.maximum(tf.cast(x, floatx), tf.cast(y, floatx))  # a number is float32 there
-    K.update_add = lambda variable, by: tf.no_op()
-    variables = [K.variable(value, name=name) for name, value in zip(SHAPES, first_weights())]
-    given = [K.placeholder(shape=shape) for shape in SHAPES.values()]
-    loss = sum(K.sum(variable * gradient) for variable, gradient in zip(variables, given))
-    optimizer = make_optimizer(library, case)
-    step = K.function(given, [loss], updates=optimizer.get_updates(loss, variables))
-
-    def whole_step(gradients):
-        step(gradients)
-        K.set_value(optimizer.iterations, K.get_value(optimizer.iterations) + 1)
-
-    return trained(
-        case, whole_step, lambda: K.batch_get_value(variables), lambda: optimizer.apply_ema_weights()
+    step, optimizer, variables = steps_of_keras_2(
+        library, lambda: compose(library, library.keras, case), lambda variable, by: tf.no_op()
     )
+    return trained(case, step, lambda: K.batch_get_value(variables), lambda: optimizer.apply_ema_weights())
 
 
 def run_eager(library, case, floatx):
@@ -59,16 +38,13 @@ def run_eager(library, case, floatx):
     import tensorflow as tf
 
     variables = [tf.Variable(value.astype(floatx), name=name) for name, value in zip(SHAPES, first_weights())]
-    optimizer = make_optimizer(library, case)
+    optimizer = compose(library, library.keras, case)
 
     def step(gradients):
         optimizer.apply_gradients(zip([tf.constant(one) for one in gradients], variables))
 
     return trained(
-        case,
-        step,
-        lambda: [variable.numpy() for variable in variables],
-        lambda: optimizer.apply_ema_weights(),
+        case, step, lambda: [one.numpy() for one in variables], lambda: optimizer.apply_ema_weights()
     )
 
 
@@ -82,11 +58,6 @@ def main():
         backend.K.set_floatx(floatx)
         for name, case in cases.items():
             results[name, floatx] = run(optimizers, case, floatx)
-    write(version, cases, results)
-
-
-def write(version, cases, results):
-    """results: {(case, floatx): weights}"""
     arrays, noises = {}, {}
     for name in cases:
         single, double = results[name, "float32"], results[name, "float64"]

@@ -2,27 +2,20 @@
 
 import importlib
 
-from parity.optimizers.cases import CASES, SHAPES, first_weights, trained
+from parity.optimizers.cases import CASES, SHAPES, compose, first_weights, trained
 
 
 def record(kind, library, flavour, name):
     """{variable: its values after the steps in KEPT}"""
     steps = {"keras2": steps_of_keras_2, "tf_keras": steps_of_tf_keras, "keras3": steps_of_keras_3}[flavour]
-    step, optimizer, variables = steps(library, CASES[name])
+    step, optimizer, variables = steps(library, lambda: make_optimizer(library, CASES[name]))
     get_values = library.backend.get_values
     return trained(CASES[name], step, lambda: get_values(variables), lambda: optimizer.apply_ema_weights())
 
 
 def make_optimizer(library, case):
-    optimizers = importlib.import_module(library.name + ".optimizers")
-    if case["base"].startswith("keras."):
-        made = getattr(library.keras.optimizers, case["base"][len("keras.") :])
-    else:
-        made = getattr(optimizers, case["base"])
-    for extension in case["extensions"]:
-        suffix = "_v2" if case["version"] == "v2" else ""
-        made = getattr(optimizers, "extend_with_" + extension + suffix)(made)
-    return made(**case["arguments"])
+    module = importlib.import_module(library.name + ".optimizers")
+    return compose(module, library.keras, case, "_v2" if case["version"] == "v2" else "")
 
 
 def make_variables(keras):
@@ -35,9 +28,9 @@ def make_variables(keras):
     return variables
 
 
-def steps_of_keras_3(library, case):
+def steps_of_keras_3(library, make):
     """(function of the gradients that makes a step, as a user's training loop does; optimizer; variables)"""
-    variables, optimizer = make_variables(library.keras), make_optimizer(library, case)
+    variables, optimizer = make_variables(library.keras), make()
     optimizer.build(variables)
 
     def step(gradients):
@@ -46,30 +39,30 @@ def steps_of_keras_3(library, case):
     return step, optimizer, variables
 
 
-def steps_of_tf_keras(library, case):
+def steps_of_tf_keras(library, make):
     """The same in eager mode or, on TensorFlow 1.15, in a graph."""
     import tensorflow as tf
 
     K = library.K
     K.clear_session()
-    optimizer = make_optimizer(library, case)
+    optimizer = make()
     variables = [K.variable(value, name=path) for path, value in zip(SHAPES, first_weights())]
     if tf.executing_eagerly():
-        return (
-            lambda given: optimizer.apply_gradients(list(zip(map(tf.constant, given), variables))),
-            optimizer,
-            variables,
-        )
+
+        def step(given):
+            optimizer.apply_gradients(list(zip(map(tf.constant, given), variables)))
+
+        return step, optimizer, variables
     given = [K.placeholder(shape=shape) for shape in SHAPES.values()]
     updates = [optimizer.apply_gradients(list(zip(given, variables)))]
     return K.function(given, [tf.zeros(())], updates=updates), optimizer, variables
 
 
-def steps_of_keras_2(library, case):
-    """The same in a graph that does not raise the counter: it is raised after the step, as in `golden.py`."""
+def steps_of_keras_2(library, make, leave=None):
+    """The same in a graph in which `leave` raises no counter: it is raised after the step, as in `golden.py`."""
     K = library.K
     K.clear_session()
-    optimizer = make_optimizer(library, case)
+    optimizer = make()
     variables = [K.variable(value, name=path) for path, value in zip(SHAPES, first_weights())]
 
     @K.symbolic
@@ -79,7 +72,7 @@ def steps_of_keras_2(library, case):
         return K.function(given, [loss], updates=optimizer.get_updates(loss=loss, params=variables))
 
     update_add = K.update_add
-    K.update_add = lambda variable, by: K.update(variable, variable + 0)
+    K.update_add = leave or (lambda variable, by: K.update(variable, variable + 0))
     try:
         run = make_step()
     finally:

@@ -8,89 +8,14 @@ import functools
 import itertools
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 
 from parity.store import GOLDENS, read_json
 from parity.text.snippet_scenarios import SCENARIOS
 
-TEXTS = [
-    "",
-    " ",
-    "\t\n\r ",
-    "a",
-    "Hello, world!",
-    "The quick brown fox jumps over the lazy dog.",
-    "He didn't say \"I'll go\"; they've gone, we're late, I'd stay, I'm here, it's done.",
-    "unaffable unbelievably reinterpretation internationalization",
-    "supercalifragilisticexpialidocious",
-    "Pi is 3.14159, and 1,000,000 is a million. Version 1.2.3-rc4 costs $5.00 (50% off).",
-    "E-mail someone@example.com or visit https://example.com/a_b?c=d&e=f#g",
-    "snake_case, kebab-case, CamelCase and SCREAMING",
-    "[CLS] in the text [SEP] is no special token, nor is [MASK] or [UNK]",
-    "(a+b)*c/d = {e} < [f] > g | h ~ i ^ j ` k \\ l",
-    "##ing ## # ###a",
-    "...!!! ??? --- ___",
-    "Crème brûlée à la carte, naïve café, Zürich, Ångström, señor",
-    "cafe\u0301 de\u0301ja\u0300 vu, n\u0303, a\u0308\u0301",
-    "\u0301combining first",
-    "Straße GROẞE ﬁnal ﬂow Œuvre Æsir",
-    "İstanbul ve Iğdır",
-    "ΟΔΥΣΣΕΥΣ Σίσυφος α β γ",
-    "Привет, мир! Ёлка и йод",
-    "שלום עולם",
-    "مرحبا بالعالم",
-    "हिन्दी में पाठ",
-    "ภาษาไทย",
-    "Tiếng Việt có dấu",
-    "中国的首都是北京。",
-    "你好，世界！",
-    "我在北京大学学习自然语言处理，今天天气很好。",
-    "“苹果公司”（Apple Inc.）于1976年4月1日创立……",
-    "《三国演义》——罗贯中",
-    "中文English混排text测试123数字",
-    "日本人 東京 王国 天 山 川 水 火",
-    "㐀㐁 鿕 豈更 〇 ㊗ ㈱",
-    "\U00020000\U0002a6d6\U0002a700\U0002b740\U0002b820\U0002f800 astral",
-    "\U0002ceb0 outside the blocks",
-    "こんにちは、世界。カタカナ と ひらがな",
-    "ｶﾀｶﾅ ﾊﾟﾋﾟ",
-    "が か\u3099 パ ハ\u309a",
-    "안녕하세요 세계",
-    "한국어와 English",
-    "😀 😂🤣 👍🏽 👨\u200d👩\u200d👧\u200d👦 🇨🇳 ❤\ufe0f",
-    "smile😀smile",
-    "① ② Ⅷ ½ ² ㎏ ™ © ® § ¶ † • ‰ € £ ¥",
-    "ＡＢＣ　ａｂｃ　１２３，。！？（）：；",
-    "￥１００．５０％",
-    "full\u3000width\u3000space",
-    "no\u00a0break\u2003em\u2009thin\u202fnarrow\u205fmath\u1680ogham",
-    "zero\u200bwidth\u200cnon\u200djoiner\ufeffbom\u2060word\u00adsoft",
-    "line\u2028separator\u2029paragraph",
-    "tab\tnew\nline\r\nreturn\x0bvertical\x0cform",
-    "nul\x00inside bell\x07and\x1b[0m escape\x7fdelete",
-    "unit\x1fseparator file\x1cseparator next\x85line",
-    "replacement\ufffdcharacter \ufffd alone",
-    "\x00\ufffd\x07",
-    "direction\u200e\u200f\u202amarks\u202c",
-    "private\ue000use noncharacter\uffff",
-    "a" * 199,
-    "b" * 200,
-    "c" * 201,
-    "the " + "play" * 40 + "ing " + "play" * 60,
-    "中" * 30 + "x" * 30,
-    "play playing played player players replay",
-    "word,word;word:word.word!word?word",
-    "  leading and trailing  ",
-    "x1y2z3 4th 1st 2nd 1990s B2B 3D",
-    "l'été d'où qu'est-ce c'est",
-    "‘single’ ‛‚ „double‟ ‹angle› «guillemets» … ‥ ‧ · ・",
-    "– — ― ‐ ‑ ‒ − ﹣ － 〜 ～",
-    "¡Hola! ¿Qué tal?",
-    "100 ℃ −5 °C 10×20 ÷ 3 ≤ 4 ≠ 5 ∞ √ ∑ → ←",
-    "1. 2. 3 and 4.5 6. 7",
-    "Don ' t and rock ' n ' roll, y ' all ' re",
-]
+TEXTS = read_json(Path(__file__).with_name("texts.json"))
 
 # name → arguments of Tokenizer besides the vocabulary; pre_tokenize is the regular expression of its words
 TOKENIZERS = {
@@ -243,11 +168,7 @@ def golden_cases(kind):
 
 
 def compute_tokenizer(tokenizers, case):
-    """What the library's module of tokenizers returns for a case.
-
-    Returns:
-        dict: the results by name; {"raised": name of the exception} if the call fails.
-    """
+    """{name: what the library's module of tokenizers returns for a case}, or {"raised": name of the exception}."""
     keywords = dict(case["tokenizer"])
     if "pre_tokenize" in keywords:
         keywords["pre_tokenize"] = re.compile(keywords["pre_tokenize"]).findall
@@ -271,11 +192,7 @@ def compute_tokenizer(tokenizers, case):
 
 
 def compute_snippet(snippets, case):
-    """What the library's module of snippets returns for a case.
-
-    Returns:
-        dict: "returned", or "raised"; "dtype" and "shape" of an array; "left", the truncated lists.
-    """
+    """ "returned" or "raised" of a case; "dtype" and "shape" of an array; "left", the truncated lists."""
     if "scenario" in case:
         return {"returned": SCENARIOS[case["scenario"]](snippets)}
     name, keywords = case["function"], case["keywords"]

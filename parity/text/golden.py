@@ -30,21 +30,14 @@ def add_results(compute, module, cases):
         yield {**case, **compute(module, case)}
 
 
-def describe_environment():
-    import bert4keras
-
-    return {
-        "bert4keras": bert4keras.__version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "unicode": unicodedata.unidata_version,
-    }
-
-
 def write_golden(name, cases):
     """One case a line, so that a difference between two versions can be read."""
     lines = ",\n".join(json.dumps(case, sort_keys=True, separators=(",", ":")) for case in cases)
-    provenance = json.dumps(describe_environment())
+    import bert4keras
+
+    provenance = {"bert4keras": bert4keras.__version__, "python": platform.python_version()}
+    provenance.update(numpy=np.__version__, unicode=unicodedata.unidata_version)
+    provenance = json.dumps(provenance)
     (GOLDENS / name).write_text(f'{{"provenance": {provenance},\n"cases": [\n{lines}\n]}}\n')
 
 

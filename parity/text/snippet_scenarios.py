@@ -53,11 +53,8 @@ def beam_search(snippets):
 def random_sample(snippets):
     """All tokens, and those of topp, are in a defined order in the reference too."""
     found = []
-    for arguments, kind, options in itertools.product(
-        DECODERS,
-        range(5),
-        ({}, {"topp": 0.8}, {"topp": 0.3, "temperature": 2}, {"min_ends": 2}, {"topk": 1}),
-    ):
+    ways = ({}, {"topp": 0.8}, {"topp": 0.3, "temperature": 2}, {"min_ends": 2}, {"topk": 1})
+    for arguments, kind, options in itertools.product(DECODERS, range(5), ways):
         np.random.seed(kind)
         samples = table_decoder(snippets, **arguments).random_sample([[kind]], 4, **options)
         found.append([sample.tolist() for sample in samples])
@@ -123,25 +120,18 @@ def data_generator(snippets):
     def lists(batches):
         return [[part.tolist() for part in inputs] for inputs, _ in batches]
 
-    found = []
-    for size, with_length, keywords in itertools.product(
-        (1, 5, 8, 9), (True, False), ({"batch_size": 4}, {"batch_size": 3, "buffer_size": 2})
-    ):
+    found, batched = [], ({"batch_size": 4}, {"batch_size": 3, "buffer_size": 2})
+    for size, with_length, keywords in itertools.product((1, 5, 8, 9), (True, False), batched):
         data = list(range(size)) if with_length else WithoutLength(size)
         generator = Generator(data, **keywords)
         np.random.seed(size)
         batches = -(-size // generator.batch_size)
-        found.append(
-            [
-                generator.steps,
-                generator.buffer_size,
-                [[bool(is_end), sample] for is_end, sample in generator.sample()],
-                [[bool(is_end), sample] for is_end, sample in generator.sample(random=True)],
-                lists(itertools.islice(generator.forfit(), 2 * batches)),
-                lists(itertools.islice(generator.forfit(random=False), 2 * batches)),
-                lists(generator),
-            ]
-        )
+        results = [generator.steps, generator.buffer_size]
+        for random in (False, True):
+            results.append([[bool(is_end), sample] for is_end, sample in generator.sample(random)])
+        for random in (True, False):
+            results.append(lists(itertools.islice(generator.forfit(random), 2 * batches)))
+        found.append([*results, lists(generator)])
     return found
 
 
@@ -176,15 +166,5 @@ def parallel_apply(snippets):
     return found
 
 
-SCENARIOS = {
-    scenario.__name__: scenario
-    for scenario in (
-        beam_search,
-        random_sample,
-        generation,
-        predictions,
-        viterbi,
-        data_generator,
-        parallel_apply,
-    )
-}
+FUNCTIONS = (beam_search, random_sample, generation, predictions, viterbi, data_generator, parallel_apply)
+SCENARIOS = {scenario.__name__: scenario for scenario in FUNCTIONS}

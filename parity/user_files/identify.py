@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from parity.models.releases import Release
 from parity.store import USER_FILES, read_json, write_json
 
 BERT = ("bert/embeddings/word_embeddings",)
-ELECTRA = ("electra/embeddings/word_embeddings",)
+ELECTRA = "electra/embeddings/word_embeddings"
 HEADS = {
     "with_pool": "bert/pooler/dense/kernel",
     "with_mlm": "cls/predictions/transform/dense/kernel",
@@ -45,14 +46,12 @@ class Rule(NamedTuple):
     heads: tuple[str, ...] = ("with_pool", "with_mlm")
 
 
-def decoder(system, variable, **conditions):
+def decoder(system, variable, *, heads=(), **conditions):
     """A rule for a model that has no heads to choose."""
-    arguments = conditions.pop("arguments")
-    return Rule(system, arguments, (variable,), heads=(), **conditions)
+    return Rule(system, has=(variable,), heads=heads, **conditions)
 
 
-def electra(system, **conditions):
-    return Rule(system, dict(model="electra"), ELECTRA, heads=("with_discriminator",), **conditions)
+electra = partial(decoder, variable=ELECTRA, arguments=dict(model="electra"), heads=("with_discriminator",))
 
 
 def bert_without(system, arguments, *variables, **conditions):
@@ -65,8 +64,10 @@ POSITIONS = "bert/embeddings/position_embeddings"
 SEGMENTS = "bert/embeddings/token_type_embeddings"
 NORM = "bert/embeddings/LayerNorm/gamma"
 T5_INNER = "encoder/block_000/layer_001/DenseReluDense/%s/kernel"
+TOKEN_TABLES = ("embeddings/word_embeddings", "shared/embedding", "embeddings/word_embed")
 MT5_NORM = "encoder/rms_norm/scale"
 ALBERT = dict(model="albert")
+CDIAL_GPT = dict(model="gpt", shared_segment_embeddings=True)
 NEZHA = dict(model="nezha")
 ROFORMER = dict(model="roformer")
 LANGUAGE_MODEL = dict(segment_vocab_size=0, application="lm")
@@ -82,11 +83,7 @@ RULES = (
     decoder("t5_1_1", T5_INNER % "wi_0", arguments=dict(model="t5.1.1")),
     decoder("t5", T5_INNER % "wi", arguments=dict(model="t5.1.0")),
     decoder("cpm_lm", "gpt/output/LayerNorm/gamma", arguments=dict(model="gpt2")),
-    decoder(
-        "cdial_gpt",
-        "gpt/embeddings/word_embeddings",
-        arguments=dict(model="gpt", shared_segment_embeddings=True),
-    ),
+    decoder("cdial_gpt", "gpt/embeddings/word_embeddings", arguments=CDIAL_GPT),
     electra("clue_electra", folder="tiny"),
     electra("hit_electra", folder="chinese"),
     electra("hit_electra", vocabulary=21128),
@@ -138,15 +135,7 @@ def user_case(prefix, directory):
     if config is None:
         config, config_path = derive_config(shapes), USER_FILES / "configs" / (name + ".json")
         write_json(config_path, config)
-    release = Release(
-        name=name,
-        system=rule.system,
-        family="",
-        config=config,
-        config_name=str(config_path),
-        prefix=prefix.name,
-        folder=str(prefix.parent),
-    )
+    release = Release(name, rule.system, "", config, str(config_path), prefix.name, folder=str(prefix.parent))
     return Case(
         name=name + ("-" + prefix.name if others else ""),
         release=name,
@@ -168,7 +157,7 @@ def find_config(folder):
 def identify(prefix, shapes, config):
     """The first rule that fits a checkpoint, or None."""
     where = f"{prefix.parent.name}/{prefix.name}"
-    vocabulary = next((shape[0] for name, shape in shapes.items() if is_token_table(name)), None)
+    vocabulary = next((shape[0] for name, shape in shapes.items() if name.endswith(TOKEN_TABLES)), None)
     for rule in RULES:
         if (
             all(name in shapes for name in rule.has)
@@ -179,10 +168,6 @@ def identify(prefix, shapes, config):
         ):
             return rule
     return None
-
-
-def is_token_table(name):
-    return name.endswith(("embeddings/word_embeddings", "shared/embedding", "embeddings/word_embed"))
 
 
 def arguments_of(rule, shapes, config):
@@ -213,9 +198,8 @@ def derive_config(shapes):
         raise ValueError("its configuration (a .json with hidden_size) is not beside it: copy it there")
     numbers = [int(match) for name in shapes for match in re.findall(r"(?:layer_?|block_)(\d+)/", name)]
     config = dict(vocab_size=table[0], hidden_act="gelu", num_hidden_layers=max(numbers, default=0) + 1)
-    config.update(
-        hidden_size=query[0], num_attention_heads=max(1, query[1] // 64), intermediate_size=inner[1]
-    )
+    heads = max(1, query[1] // 64)
+    config.update(hidden_size=query[0], num_attention_heads=heads, intermediate_size=inner[1])
     bias = shape("relative_attention_bias$")
     if bias:
         blocks = [int(match) for name in shapes for match in re.findall(r"encoder/block_(\d+)/", name)]

@@ -23,11 +23,6 @@ BOUND = 1e-5
 PUBLISHED = Path(__file__).with_name("published.json")
 
 
-def entries_for(case):
-    """The published rows about the folder of a found case."""
-    return [row for row in read_json(PUBLISHED) if row["folder"] == Path(case.user_checkpoint.folder).name]
-
-
 def check(library, case, row):
     """(what was measured, why it is red or None) of one published row."""
     vocabulary = release_paths(case.checkpoint)[0].parent / "vocab.txt"
@@ -45,21 +40,16 @@ def check(library, case, row):
     output = predict(library, case, arguments, ids)  # (length, hidden size or vocabulary)
     if row["kind"] == "hidden_states":
         return check_hidden_states(output, row)
-    return check_masked(
-        tokenizer, output[[i for i, token in enumerate(ids) if token == mask_id(tokenizer)]], row
-    )
+    masks = [i for i, token in enumerate(ids) if token == mask_id(tokenizer)]
+    return check_masked(tokenizer, output[masks], row)
 
 
 def cased_vocabulary(tokens):
     """An uncased vocabulary with cased words behind it, and the compound tokens that embed them as the uncased."""
     tokens, compound = dict(tokens), []
     for token, number in sorted(tokens.items(), key=lambda item: item[1]):
-        if token.isalpha():
-            forms = [token[:1].upper() + token[1:], token.upper()]
-        elif token[:2] == "##" and token[2:].isalpha():
-            forms = [token.upper()]
-        else:
-            forms = []
+        forms = [token[:1].upper() + token[1:]] if token.isalpha() else []
+        forms += [token.upper()] if token.isalpha() or token[:2] == "##" and token[2:].isalpha() else []
         for form in forms:
             if form not in tokens:
                 tokens[form] = len(tokens)
@@ -69,9 +59,8 @@ def cased_vocabulary(tokens):
 
 def encode(tokenizer, text):
     """Ids of a text in which [MASK] is a token."""
-    pieces = re.split(r"(\[MASK\])", text)
     ids = [tokenizer._token_start_id]
-    for piece in pieces:
+    for piece in re.split(r"(\[MASK\])", text):
         ids += [mask_id(tokenizer)] if piece == "[MASK]" else tokenizer.encode(piece)[0][1:-1]
     return ids + [tokenizer._token_end_id]
 
@@ -96,10 +85,8 @@ def check_hidden_states(output, row):
     if found.shape != expected.shape:
         return "", f"{found.shape[0]} tokens, published are {expected.shape[0]}"
     error = rms([found - expected]) / rms([expected])
-    return (
-        f"relative rms {error:.1e}",
-        None if error <= BOUND else f"relative rms {error:.1e}, at most {BOUND:g}",
-    )
+    text = f"relative rms {error:.1e}"
+    return text, None if error <= BOUND else f"{text}, at most {BOUND:g}"
 
 
 def check_masked(tokenizer, probabilities, row):
@@ -121,16 +108,11 @@ def main():
     library = open_library(BY_NAME[options.pairing].library)
     results = []
     for case in chosen_cases(options):
-        for row in entries_for(case):
-            result = {
-                "case": case.name,
-                "text": row["text"],
-                "producer": row["producer"],
-                "source": row["source"],
-            }
-            if "not_run" in row:
-                result["not_run"] = row["not_run"]
-            else:
+        folder = Path(case.user_checkpoint.folder).name
+        for row in (one for one in read_json(PUBLISHED) if one["folder"] == folder):
+            told = ("text", "producer", "source", "not_run")
+            result = {"case": case.name, **{name: row[name] for name in told if name in row}}
+            if "not_run" not in row:
                 try:
                     result["measured"], result["red"] = check(library, case, row)
                 except Exception as error:
