@@ -11,13 +11,7 @@ from parity.models.compare import check_outputs, error_ratio
 
 
 def check_output(scenario: Scenario, output: np.ndarray) -> tuple[float | None, str | None]:
-    """Compare an output with the golden of its scenario.
-
-    Returns: (error ratio, why the output is wrong or None). Generated tokens have no error ratio.
-
-    Raises:
-        ValueError: there is no golden.
-    """
+    """(error ratio, None for tokens; why the output is wrong or None). Raises ValueError if there is no golden."""
     golden, metadata = read_golden(scenario)
     name = next(iter(metadata["shapes"]))
     if scenario.new_tokens:

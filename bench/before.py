@@ -14,43 +14,30 @@ FOLDER = ROOT / ".cache" / "before"
 
 
 def library_folder(source: str) -> Path:
-    """The folder that holds an older `bert4keras3/`, without its dependencies; it is made once.
-
-    Args:
-        source: path of a wheel, or a revision of git.
-
-    Raises:
-        ValueError: there is no such wheel or revision, or it holds no bert4keras3.
-    """
-    is_wheel = source.endswith(".whl")
-    name = wheel_name(Path(source)) if is_wheel else commit_name(source)
+    """The folder of the `bert4keras3/` of a wheel or a revision, made once. Raises ValueError if there is none."""
+    path, is_wheel = Path(source), source.endswith(".whl")
+    if is_wheel and not path.exists():
+        raise ValueError(f"there is no wheel {path}")
+    name = f"{path.stem}-{sha256(path)[:12]}" if is_wheel else commit_name(source)
     folder = FOLDER / name
     if not (folder / "bert4keras3").exists():
         if is_wheel:
             with zipfile.ZipFile(source) as wheel:
                 wheel.extractall(folder)
         else:
-            archive = git("archive", name, "bert4keras3")
-            with tarfile.open(fileobj=io.BytesIO(archive)) as file:
+            with tarfile.open(fileobj=io.BytesIO(git("archive", name, "bert4keras3"))) as file:
                 file.extractall(folder, filter="data")
     if not (folder / "bert4keras3" / "__init__.py").exists():
         raise ValueError(f"{source} holds no bert4keras3")
     return folder
 
 
-def wheel_name(path: Path) -> str:
-    if not path.exists():
-        raise ValueError(f"there is no wheel {path}")
-    return f"{path.stem}-{sha256(path)[:12]}"
-
-
 def commit_name(revision: str) -> str:
     try:
         return git("rev-parse", "--short=12", f"{revision}^{{commit}}").decode().strip()
     except ValueError as error:
-        raise ValueError(
-            f"commit {revision} is not in this clone ({error}): fetch it, as by `git fetch --unshallow`"
-        )
+        advice = "fetch it, as by `git fetch --unshallow`"
+        raise ValueError(f"commit {revision} is not in this clone ({error}): {advice}")
 
 
 def git(*words: str) -> bytes:

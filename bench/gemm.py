@@ -61,9 +61,8 @@ def best_seconds(library, shape):
     """Seconds of the fastest of some calls of (m, k) × (k, n) in float32."""
     m, k, n = shape
     random = np.random.RandomState(0)
-    matmul = LIBRARIES[library](
-        random.uniform(-1, 1, (m, k)).astype("float32"), random.uniform(-1, 1, (k, n)).astype("float32")
-    )
+    left, right = (random.uniform(-1, 1, size).astype("float32") for size in ((m, k), (k, n)))
+    matmul = LIBRARIES[library](left, right)
     matmul()
     seconds, end = [], time.perf_counter() + SECONDS
     while len(seconds) < LEAST_CALLS or time.perf_counter() < end:

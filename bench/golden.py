@@ -80,13 +80,7 @@ def golden_name(scenario):
 
 
 def read_golden(scenario):
-    """Read a golden.
-
-    Returns: (arrays, metadata).
-
-    Raises:
-        ValueError: the file is missing, or its checksum differs.
-    """
+    """(arrays, metadata) of a golden. Raises ValueError if the file is missing or its checksum differs."""
     path = GOLDENS / (golden_name(scenario) + ".npz")
     if not path.exists():
         raise ValueError(f"no golden {path.name}: run `nox -s golden`")

@@ -16,7 +16,7 @@ import signal
 import sys
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from bench.implementations import BEFORE, Implementation, add_implementation_arguments, chosen_implementations
 from bench.roofline import Roofline
@@ -45,11 +45,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def chosen_scenarios(options: argparse.Namespace) -> list[Scenario]:
-    chosen = [
-        scenario
-        for scenario in SCENARIOS
-        if (scenario.name in options.scenario if options.scenario else scenario.quick or not options.quick)
-    ]
+    names = options.scenario or [one.name for one in SCENARIOS if one.quick or not options.quick]
+    chosen = [one for one in SCENARIOS if one.name in names]
     return [one._replace(leak_check_calls=0) for one in chosen] if options.quick else chosen
 
 
@@ -67,21 +64,14 @@ class Run:
     def make_row(self, implementation: Implementation, scenario: Scenario, mode: str) -> Row:
         """Make the row of an implementation before anything is measured."""
         options = self.options
-        words = [
-            "--scenario",
-            scenario.name,
-            "--implementation",
-            implementation.name.replace(BEFORE, ""),
-            "--rounds",
-            str(options.rounds),
-        ]
-        words += ["--device", options.device]
-        words += ["--before", options.before] if options.before else []
+        words = f"--scenario {scenario.name} --implementation {implementation.name.replace(BEFORE, '')}"
+        words += f" --rounds {options.rounds} --device {options.device}"
+        words += f" --before {options.before}" if options.before else ""
         return Row(
             run=self.name,
             started=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             commit=self.commit,
-            command=f"nox -s bench-{options.session} -- {' '.join(words)}",
+            command=f"nox -s bench-{options.session} -- {words}",
             implementation=implementation.name,
             scenario=scenario.name,
             mode=mode,
@@ -91,23 +81,12 @@ class Run:
             roofline_seconds=self.roofline.seconds(scenario, mode) if self.roofline else None,
         )
 
-    def write_absent(
-        self, scenarios: list[Scenario], implementations: list[Implementation], reason: str
-    ) -> None:
-        """Write rows that say why nothing was measured."""
-        rows = [
-            self.make_row(implementation, scenario, mode)._replace(status=ABSENT, reason=reason)
-            for scenario in scenarios
-            for mode in scenario.modes
-            for implementation in implementations
-        ]
-        append_rows(self.path, rows)
-
     def measure(
         self, scenario: Scenario, implementations: list[Implementation], progress: Progress, task
     ) -> None:
         """Measure all modes of a scenario. Its rows are written in any case."""
-        rows = []
+        runs: list[InterleavedRun] = []
+        settings = (self.options.rounds, LOGS, self.make_row)
         try:
             for mode in scenario.modes:
                 progress.update(task, description=f"{scenario.name} {mode}")
@@ -115,15 +94,10 @@ class Run:
                 def on_progress(words: str, steps: int) -> None:
                     progress.update(task, advance=steps, words=words)
 
-                rounds = self.options.rounds
-                run = InterleavedRun(
-                    scenario, mode, implementations, rounds, LOGS, self.make_row, on_progress
-                )
-                try:
-                    run.run()
-                finally:
-                    rows += run.rows
+                runs.append(InterleavedRun(scenario, mode, implementations, *settings, on_progress))
+                runs[-1].run()
         finally:
+            rows = [row for run in runs for row in run.rows]
             append_rows(self.path, rows)
             self.rows += rows
 
@@ -135,18 +109,16 @@ def main(arguments: list[str] | None = None) -> int:
     implementations = chosen_implementations(arguments)
     scenarios = chosen_scenarios(options)
     if options.device == "gpu" and shutil.which("nvidia-smi") is None:
-        Run(options).write_absent(scenarios, implementations, NO_GPU)
+        run = Run(options)
+        rows = [
+            run.make_row(who, one, mode) for one in scenarios for mode in one.modes for who in implementations
+        ]
+        append_rows(run.path, [row._replace(status=ABSENT, reason=NO_GPU) for row in rows])
         console.print(NO_GPU)
         return 1
     interrupted = False
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[words]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
+    texts = ("{task.description}", BarColumn(), "{task.fields[words]}")
+    columns = (*texts, TimeElapsedColumn(), "left", TimeRemainingColumn())
     steps = sum(len(one.modes) for one in scenarios) * InterleavedRun.steps(implementations, options.rounds)
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("roofline", total=steps, words="")
@@ -157,12 +129,9 @@ def main(arguments: list[str] | None = None) -> int:
                 run.measure(scenario, implementations, progress, task)
         except KeyboardInterrupt:
             interrupted = True
-    console.print(
-        f"rows: {run.path}{' (interrupted)' if interrupted else ''}", highlight=False, soft_wrap=True
-    )
-    if interrupted:
-        return 130
-    return 0 if any(row.status == MEASURED for row in run.rows) else 1
+    end = " (interrupted)" if interrupted else ""
+    console.print(f"rows: {run.path}{end}", highlight=False, soft_wrap=True)
+    return 130 if interrupted else int(all(row.status != MEASURED for row in run.rows))
 
 
 if __name__ == "__main__":

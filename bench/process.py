@@ -12,7 +12,9 @@ from pathlib import Path
 
 from bench.before import library_folder
 from bench.implementations import Implementation
+from bench.rows import ABSENT, FAILED
 from pairings.environments import python_path
+from parity.machine import describe_exit
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
 
@@ -20,17 +22,17 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "TOKENIZERS_PARALLELISM": "false", "HF_HUB
 class Absent(Exception):
     """This machine lacks what an implementation needs."""
 
+    status = ABSENT
+
 
 class Failed(Exception):
     """An implementation crashed, hung or raised."""
 
+    status = FAILED
+
 
 def worker_command(implementation: Implementation) -> list[str]:
-    """The command of a worker.
-
-    Raises:
-        Absent: the environment is missing.
-    """
+    """The command of a worker. Raises Absent if its environment is missing."""
     pairing = implementation.environment
     python = python_path(pairing.environment)
     if not python.exists():
@@ -39,11 +41,7 @@ def worker_command(implementation: Implementation) -> list[str]:
 
 
 def worker_variables(implementation: Implementation, device: str) -> dict[str, str]:
-    """The environment variables of a worker; an older library comes first on its path.
-
-    Raises:
-        Absent: there is no such older library.
-    """
+    """The variables of a worker; an older library comes first on its path. Raises Absent if there is none."""
     variables = {**os.environ, **QUIET, **implementation.environment.variables}
     if device == "cpu":
         variables["CUDA_VISIBLE_DEVICES"] = ""
@@ -87,18 +85,10 @@ class WorkerProcess:
         self.replies.put("")
 
     def request(self, timeout: float, do: str, **arguments) -> dict:
-        """Send one request and wait for its reply.
-
-        Args:
-            timeout: seconds.
-
-        Raises:
-            Failed: the worker crashed, raised, or did not reply in time.
-            Absent: the implementation has no such model or mode.
-        """
+        """The reply to a request, in `timeout` seconds. Raises Failed, or Absent if there is no such model or mode."""
         assert self.process.stdin
         try:
-            self.signal(signal.SIGCONT)
+            self.process.send_signal(signal.SIGCONT)
             self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
             self.process.stdin.flush()
             line = self.replies.get(timeout=timeout)
@@ -108,21 +98,12 @@ class WorkerProcess:
         except (BrokenPipeError, ProcessLookupError):
             line = ""
         if not line:
-            raise Failed(f"{self.exit_reason()}: {self.stderr_tail()}")
-        self.signal(signal.SIGSTOP)
+            raise Failed(f"{describe_exit(self.process.wait())}: {self.stderr_tail()}")
+        self.process.send_signal(signal.SIGSTOP)
         reply = json.loads(line)
-        if reply["status"] == "unsupported":
-            raise Absent(reply["reason"])
-        if reply["status"] == "failed":
-            raise Failed(reply["reason"])
+        if reply["status"] != "done":
+            raise (Absent if reply["status"] == "unsupported" else Failed)(reply["reason"])
         return reply
-
-    def signal(self, number: int) -> None:
-        self.process.send_signal(number)
-
-    def exit_reason(self) -> str:
-        code = self.process.wait()
-        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def stderr_tail(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()

@@ -82,21 +82,13 @@ class Roofline:
     def measure(self, library: str, environment: str | None, shapes: list[Shape], device: str) -> None:
         """Keep the times of a library for the shapes that it is best at; a library that is missing keeps none."""
         python = python_path(environment) if environment else sys.executable
-        variables = {
-            name: value for name, value in os.environ.items() if environment or name not in SLOW_CHOICES
-        }
-        if device == "cpu":
-            variables["CUDA_VISIBLE_DEVICES"] = ""
+        variables = {**os.environ, **QUIET, **({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {})}
+        for name in () if environment else SLOW_CHOICES:
+            variables.pop(name, None)
+        options: Any = dict(capture_output=True, text=True, timeout=TIMEOUT, check=True, env=variables)
+        command = [str(python), "-m", "bench.gemm", library]
         try:
-            run = subprocess.run(
-                [str(python), "-m", "bench.gemm", library],
-                input=json.dumps(shapes),
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT,
-                check=True,
-                env={**variables, **QUIET},
-            )
+            run = subprocess.run(command, input=json.dumps(shapes), **options)
         except (OSError, subprocess.SubprocessError):
             return
         for shape, seconds in zip(shapes, json.loads(run.stdout)):
@@ -109,23 +101,6 @@ class Roofline:
             return None
         total = sum(times * self.seconds_of[shape] for shape, times in matmuls(scenario, mode).items())
         if mode == GENERATE:
-            total += scenario.new_tokens * bytes_per_token(scenario) / self.bandwidth
+            bandwidth = FLOAT * STREAM[1] * STREAM[2] / self.seconds_of[STREAM]  # bytes a second
+            total += scenario.new_tokens * bytes_per_token(scenario) / bandwidth
         return total
-
-    @property
-    def bandwidth(self) -> float:
-        """Bytes a second."""
-        return FLOAT * STREAM[1] * STREAM[2] / self.seconds_of[STREAM]
-
-    def summary(self) -> str:
-        """One line about the machine."""
-        if not self.seconds_of:
-            return "no library here could measure the roofline"
-        shape = max(
-            (one for one in self.seconds_of if one != STREAM), key=lambda one: one[0] * one[1] * one[2]
-        )
-        rate = 2 * shape[0] * shape[1] * shape[2] / self.seconds_of[shape]
-        return (
-            f"roofline: {rate / 1e9:.0f} GFLOP/s ({self.libraries[shape]}, {' × '.join(map(str, shape))}), "
-            f"{self.bandwidth / 1e9:.1f} GB/s ({self.libraries[STREAM]})"
-        )

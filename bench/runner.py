@@ -13,7 +13,7 @@ from scipy import stats
 from bench.accuracy_gate import check_output
 from bench.implementations import Implementation
 from bench.process import Absent, Failed, WorkerProcess
-from bench.rows import ABSENT, FAILED, MEASURED, WRONG, Row
+from bench.rows import FAILED, MEASURED, WRONG, Row
 from bench.scenarios import GENERATE, LOAD, TRAIN, Scenario
 
 PREPARE_TIMEOUT, RUN_TIMEOUT = 900, 600  # seconds, for one request
@@ -27,28 +27,23 @@ class Candidate:
 
     def __init__(self, row: Row) -> None:
         self.row = row
+        self.slices: list[list[float]] = []  # the seconds of each slice
         self.worker: WorkerProcess | None = None
 
     def request(self, do: str, timeout: float = RUN_TIMEOUT, **arguments: Any) -> dict | None:
-        """Send a request to the worker.
-
-        Returns: the reply, or None if the candidate is dropped, now or earlier.
-        """
+        """The reply of the worker, or None if the candidate is dropped, now or earlier."""
         if self.worker is None:
             return None
         try:
             return self.worker.request(timeout, do, **arguments)
-        except Absent as reason:
-            self.drop(ABSENT, str(reason))
-        except Failed as reason:
-            self.drop(FAILED, str(reason))
+        except (Absent, Failed) as reason:
+            self.drop(reason.status, str(reason))
         return None
 
     def drop(self, status: str, reason: str) -> None:
         """End the candidate. Its times do not count."""
-        self.row = self.row._replace(
-            status=status, reason=reason, latency_seconds=[], first_call_seconds=None
-        )
+        unmeasured: dict[str, Any] = dict(latency_seconds=[], first_call_seconds=None)
+        self.row = self.row._replace(status=status, reason=reason, **unmeasured)
         self.close()
 
     def close(self) -> None:
@@ -90,20 +85,15 @@ class InterleavedRun:
     @property
     def rows(self) -> list[Row]:
         """The rows so far. A row without a latency does not count as measured."""
+        lost: dict[str, Any] = dict(status=FAILED, reason="interrupted before it was measured")
         rows = [one.row for one in self.candidates]
         return [
-            row._replace(status=FAILED, reason="interrupted before it was measured")
-            if row.status == MEASURED and not row.latency_seconds
-            else row
+            row._replace(**lost) if row.status == MEASURED and not row.latency_seconds else row
             for row in rows
         ]
 
     def run(self) -> None:
-        """Measure. All processes are ended in any case.
-
-        Raises:
-            KeyboardInterrupt: as it comes.
-        """
+        """Measure. All processes are ended in any case, also by KeyboardInterrupt, which is raised again."""
         try:
             for implementation, candidate in zip(self.implementations, self.candidates):
                 self.start(implementation, candidate)
@@ -126,10 +116,8 @@ class InterleavedRun:
             if free_memory() < RESERVE:
                 raise Failed("not enough free memory to hold it beside the others")
             candidate.worker = WorkerProcess(implementation, self.folder, device)
-        except Absent as reason:
-            return candidate.drop(ABSENT, str(reason))
-        except Failed as reason:
-            return candidate.drop(FAILED, str(reason))
+        except (Absent, Failed) as reason:
+            return candidate.drop(reason.status, str(reason))
         reply = candidate.request("convert", PREPARE_TIMEOUT, scenario=self.scenario.name)
         if reply is not None and reply["made"]:  # memory and caches of the conversion are not measured
             candidate.close()
@@ -158,11 +146,11 @@ class InterleavedRun:
     def slice(self, candidate: Candidate) -> None:
         """Time some calls of one candidate while the other processes are halted."""
         known = candidate.row.latency_seconds
-        calls = 1
-        if self.mode not in (GENERATE, TRAIN, LOAD) and known:
-            calls = int(np.clip(SECONDS_PER_SLICE / min(known), 1, CALLS_PER_SLICE))
+        once = self.mode in (GENERATE, TRAIN, LOAD) or not known
+        calls = 1 if once else int(np.clip(SECONDS_PER_SLICE / min(known), 1, CALLS_PER_SLICE))
         reply = candidate.request("run", calls=calls)
         if reply is not None:
+            candidate.slices.append(reply["seconds"])
             candidate.row = candidate.row._replace(latency_seconds=known + reply["seconds"])
 
     def finish(self, candidate: Candidate) -> None:
@@ -178,13 +166,7 @@ class InterleavedRun:
 
 
 def bytes_per_call(points: list[list[int]]) -> float:
-    """How fast memory grows, by the median slope of all pairs of points (Theil and Sen).
-
-    One step of an allocator does not move this median.
-
-    Args:
-        points: [calls so far, bytes].
-    """
+    """How fast memory grows over [calls so far, bytes]: the median slope of all pairs, which one step does not move."""
     calls, memory = np.array(points, "float64").T
     return float(stats.theilslopes(memory, calls).slope)
 

@@ -58,47 +58,21 @@ ALBERT_BASE = Release("albert_base", "google_albert", "albert", sized(FULL_ALBER
 GPT2_BASE = Release("gpt2_base", "cpm_lm", "cpm", sized(FULL_LM, 12, 768, 12, 3072, 50257))
 T5_SMALL = Release("t5_small", "t5", "t5", sized(T5, 6, 512, 8, 2048, 32128, attention_head_size=64))
 
-TOKENS = ("Token",)
+TOKENS, BOTH = ("Token",), ("Token", "Segment")
+T5_ENCODER, GPT2 = dict(model="t5.1.0_encoder"), dict(model="gpt2")
 NO_DROPOUT = dict(dropout_rate=0.0, attention_dropout_rate=0.0)
 # As in the T5 of its authors: no relative positions between decoder and encoder.
 T5_ARGUMENTS = dict(model="t5.1.0", cross_position_bias=False)
 
 SCENARIOS = (
-    Scenario(
-        "bert-base-1x128",
-        BERT_BASE,
-        {},
-        1,
-        128,
-        FORWARD,
-        lengths=(16, 32, 64, 96),
-        leak_check_calls=200,
-        quick=True,
-    ),
+    Scenario("bert-base-1x128", BERT_BASE, {}, 1, 128, FORWARD, BOTH, (16, 32, 64, 96), 200, quick=True),
     Scenario("bert-base-8x128", BERT_BASE, {}, 8, 128, FORWARD),
     Scenario("bert-base-1x512", BERT_BASE, {}, 1, 512, FORWARD),
     Scenario("albert-base-1x128", ALBERT_BASE, dict(model="albert"), 1, 128, (PREDICT, COMPILED)),
     Scenario("nezha-base-1x128", NEZHA_BASE, dict(model="nezha"), 1, 128, (PREDICT, COMPILED)),
     Scenario("roformer-base-1x128", ROFORMER_BASE, dict(model="roformer"), 1, 128, (PREDICT, COMPILED)),
-    Scenario(
-        "t5-base-encoder-1x128",
-        T5_BASE,
-        dict(model="t5.1.0_encoder"),
-        1,
-        128,
-        (PREDICT, COMPILED),
-        inputs=TOKENS,
-    ),
-    Scenario(
-        "gpt2-base-64-tokens",
-        GPT2_BASE,
-        dict(model="gpt2"),
-        1,
-        16,
-        (GENERATE,),
-        inputs=TOKENS,
-        new_tokens=64,
-    ),
+    Scenario("t5-base-encoder-1x128", T5_BASE, T5_ENCODER, 1, 128, (PREDICT, COMPILED), inputs=TOKENS),
+    Scenario("gpt2-base-64-tokens", GPT2_BASE, GPT2, 1, 16, (GENERATE,), inputs=TOKENS, new_tokens=64),
     Scenario("t5-small-64-tokens", T5_SMALL, T5_ARGUMENTS, 1, 16, (GENERATE,), inputs=TOKENS, new_tokens=64),
     Scenario("unilm-base-64-tokens", BERT_BASE, dict(application="unilm"), 1, 16, (GENERATE,), new_tokens=64),
     Scenario("bert-base-train-8x128", BERT_BASE, dict(with_nsp=True, **NO_DROPOUT), 8, 128, (TRAIN,)),

@@ -10,27 +10,12 @@ import platform
 import sys
 from typing import Any
 
-from parity.machine import peak_memory, processor_name, reset_peak_memory
-
-__all__ = [
-    "CompilationCounter",
-    "peak_device_memory",
-    "peak_memory",
-    "reset_peak_memory",
-    "resident_memory",
-    "settings",
-    "watch_traces",
-]
+from parity.machine import cpuinfo, module_versions, processor_name
 
 TRACED: list[Any] = []  # functions of TensorFlow that count how often they were traced
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "sve", "bf16")
 VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_CORETYPE",
-    "TF_ENABLE_ONEDNN_OPTS",
-    "XLA_FLAGS",
-    "KEEP_MEMORY",
+    "OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_CORETYPE TF_ENABLE_ONEDNN_OPTS XLA_FLAGS KEEP_MEMORY".split()
 )
 
 
@@ -95,7 +80,7 @@ def settings():
     """What decides the speed of this process."""
     found = {
         "processor": processor_name(),
-        "processor_flags": processor_flags(),
+        "processor_flags": [flag for flag in FLAGS if flag in next(cpuinfo("flags", "Features"), "").split()],
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "versions": versions(),
@@ -108,23 +93,8 @@ def settings():
 
 
 def versions():
-    names = ("bert4keras3", "bert4keras", "keras", "tensorflow", "jax", "jaxlib", "torch", "transformers") + (
-        "keras_hub",
-        "onnxruntime",
-        "openvino",
-        "numpy",
-    )
-    modules = {name: sys.modules.get(name) for name in names}
-    return {name: getattr(module, "__version__", None) for name, module in modules.items() if module}
-
-
-def processor_flags():
-    try:
-        with open("/proc/cpuinfo") as file:
-            words = next(line for line in file if line.startswith(("flags", "Features"))).split()
-    except (OSError, StopIteration):
-        return []
-    return [flag for flag in FLAGS if flag in words]
+    names = "bert4keras3 bert4keras keras tensorflow jax jaxlib torch transformers keras_hub onnxruntime openvino numpy"
+    return module_versions(*names.split())
 
 
 def jax_settings():

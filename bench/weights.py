@@ -22,10 +22,6 @@ def random_arrays(release):
         yield name, np.asarray(random_value(name, shape))
 
 
-def config_path(folder):
-    return folder / "config.json"
-
-
 def make_weights(scenario, adapter):
     """Have an adapter write the weights in its format, unless they exist. Returns: whether it wrote them."""
     folder = weights_folder(scenario, adapter.FORMAT)
@@ -34,7 +30,7 @@ def make_weights(scenario, adapter):
     beside = folder.with_name(folder.name + ".part")
     shutil.rmtree(str(beside), ignore_errors=True)
     beside.mkdir(parents=True)
-    write_json(config_path(beside), scenario.release.config)
+    write_json(beside / "config.json", scenario.release.config)
     adapter.convert(scenario, beside)
     beside.rename(folder)
     return True

@@ -20,6 +20,7 @@ from bench import trackers
 from bench.implementations import Unsupported, implementation_named
 from bench.scenarios import BY_NAME, LOAD, TRAIN, TRAIN_STEPS, make_inputs
 from bench.weights import make_weights, weights_folder
+from parity.machine import peak_memory, reset_peak_memory
 
 MEMORY_SAMPLES = 40
 NO_GPU = "there is no GPU here, or the framework does not see it"
@@ -29,9 +30,8 @@ class Worker:
     """Its methods are the requests. Each takes keywords and returns the content of the reply."""
 
     def __init__(self, implementation):
-        self.adapter = importlib.import_module(
-            "bench.implementations." + implementation_named(implementation).adapter
-        )
+        adapter = implementation_named(implementation).adapter
+        self.adapter = importlib.import_module("bench.implementations." + adapter)
 
     def convert(self, scenario):
         """Make the weights, once for all runs. A process that made them is not fit to be measured."""
@@ -42,7 +42,7 @@ class Worker:
         if device == "gpu" and not has_gpu():
             raise Unsupported(NO_GPU)
         self.scenario, self.mode, self.device = BY_NAME[scenario], mode, device
-        trackers.reset_peak_memory()
+        reset_peak_memory()
         folder = weights_folder(self.scenario, self.adapter.FORMAT)
         start = time.perf_counter()
         model = self.adapter.load(self.scenario, folder)
@@ -63,13 +63,11 @@ class Worker:
             self.function(self.feed)
         if mode in (TRAIN, LOAD):  # the accuracy gate sees what the model computes now
             check = self.adapter.CHECK
-            result = self.adapter.function(model, self.scenario, check)(
-                self.adapter.feed(model, check, make_inputs(self.scenario))
-            )
+            feed = self.adapter.feed(model, check, make_inputs(self.scenario))
+            result = self.adapter.function(model, self.scenario, check)(feed)
         np.savez(outputs, *self.adapter.arrays(result))
-        settings = trackers.settings()
-        if hasattr(self.adapter, "settings"):
-            settings.update(self.adapter.settings(model))
+        own = self.adapter.settings(model) if hasattr(self.adapter, "settings") else {}
+        settings = {**trackers.settings(), **own}
         return {"load_seconds": loaded, "first_call_seconds": first, "settings": settings}
 
     def run(self, calls):
@@ -85,10 +83,8 @@ class Worker:
 
     def memory(self):
         """Peak memory so far, in bytes."""
-        return {
-            "peak_rss_bytes": trackers.peak_memory(),
-            "peak_device_bytes": trackers.peak_device_memory(self.device),
-        }
+        device = trackers.peak_device_memory(self.device)
+        return {"peak_rss_bytes": peak_memory(), "peak_device_bytes": device}
 
     def lengths(self):
         """How many compilations there were since the model was loaded, after a call at each further length."""
@@ -124,29 +120,19 @@ def has_gpu():
     return False
 
 
-def answer(worker, request):
-    """The reply to one request; an error becomes a reply too."""
-    name = request.pop("do")
-    try:
-        return dict(getattr(worker, name)(**request), status="done")
-    except Unsupported as reason:
-        return {"status": "unsupported", "reason": str(reason)}
-    except Exception as error:
-        traceback.print_exc()
-        return {"status": "failed", "reason": f"{type(error).__name__}: {str(error)[:500]}"}
-
-
 def serve(make_worker, requests, replies):
-    """Answer line by line until the requests end."""
+    """Answer line by line until the requests end; an error becomes a reply too."""
     worker = None
     for line in iter(requests.readline, ""):
+        request = json.loads(line)
         try:
             worker = worker or make_worker()
+            reply = dict(getattr(worker, request.pop("do"))(**request), status="done")
+        except Unsupported as reason:
+            reply = {"status": "unsupported", "reason": str(reason)}
         except Exception as error:
             traceback.print_exc()
             reply = {"status": "failed", "reason": f"{type(error).__name__}: {str(error)[:500]}"}
-        else:
-            reply = answer(worker, json.loads(line))
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
 

@@ -22,10 +22,9 @@ from typing import NamedTuple, Sequence
 from pairings import BY_NAME as PAIRINGS_BY_NAME
 from pairings import GPU, ORACLES, PAIRINGS, PEERS, Pairing
 
-CONTROL = (
-    "-control"  # ends the name of the second of two equal implementations: an A/A control shows the noise
-)
-BEFORE = "-before"  # ends the name of an implementation with an older bert4keras3
+# They end the names of the second of two equal implementations, whose A/A control shows the noise, and of one with an
+# older bert4keras3.
+CONTROL, BEFORE = "-control", "-before"
 
 # Adapter of each library that a pairing may hold.
 ADAPTERS = {
@@ -46,11 +45,8 @@ class Unsupported(Exception):
 class Implementation(NamedTuple):
     """One library in one environment.
 
-    Attributes:
-        pairing: its name in pairings/.
-        adapter: module of bench.implementations.
-        switches: environment variables and their values.
-        before: wheel or git revision of the bert4keras3 that takes the place of the installed one.
+    pairing: its name in pairings/. adapter: module of bench.implementations. switches: environment variables.
+    before: wheel or git revision of the bert4keras3 that takes the place of the installed one.
     """
 
     name: str
@@ -66,9 +62,8 @@ class Implementation(NamedTuple):
 
 
 def implementation_of(pairing: Pairing) -> Implementation:
-    ours = pairing.library == "bert4keras3"
-    name = "bert4keras3-" + pairing.name if ours else pairing.name
-    return Implementation(name, pairing.name, ADAPTERS[pairing.library])
+    prefix = "bert4keras3-" if pairing.library == "bert4keras3" else ""
+    return Implementation(prefix + pairing.name, pairing.name, ADAPTERS[pairing.library])
 
 
 PACKED = Implementation("bert4keras3-torch-packed", "torch", "ours", (("PACKED_LINEAR", "1"),))
@@ -87,9 +82,8 @@ def implementation_named(name: str) -> Implementation:
     for suffix in (CONTROL, BEFORE):
         first = first[: -len(suffix)] if first.endswith(suffix) else first
     if first not in BY_NAME:
-        raise SystemExit(
-            f"--implementation: no implementation is named {name}; there are {', '.join(BY_NAME)}"
-        )
+        known = ", ".join(BY_NAME)
+        raise SystemExit(f"--implementation: no implementation is named {name}; there are {known}")
     return BY_NAME[first]._replace(name=name)
 
 
@@ -97,24 +91,17 @@ def add_implementation_arguments(parser: argparse.ArgumentParser) -> None:
     sessions = ["peers"] + [pairing.name for pairing in PAIRINGS]
     parser.add_argument("session", choices=sessions, metavar="SESSION", help="a pairing, or peers")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    parser.add_argument(
-        "--implementation", action="append", help="measure this in place of the usual ones; repeatable"
-    )
-    parser.add_argument(
-        "--before",
-        metavar="WHEEL_OR_REVISION",
-        help="measure an older bert4keras3 too, beside each of ours, as NAME-before",
-    )
+    instead = "measure this in place of the usual ones; repeatable"
+    parser.add_argument("--implementation", action="append", help=instead)
+    older = "measure an older bert4keras3 too, beside each of ours, as NAME-before"
+    parser.add_argument("--before", metavar="WHEEL_OR_REVISION", help=older)
 
 
 def chosen_implementations(arguments: Sequence[str]) -> list[Implementation]:
     """Implementations of `nox -s bench-<session>`: the ones that the arguments name, or the usual ones.
 
     A pairing measures ours and its A/A control. "peers" measures ours on each framework, one A/A control, the
-    reference and all peers, or on a GPU the ones that are built for one.
-
-    Args:
-        arguments: the session, then its options.
+    reference and all peers, or on a GPU the ones that are built for one. arguments: the session, then its options.
     """
     parser = argparse.ArgumentParser(add_help=False)
     add_implementation_arguments(parser)

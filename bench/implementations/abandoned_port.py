@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from bench.implementations import bert4keras_models, keras_models
+from bench.implementations import bert4keras_models
 from bench.scenarios import GENERATE, PREDICT
 from bench.weights import random_arrays
 from bert4keras3.backend import keras
@@ -16,7 +16,7 @@ from bert4keras3.models import build_transformer_model
 
 FORMAT, CHECK = "npz", PREDICT
 LIBRARY = SimpleNamespace(keras=keras, build_transformer_model=build_transformer_model)
-arrays = keras_models.arrays
+_, load_model, call_function, feed, arrays = bert4keras_models.adapter(LIBRARY)
 
 if version("bert4keras3") != "1.6.6":
     raise ImportError("expected bert4keras3 1.6.6, got " + version("bert4keras3"))
@@ -28,13 +28,13 @@ def convert(scenario, folder):
 
 def load(scenario, folder):
     with np.load(str(folder / "variables.npz")) as file:
-        return bert4keras_models.load(LIBRARY, scenario, folder, {name: file[name] for name in file.files})
+        return load_model(scenario, folder, {name: file[name] for name in file.files})
 
 
 def function(model, scenario, mode):
     if mode == GENERATE:
         return generate(model, scenario)
-    return bert4keras_models.function(LIBRARY, model, scenario, mode)
+    return call_function(model, scenario, mode)
 
 
 def generate(model, scenario):
@@ -55,7 +55,3 @@ def generate(model, scenario):
         return [np.asarray(ids)[:, -new:].astype("int32")]
 
     return run
-
-
-def feed(model, mode, inputs):
-    return keras_models.feed(keras, mode, inputs)

@@ -1,15 +1,22 @@
 """What libraries with the API of bert4keras have in common. `library` holds the modules of one of them."""
 
 from collections import namedtuple
+from functools import partial
 
 import numpy as np
 
 from bench.implementations import keras_models
 from bench.scenarios import GENERATE
-from bench.weights import config_path, random_arrays
+from bench.weights import random_arrays
 
 FORMAT, CHECKPOINT = "tensorflow", "model.ckpt"
 Loaded = namedtuple("Loaded", "transformer model hidden")
+
+
+def adapter(library):
+    """What an adapter of such a library has: convert, load, function, feed, arrays."""
+    with_library = [partial(one, library) for one in (load, function)]
+    return (convert, *with_library, partial(keras_models.feed, library.keras), keras_models.arrays)
 
 
 def convert(scenario, folder):
@@ -19,13 +26,9 @@ def convert(scenario, folder):
 
 
 def load(library, scenario, folder, weights=None):
-    """Build and load; `hidden` computes the hidden states, whatever heads the model has.
-
-    Args:
-        weights: take the place of the checkpoint in the folder.
-    """
+    """Build and load the checkpoint, or `weights`; `hidden` computes the hidden states, whatever heads there are."""
     transformer = library.build_transformer_model(
-        str(config_path(folder)),
+        str(folder / "config.json"),
         weights or str(folder / CHECKPOINT),
         return_keras_model=False,
         **scenario.arguments,
@@ -39,52 +42,32 @@ def load(library, scenario, folder, weights=None):
 
 def function(library, loaded, scenario, mode):
     if mode == GENERATE:
-        return GENERATORS[scenario.arguments.get("model", scenario.arguments.get("application"))](
-            library, loaded, scenario
-        )
+        return generate(library, loaded, scenario)
     model = loaded.model if mode == "train" else loaded.hidden
     return keras_models.model_function(library.keras, model, mode)
 
 
-def greedy(library, scenario, predict, start_id=None):
-    """A function from a sample to all generated ids, by greedy search."""
+def generate(library, loaded, scenario):
+    """A function from a feed to all generated ids, by greedy search; T5 generates from what its encoder has read."""
+    is_t5, new = hasattr(loaded.transformer, "encoder"), scenario.new_tokens
+    model = loaded.transformer.decoder if is_t5 else loaded.model
 
     class Decoder(library.AutoRegressiveDecoder):
         @library.AutoRegressiveDecoder.wraps(default_rtype="probas")
         def predict(self, inputs, output_ids, states):
-            return predict(self, inputs, output_ids)
+            values = [inputs[0], output_ids]
+            if not is_t5:  # new tokens of UniLM have segment 1
+                pairs = zip(inputs, (output_ids, np.ones_like(output_ids)))
+                values = [np.concatenate(pair, axis=1) for pair in pairs]
+            return self.last_token(model).predict(values if len(values) > 1 else values[0])
 
-    decoder = Decoder(start_id=start_id, end_id=-1, maxlen=scenario.new_tokens)
-    return lambda sample: [np.asarray(decoder.beam_search(sample, topk=1))[None, -scenario.new_tokens :]]
+    decoder = Decoder(start_id=0 if is_t5 else None, end_id=-1, maxlen=new)
 
+    def run(feed):
+        values = feed if isinstance(feed, list) else [feed]
+        sample = (
+            loaded.transformer.encoder.predict(feed, verbose=0)[:1] if is_t5 else [one[0] for one in values]
+        )
+        return [np.asarray(decoder.beam_search(sample, topk=1))[None, -new:]]
 
-def generate_gpt(library, loaded, scenario):
-    def predict(decoder, inputs, output_ids):
-        return decoder.last_token(loaded.model).predict(np.concatenate([inputs[0], output_ids], axis=1))
-
-    decode = greedy(library, scenario, predict)
-    return lambda feed: decode([feed[0]])
-
-
-def generate_unilm(library, loaded, scenario):
-    def predict(decoder, inputs, output_ids):
-        tokens = np.concatenate([inputs[0], output_ids], axis=1)
-        segments = np.concatenate([inputs[1], np.ones_like(output_ids)], axis=1)
-        return decoder.last_token(loaded.model).predict([tokens, segments])
-
-    decode = greedy(library, scenario, predict)
-    return lambda feed: decode([value[0] for value in feed])
-
-
-def generate_t5(library, loaded, scenario):
-    encoder, decoder_model = loaded.transformer.encoder, loaded.transformer.decoder
-
-    def predict(decoder, inputs, output_ids):
-        return decoder.last_token(decoder_model).predict([inputs[0], output_ids])
-
-    decode = greedy(library, scenario, predict, start_id=0)
-    return lambda feed: decode([encoder.predict(feed, verbose=0)[0]])
-
-
-# By what is given to build_transformer_model.
-GENERATORS = {"gpt2": generate_gpt, "unilm": generate_unilm, "t5.1.0": generate_t5}
+    return run

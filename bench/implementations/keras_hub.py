@@ -16,28 +16,21 @@ FORMAT, CHECK = "keras-hub", PREDICT
 WEIGHTS = "model.weights.h5"
 SUPPORTED = "of keras-hub, BERT as an encoder and GPT-2 are measured"
 # Parts of a layer in keras-hub, and in the checkpoint of each model.
-LAYERS = {
-    "bert": {
-        "self_attention_layer/query": "attention/self/query",
-        "self_attention_layer/key": "attention/self/key",
-        "self_attention_layer/value": "attention/self/value",
-        "self_attention_layer/attention_output": "attention/output/dense",
-        "self_attention_layer_norm": "attention/output/LayerNorm",
-        "feedforward_intermediate_dense": "intermediate/dense",
-        "feedforward_output_dense": "output/dense",
-        "feedforward_layer_norm": "output/LayerNorm",
-    },
-    "gpt2": {
-        "self_attention/query": "attention/self/query",
-        "self_attention/key": "attention/self/key",
-        "self_attention/value": "attention/self/value",
-        "self_attention/attention_output": "attention/output/dense",
-        "self_attention_layer_norm": "attention/input/LayerNorm",
-        "feedforward_intermediate_dense": "intermediate/dense",
-        "feedforward_output_dense": "output/dense",
-        "feedforward_layer_norm": "input/LayerNorm",
-    },
+BERT = {
+    "self_attention_layer/query": "attention/self/query",
+    "self_attention_layer/key": "attention/self/key",
+    "self_attention_layer/value": "attention/self/value",
+    "self_attention_layer/attention_output": "attention/output/dense",
+    "self_attention_layer_norm": "attention/output/LayerNorm",
+    "feedforward_intermediate_dense": "intermediate/dense",
+    "feedforward_output_dense": "output/dense",
+    "feedforward_layer_norm": "output/LayerNorm",
 }
+GPT2 = {
+    name.replace("attention_layer/", "attention/"): part.replace("output/L", "input/L")
+    for name, part in BERT.items()
+}
+LAYERS = {"bert": BERT, "gpt2": GPT2}
 OTHERS = {
     "token_embedding/embeddings": "embeddings/word_embeddings",
     "position_embedding/embeddings": "embeddings/position_embeddings",

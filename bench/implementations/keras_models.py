@@ -1,5 +1,9 @@
 """A Keras model as a function, in each mode and on every Keras; adapters of Keras libraries share it."""
 
+from functools import partial
+
+import numpy as np
+
 from bench.implementations import Unsupported
 from bench.scenarios import CALL, COMPILED, LABELS, PREDICT, RATE, TRAIN
 from bench.trackers import watch_traces
@@ -26,10 +30,46 @@ def model_function(keras, model, mode):
             raise Unsupported(f"Keras on {framework(keras)} does not train")
         model.compile(keras.optimizers.SGD(RATE), "sparse_categorical_crossentropy")
         return lambda feed: model.train_on_batch(feed, LABELS)
-    return FUNCTIONS[framework(keras)][mode](keras, model)
+    return call_function(keras, model, compiles=mode == COMPILED)
 
 
-def feed(keras, mode, inputs):
+def call_function(keras, model, compiles):
+    name = framework(keras)
+    if name == "jax":
+        import jax
+
+        if not compiles:
+            return lambda feed: jax.block_until_ready(model(feed, training=False))
+        both = (model.trainable_variables, model.non_trainable_variables)
+        variables = [[one.value for one in some] for some in both]
+        compiled = jax.jit(lambda variables, feed: model.stateless_call(*variables, feed, training=False)[0])
+        return lambda feed: jax.block_until_ready(compiled(variables, feed))
+    if name == "torch":
+        import torch
+
+        from bench.implementations.torch_functions import ready
+
+        called = torch.compile(model) if compiles else model
+        return ready(lambda feed: called(feed, training=False))
+    if name == "tensorflow":
+        import tensorflow as tf
+
+        called = partial(model, training=False)
+        if compiles:
+            options = {"jit_compile": True} if hasattr(keras, "ops") else {}  # a graph, or XLA on Keras 3
+            called = watch_traces(tf.function(lambda feed: model(feed, training=False), **options))
+        return lambda feed: arrays(called(feed))  # which waits for the outputs
+    if name == "graph":
+        if not compiles:
+            raise Unsupported("this Keras has graphs only: there is no eager call")
+        compiled = keras.backend.function(list(model.inputs), list(model.outputs))
+        return lambda feed: compiled(feed if isinstance(feed, list) else [feed])
+    if compiles:
+        raise Unsupported(f"Keras on {name} has one kind of call, which is measured as {CALL!r}")
+    return lambda feed: arrays(model(feed))
+
+
+def feed(keras, model, mode, inputs):
     """Arrays if the function converts them itself, else tensors on the device of the model."""
     values = inputs if len(inputs) > 1 else inputs[0]
     if mode not in (CALL, COMPILED) or framework(keras) in ("graph", *INFER_ONLY):
@@ -57,80 +97,4 @@ def convert(name, value):
 def arrays(outputs):
     """Outputs of any of the functions as NumPy arrays."""
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-    return [one.detach().cpu().numpy() if hasattr(one, "detach") else to_numpy(one) for one in outputs]
-
-
-def to_numpy(value):
-    import numpy as np
-
-    return np.asarray(value)
-
-
-def jax_call(keras, model):
-    import jax
-
-    return lambda feed: jax.block_until_ready(model(feed, training=False))
-
-
-def jax_compiled(keras, model):
-    import jax
-
-    variables = [
-        [one.value for one in model.trainable_variables],
-        [one.value for one in model.non_trainable_variables],
-    ]
-    compiled = jax.jit(lambda variables, feed: model.stateless_call(*variables, feed, training=False)[0])
-    return lambda feed: jax.block_until_ready(compiled(variables, feed))
-
-
-def tensorflow_call(keras, model):
-    return lambda feed: arrays(model(feed, training=False))  # which waits for the outputs
-
-
-def tensorflow_compiled(keras, model):
-    import tensorflow as tf
-
-    options = {"jit_compile": True} if hasattr(keras, "ops") else {}  # a graph, or XLA on Keras 3
-    compiled = watch_traces(tf.function(lambda feed: model(feed, training=False), **options))
-    return lambda feed: arrays(compiled(feed))
-
-
-def torch_call(keras, model):
-    from bench.implementations.torch_functions import ready
-
-    return ready(lambda feed: model(feed, training=False))
-
-
-def torch_compiled(keras, model):
-    import torch
-
-    from bench.implementations.torch_functions import ready
-
-    compiled = torch.compile(model)
-    return ready(lambda feed: compiled(feed, training=False))
-
-
-def graph_call(keras, model):
-    raise Unsupported("this Keras has graphs only: there is no eager call")
-
-
-def graph_compiled(keras, model):
-    compiled = keras.backend.function(list(model.inputs), list(model.outputs))
-    return lambda feed: compiled(feed if isinstance(feed, list) else [feed])
-
-
-def inferred_call(keras, model):
-    return lambda feed: arrays(model(feed))
-
-
-def inferred_compiled(keras, model):
-    raise Unsupported(f"Keras on {framework(keras)} has one kind of call, which is measured as {CALL!r}")
-
-
-FUNCTIONS = {
-    "jax": {CALL: jax_call, COMPILED: jax_compiled},
-    "tensorflow": {CALL: tensorflow_call, COMPILED: tensorflow_compiled},
-    "torch": {CALL: torch_call, COMPILED: torch_compiled},
-    **{name: {CALL: inferred_call, COMPILED: inferred_compiled} for name in INFER_ONLY},
-    "graph": {CALL: graph_call, COMPILED: graph_compiled},
-}
+    return [one.detach().cpu().numpy() if hasattr(one, "detach") else np.asarray(one) for one in outputs]

@@ -15,11 +15,11 @@ FORMAT, CHECK = bert4keras_models.FORMAT, "predict"
 LIBRARY = SimpleNamespace(
     keras=keras, build_transformer_model=build_transformer_model, AutoRegressiveDecoder=AutoRegressiveDecoder
 )
-convert, arrays = bert4keras_models.convert, keras_models.arrays
+convert, load_model, call_function, feed, arrays = bert4keras_models.adapter(LIBRARY)
 
 
 def load(scenario, folder):
-    loaded = bert4keras_models.load(LIBRARY, scenario, folder)
+    loaded = load_model(scenario, folder)
     loaded.model.compile_calls = loaded.hidden.compile_calls = True  # the fastest call that a user can have
     return loaded
 
@@ -28,7 +28,7 @@ def function(model, scenario, mode):
     has_cache = hasattr(keras, "ops") and keras_models.framework(keras) not in keras_models.INFER_ONLY
     if mode == GENERATE and has_cache and find_spec("bert4keras3.generation"):
         return generate(model, scenario)
-    return bert4keras_models.function(LIBRARY, model, scenario, mode)
+    return call_function(model, scenario, mode)
 
 
 def generate(model, scenario):
@@ -42,7 +42,3 @@ def generate(model, scenario):
         return [np.array(generator.generate(prompts, max_tokens=scenario.new_tokens))]
 
     return run
-
-
-def feed(model, mode, inputs):
-    return keras_models.feed(keras, mode, inputs)

@@ -6,22 +6,10 @@ from bert4keras.backend import keras
 from bert4keras.models import build_transformer_model
 from bert4keras.snippets import AutoRegressiveDecoder
 
-from bench.implementations import bert4keras_models, keras_models
+from bench.implementations import bert4keras_models
 
 FORMAT, CHECK = bert4keras_models.FORMAT, "predict"
 LIBRARY = SimpleNamespace(
     keras=keras, build_transformer_model=build_transformer_model, AutoRegressiveDecoder=AutoRegressiveDecoder
 )
-convert, arrays = bert4keras_models.convert, keras_models.arrays
-
-
-def load(scenario, folder, weights=None):
-    return bert4keras_models.load(LIBRARY, scenario, folder, weights)
-
-
-def function(model, scenario, mode):
-    return bert4keras_models.function(LIBRARY, model, scenario, mode)
-
-
-def feed(model, mode, inputs):
-    return keras_models.feed(keras, mode, inputs)
+convert, load, function, feed, arrays = bert4keras_models.adapter(LIBRARY)

@@ -55,18 +55,11 @@ def configuration(scenario):
             eos_token_id=None,
         )
     names = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-    names += ("max_position_embeddings", "type_vocab_size", "hidden_act")
+    names += ("max_position_embeddings", "type_vocab_size", "hidden_act", "embedding_size")
     arguments = {name: sizes[name] for name in names if name in sizes}
-    if "embedding_size" in sizes:
-        arguments["embedding_size"] = sizes["embedding_size"]
-    kinds = {
-        "bert": transformers.BertConfig,
-        "albert": transformers.AlbertConfig,
-        "roformer": transformers.RoFormerConfig,
-    }
-    return kinds[kind](
-        layer_norm_eps=1e-12, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **arguments
-    )
+    arguments.update(layer_norm_eps=1e-12, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    name = {"bert": "BertConfig", "albert": "AlbertConfig", "roformer": "RoFormerConfig"}[kind]
+    return getattr(transformers, name)(**arguments)
 
 
 def whole_model(scenario):
@@ -85,19 +78,13 @@ def measured_model(scenario):
         return transformers.BertForNextSentencePrediction
     if family(scenario) == "bert":
         return transformers.BertModel
-    return (
-        transformers.T5EncoderModel
-        if not scenario.new_tokens and family(scenario) == "t5"
-        else whole_model(scenario)
-    )
+    if family(scenario) == "t5" and not scenario.new_tokens:
+        return transformers.T5EncoderModel
+    return whole_model(scenario)
 
 
 def convert(scenario, folder):
-    """Write the weights.
-
-    Raises:
-        ValueError: a parameter has no variable.
-    """
+    """Write the weights. Raises ValueError if a parameter has no variable."""
     kind = family(scenario)
     model = whole_model(scenario)(configuration(scenario))
     found = parameters(kind, random_arrays(scenario.release))

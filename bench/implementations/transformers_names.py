@@ -49,45 +49,36 @@ T5_PARTS = [
 
 def parameter(kind, name, value):
     """(parameter's name, its value) of a variable."""
-    if (
-        name.endswith("kernel")
-        and kind != "gpt2"
-        or kind == "t5"
-        and value.ndim == 2
-        and "shared" not in name
-    ):
+    if name.endswith("kernel") or kind == "t5" and value.ndim == 2 and "shared" not in name:
         value = value.T
     if kind == "t5":
         for pattern, to in T5_PARTS:
             name = re.sub(pattern, to, name)
         return name, value
-    for pattern, to in NAMES.get(kind, []):
-        if re.fullmatch(pattern, name):
-            name = re.sub(pattern, to, name)
-            break
+    name = first_replaced(NAMES[kind], name)
     for part, to in PARTS[kind]:
         name = name.replace(part, to)
-    for pattern, to in COMMON:
-        if re.fullmatch(pattern, name):
-            name = re.sub(pattern, to, name)
-            break
-    return name.replace("/", "."), value
+    return first_replaced(COMMON, name).replace("/", "."), value
+
+
+def first_replaced(patterns, name):
+    """The name by the first pattern that fits it, or as it is."""
+    return next((re.sub(pattern, to, name) for pattern, to in patterns if re.fullmatch(pattern, name)), name)
 
 
 def gpt2_parameters(variables):
     """GPT-2 has queries, keys and values in one kernel; ours are those of CPM-LM."""
-    parts = {
-        "attention/input/LayerNorm/gamma": "ln_1.weight",
-        "attention/input/LayerNorm/beta": "ln_1.bias",
-        "attention/output/dense/kernel": "attn.c_proj.weight",
-        "attention/output/dense/bias": "attn.c_proj.bias",
-        "input/LayerNorm/gamma": "ln_2.weight",
-        "input/LayerNorm/beta": "ln_2.bias",
-        "intermediate/dense/kernel": "mlp.c_fc.weight",
-        "intermediate/dense/bias": "mlp.c_fc.bias",
-        "output/dense/kernel": "mlp.c_proj.weight",
-        "output/dense/bias": "mlp.c_proj.bias",
+    modules = {
+        "attention/input/LayerNorm": "ln_1",
+        "attention/output/dense": "attn.c_proj",
+        "input/LayerNorm": "ln_2",
+        "intermediate/dense": "mlp.c_fc",
+        "output/dense": "mlp.c_proj",
     }
+    parts = {}
+    for module, to in modules.items():
+        weight, bias = ("gamma", "beta") if "LayerNorm" in module else ("kernel", "bias")
+        parts.update({f"{module}/{weight}": to + ".weight", f"{module}/{bias}": to + ".bias"})
     whole = {
         "gpt/embeddings/word_embeddings": "transformer.wte.weight",
         "gpt/embeddings/position_embeddings": "transformer.wpe.weight",

@@ -13,7 +13,7 @@ import platform
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterable, NamedTuple
+from typing import Any, Callable, Iterable
 
 import numpy as np
 
@@ -26,12 +26,7 @@ from parity.store import ROOT
 RESULTS = ROOT / "bench" / "results"
 
 
-def interleave(
-    candidates: dict[str, Callable[[], Any]],
-    rounds: int,
-    warm_up: int = 1,
-    done: Callable[[], None] = lambda: None,
-) -> dict[str, list]:
+def interleave(candidates: dict[str, Callable[[], Any]], rounds: int, warm_up: int = 1) -> dict[str, list]:
     """Call every candidate once in each round, in an order that is drawn anew for each round.
 
     What slows the machine down for a minute then slows all candidates, and a ratio within a round keeps its meaning.
@@ -39,7 +34,6 @@ def interleave(
     Args:
         candidates: {name: function}; `timed` makes functions that return seconds.
         warm_up: rounds before, whose results do not count; they compile.
-        done: is called after each call that counts.
 
     Returns: {name: [what the function returned in each round]}.
     """
@@ -50,7 +44,6 @@ def interleave(
             result = candidates[names[place]]()
             if number >= warm_up:
                 results[names[place]].append(result)
-                done()
     return results
 
 
@@ -65,18 +58,15 @@ def timed(function: Callable[[], Any], clock: Callable[[], float] = time.perf_co
     return seconds
 
 
-class Ratio(NamedTuple):
-    """Median of the ratios within the rounds, and their quartiles."""
-
-    ratio: float
-    low: float
-    high: float
-
-
-def ratio_of(values: Iterable[float], base: Iterable[float]) -> Ratio:
-    """Compare two candidates round by round."""
+def ratio_of(values: Iterable[float], base: Iterable[float]) -> tuple[float, float, float]:
+    """Compare two candidates round by round. Returns: the median of the ratios, and their quartiles."""
     low, median, high = np.percentile(np.array(values) / np.array(base), [25, 50, 75])
-    return Ratio(float(median), float(low), float(high))
+    return float(median), float(low), float(high)
+
+
+def ratio_to(base_values: Iterable[float], values: Iterable[float], base: str) -> dict[str, Any]:
+    """The fields of a row that is compared with the values of its base."""
+    return dict(zip(("ratio", "low", "high"), ratio_of(values, base_values)), base=base)
 
 
 class Study:
@@ -95,31 +85,36 @@ class Study:
         self.settings = dict(settings, python=platform.python_version())
         print(f"{pairing_name()} on {machine_name()}, {rounds} rounds", flush=True)
 
-    def add(
-        self, case: str, candidate: str, metric: str, value: float, unit: str = "", **fields: Any
-    ) -> None:
+    def add(self, case: str, candidate: str, metric: str, value: Any, unit: str = "", **fields: Any) -> None:
         """Add a figure; `fields` are further ones of StudyRow."""
-        row = StudyRow(
-            self.name, case, candidate, metric, float(value), unit, **{**self.common, **fields}
-        )._replace(versions={**versions(), **self.settings})
+        fields = {**self.common, "versions": {**versions(), **self.settings}, **fields}
+        row = StudyRow(self.name, case, candidate, metric, float(value), unit, **fields)
         self.rows.append(row)
         against = "" if row.ratio is None else f"  {row.ratio:.3f} x {row.base}"
         between = "" if row.low is None else f" ({row.low:.3f} to {row.high:.3f})"
         print(f"{case:28} {candidate:26} {metric:12} {value:10.4g} {unit}{against}{between}", flush=True)
 
     def add_times(
-        self, case: str, seconds: dict[str, list], bases: dict[str, str], metric: str = "time"
+        self,
+        case: str,
+        results: dict[str, list],
+        bases: dict[str, str],
+        metric: str = "time",
+        unit: str = "s",
+        scale: float = 1,
+        **fields: Any,
     ) -> None:
-        """Add the median seconds of each candidate, and its ratio to its base if it has one.
+        """Add the median of each candidate's results, and its ratio to its base if it has one.
 
         Args:
+            results: {candidate: [seconds, or what else was measured, in each round]}.
             bases: {candidate: the candidate that it is compared with}.
+            scale: of the value, from what was measured to the unit.
+            fields: further ones of StudyRow, for all candidates.
         """
-        for name, values in seconds.items():
-            fields: dict[str, Any] = {}
-            if name in bases:
-                fields = dict(ratio_of(values, seconds[bases[name]])._asdict(), base=bases[name])
-            self.add(case, name, metric, np.median(values), "s", **fields)
+        for name, values in results.items():
+            against = ratio_to(results[bases[name]], values, bases[name]) if name in bases else {}
+            self.add(case, name, metric, scale * np.median(values), unit, **against, **fields)
 
     def write(self) -> None:
         path = RESULTS / (self.name + ".jsonl")

@@ -6,13 +6,16 @@ On PyTorch the kernels of one matmul stand beside the choice of the
 table, kernels.TABLE. Sizes are those of BERT-base; "1 row" is one generated token, "128 rows" one sequence.
 """
 
-from __future__ import annotations
-
 import os
 
 import numpy as np
 
-from bench.studies import Study, interleave, read_rounds, timed
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from bench.studies import Study, interleave, read_rounds, timed  # noqa: E402
+from bert4keras3.backend import framework, functions, keras, ops  # noqa: E402
+from bert4keras3.backend.accelerate import compiled_model, implementation, plain  # noqa: E402
+from bert4keras3.models import build_transformer_model  # noqa: E402
 
 SIZE, INNER, VOCABULARY, HEADS = 768, 3072, 21128, 12
 REPEATS = 20  # calls in one measurement
@@ -22,10 +25,8 @@ def random(*shape):
     return np.random.RandomState(0).normal(size=shape).astype("float32")
 
 
-def compiled(function, decodes=False):
+def compiled(function, decodes):
     """The function as predict compiles it, or as generation does; its outputs are finished when it returns."""
-    from bert4keras3.backend import framework
-
     if framework == "jax":
         import jax
 
@@ -41,114 +42,71 @@ def compiled(function, decodes=False):
     return torch.no_grad()(function)
 
 
-def repeated(function, *inputs, decodes=False):
-    """() → None, REPEATS calls on tensors."""
-    from bert4keras3.backend import ops
-
-    function, tensors = compiled(function, decodes), [ops.convert_to_tensor(one) for one in inputs]
-
-    def run():
-        for _ in range(REPEATS):
-            function(*tensors)
-
-    return run
+def repeated(call):
+    """() → None, REPEATS calls with the number of the call."""
+    return lambda: [call(number) for number in range(REPEATS)]
 
 
-def built_dense(units, size, activation=None, dtype="float32"):
-    from bert4keras3.backend import keras
+def both(function, *inputs, decodes=False):
+    """{candidate: () → None}. function takes a path, then the inputs as tensors."""
+    tensors = [ops.convert_to_tensor(one) for one in inputs]
 
-    layer = keras.layers.Dense(units, activation=activation, dtype=dtype)
-    layer.build((None, size))
-    layer.set_weights([random(size, units) / size**0.5, random(units)])
-    return layer
+    def candidate(path):
+        call = compiled(lambda *values: function(path, *values), decodes)
+        return repeated(lambda number: call(*tensors))
 
-
-def built_embedding(dtype="float32"):
-    from bert4keras3.backend import keras
-
-    layer = keras.layers.Embedding(VOCABULARY, SIZE, dtype=dtype)
-    layer.build(None)
-    return layer
+    return {"plain": candidate(plain), "accelerated": candidate(implementation(framework))}
 
 
-def matmuls(accelerated, plain, dtypes):
-    """{case: {candidate: function}} of dense and logits."""
-    from bert4keras3.backend import functions, ops
-
+def matmuls(*dtypes):
+    """{case: candidates} of dense and logits."""
     cases = {}
     for dtype in dtypes:
-        inner = built_dense(INNER, SIZE, functions.gelu_erf, dtype)
-        table = built_embedding(dtype)
+        layer = keras.layers.Dense(INNER, activation=functions.gelu_erf, dtype=dtype)
+        layer.build((None, SIZE))
+        layer.set_weights([random(SIZE, INNER) / SIZE**0.5, random(INNER)])
+        table = keras.layers.Embedding(VOCABULARY, SIZE, dtype=dtype)
+        table.build(None)
         for rows in (1, 128):
-            inputs = ops.cast(random(1, rows, SIZE), dtype)
-            cases[f"dense, {dtype}, {rows} rows"] = {
-                name: repeated(
-                    lambda x, path=path, layer=inner: path.dense(layer, x), inputs, decodes=rows == 1
-                )
-                for name, path in (("plain", plain), ("accelerated", accelerated))
-            }
-        cases[f"logits, {dtype}, 1 rows"] = {
-            name: repeated(
-                lambda x, path=path, layer=table: path.logits(
-                    layer, x, ops.cast(layer.embeddings, layer.compute_dtype)
-                ),
-                ops.cast(random(1, 1, SIZE), dtype),
-                decodes=True,
+            cases[f"dense, {dtype}, {rows} rows"] = both(
+                lambda path, x, layer=layer: path.dense(layer, x),
+                ops.cast(random(1, rows, SIZE), dtype),
+                decodes=rows == 1,
             )
-            for name, path in (("plain", plain), ("accelerated", accelerated))
-        }
+        cases[f"logits, {dtype}, 1 rows"] = both(
+            lambda path, x, table=table: path.logits(
+                table, x, ops.cast(table.embeddings, table.compute_dtype)
+            ),
+            ops.cast(random(1, 1, SIZE), dtype),
+            decodes=True,
+        )
     return cases
 
 
-def on_jax(accelerated, plain):
-    from bert4keras3.backend import keras
-
+def on_jax():
     layer = keras.layers.Dropout(0.1, seed=1)
-    cases = matmuls(accelerated, plain, ("float32", "bfloat16"))
-    for name, shape in (("dropout, attention weights", (8, HEADS, 128, 128)), ("gelu", (8, 128, INNER))):
-        function = name.split(",")[0]
-        arguments = (layer,) if function == "dropout" else ()
-        cases[name] = {
-            candidate: repeated(stateless(getattr(path, function), layer, *arguments), random(*shape))
-            for candidate, path in (("plain", plain), ("accelerated", accelerated))
-        }
-    return cases
-
-
-def stateless(function, layer, *arguments):
-    """The function with the random state of a layer put in, and not kept: JAX compiles pure functions alone."""
-    from bert4keras3.backend import keras
-
     state = layer.seed_generator.state
 
-    def call(x):
-        with keras.StatelessScope([(state, state.value)]):
-            return function(*arguments, x)
+    def dropout(path, x):
+        with keras.StatelessScope([(state, state.value)]):  # JAX compiles pure functions alone
+            return path.dropout(layer, x)
 
-    return call
-
-
-def on_tensorflow(accelerated, plain):
-    return {**matmuls(accelerated, plain, ("float32",)), "predict of one batch": short_predicts()}
+    cases = matmuls("float32", "bfloat16")
+    cases["dropout, attention weights"] = both(dropout, random(8, HEADS, 128, 128))
+    return {**cases, "gelu": both(lambda path, x: path.gelu(x), random(8, 128, INNER))}
 
 
-def on_torch(accelerated, plain):
-    from bert4keras3.backend import keras
-
+def on_torch():
     gamma, beta = keras.Variable(random(SIZE)), keras.Variable(random(SIZE))
-    cases = matmuls(accelerated, plain, ("float32", "bfloat16"))
+    cases = matmuls("float32", "bfloat16")
     for length in (16, 128, 512):
         heads = random(1, length, HEADS, SIZE // HEADS)
-        cases[f"attention, {length} tokens"] = {
-            name: repeated(
-                lambda q, k, v, path=path: path.attention(q, k, v, None, 0.125), heads, heads, heads
-            )
-            for name, path in (("plain", plain), ("accelerated", accelerated))
-        }
-    cases["layer_norm, 128 rows"] = {
-        name: repeated(lambda x, path=path: path.layer_norm(x, gamma, beta, 1e-12), random(1, 128, SIZE))
-        for name, path in (("plain", plain), ("accelerated", accelerated))
-    }
+        cases[f"attention, {length} tokens"] = both(
+            lambda path, q, k, v: path.attention(q, k, v, None, 0.125), heads, heads, heads
+        )
+    cases["layer_norm, 128 rows"] = both(
+        lambda path, x: path.layer_norm(x, gamma, beta, 1e-12), random(1, 128, SIZE)
+    )
     return {**cases, "predict of one batch": short_predicts(), **kernel_cases()}
 
 
@@ -164,54 +122,35 @@ def kernel_cases():
         for rows in (1, 8, 128, 1024):
             for size, units in ((SIZE, SIZE), (SIZE, INNER), (INNER, SIZE)):
                 inputs = torch.rand(rows, size).to(dtype)
+                # several weights, so that a core's caches do not hold the weights of one row
                 weights = [torch.rand(size, units).to(dtype).t() for _ in range(8 if rows == 1 else 1)]
                 with torch.no_grad():
                     candidates = path.kernel_candidates(inputs, weights[0])
                     chosen = kernels.select_kernel(candidates, inputs, weights[0], None)
+
+                def calls(kernel, inputs=inputs, weights=weights):
+                    return repeated(lambda number: kernel(inputs, weights[number % len(weights)], None))
+
                 cases[f"{str(dtype)[6:]}, {rows} x {size} x {units}"] = {
-                    kernel.__name__ + (" (table)" if kernel is chosen else ""): kernel_calls(
-                        kernel, inputs, weights
-                    )
-                    for kernel in candidates
+                    one.__name__ + " (table)" * (one is chosen): torch.no_grad()(calls(one))
+                    for one in candidates
                 }
     return cases
 
 
-def kernel_calls(kernel, inputs, weights):
-    """() → None. Several weights, so that a core's caches do not hold the weights of one row."""
-    import torch
-
-    @torch.no_grad()
-    def run():
-        for number in range(REPEATS):
-            kernel(inputs, weights[number % len(weights)], None)
-
-    return run
-
-
 def short_predicts():
     """predict of one short sequence by a small BERT, with and without the path of compiled_model.py."""
-    from bert4keras3.backend import keras
-    from bert4keras3.backend.accelerate import compiled_model
-    from bert4keras3.models import build_transformer_model
-
     sizes = dict(hidden_size=128, num_hidden_layers=4, num_attention_heads=2, intermediate_size=512)
+    sizes.update(vocab_size=1000, max_position=64)
     inputs = [np.ones((1, 16), "int32"), np.zeros((1, 16), "int32")]
+    name = "may_compile" if framework == "torch" else "is_one_batch"
+    original = getattr(compiled_model, name)
 
     def predicts():
-        model = build_transformer_model(
-            model="bert", vocab_size=1000, hidden_act="gelu", max_position=64, **sizes
-        )
-
-        def run():
-            for _ in range(REPEATS):
-                model.predict(inputs, verbose=0)
-
-        return run
+        model = build_transformer_model(model="bert", hidden_act="gelu", **sizes)
+        return repeated(lambda number: model.predict(inputs, verbose=0))
 
     accelerated, plain = predicts(), predicts()
-    name = "may_compile" if keras.backend.backend() == "torch" else "is_one_batch"
-    original = getattr(compiled_model, name)
 
     def without():
         setattr(compiled_model, name, lambda *arguments: False)
@@ -225,23 +164,15 @@ def short_predicts():
 
 def main():
     rounds = read_rounds(__doc__, 9)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from bert4keras3.backend import framework, keras
-    from bert4keras3.backend.accelerate import implementation, plain
-
-    cases = {"jax": on_jax, "tensorflow": on_tensorflow, "torch": on_torch}[framework](
-        implementation(framework), plain
-    )
+    if framework == "tensorflow":
+        cases = {**matmuls("float32"), "predict of one batch": short_predicts()}
+    else:
+        cases = {"jax": on_jax, "torch": on_torch}[framework]()
     study = Study("accelerate", rounds, keras=keras.__version__)
     for case, candidates in cases.items():
-        seconds = interleave(
-            {name: timed(function) for name, function in candidates.items()}, rounds, warm_up=2
-        )
-        base = (
-            "accelerated"
-            if "accelerated" in candidates
-            else next(name for name in candidates if "table" in name)
-        )
+        functions = {name: timed(function) for name, function in candidates.items()}
+        seconds = interleave(functions, rounds, warm_up=2)
+        base = next(name for name in candidates if name == "accelerated" or "table" in name)
         seconds = {name: [one / REPEATS for one in values] for name, values in seconds.items()}
         study.add_times(case, seconds, {name: base for name in candidates if name != base})
     study.write()

@@ -1,9 +1,8 @@
-"""Call overhead: `predict` beside a direct call of the same model, in one process.
+"""Call overhead: `predict` beside a direct call of the same model, both compiled, in one process.
 
     python -m bench.studies.call_overhead [--rounds 15]        in an environment with Keras 3
 
-Both calls are compiled. "second call" is the A/A control: the same call twice shows the noise. Every output passes the
-accuracy gate before anything is timed.
+"second call" is the A/A control, which shows the noise. Every output passes the accuracy gate before it is timed.
 """
 
 import sys

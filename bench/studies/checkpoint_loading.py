@@ -14,18 +14,8 @@ import tensorflow as tf
 
 from bench.studies import Study, interleave, read_rounds, timed
 from bert4keras3.checkpoints import open_checkpoint, save_checkpoint
-from parity.models.releases import Release
+from parity.models.releases import BY_NAME
 from parity.models.variables import release_variables
-
-BERT_BASE = dict(
-    vocab_size=21128,
-    hidden_size=768,
-    intermediate_size=3072,
-    max_position_embeddings=512,
-    num_attention_heads=12,
-    num_hidden_layers=12,
-    type_vocab_size=2,
-)
 
 
 def read_by_tensorflow(prefix):
@@ -38,14 +28,10 @@ def read_by_ours(prefix):
     return {name: checkpoint[name] for name in checkpoint}
 
 
-def read_by_ours_and_copy(prefix):
-    return {name: np.array(value) for name, value in read_by_ours(prefix).items()}
-
-
 READERS = {
     "TensorFlow": read_by_tensorflow,
     "bert4keras3": read_by_ours,
-    "bert4keras3, copied": read_by_ours_and_copy,
+    "bert4keras3, copied": lambda prefix: {name: np.array(one) for name, one in read_by_ours(prefix).items()},
 }
 
 
@@ -55,7 +41,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         prefix = os.path.join(folder, "bert_model.ckpt")
         random = np.random.RandomState(0)
-        variables = release_variables(Release("bert_base", "google_bert", "bert", BERT_BASE))
+        variables = release_variables(BY_NAME["bert_base"])
         values = ((name, random.normal(size=shape).astype("float32")) for name, shape in variables)
         save_checkpoint(prefix, values)
         expected, found = read_by_tensorflow(prefix), read_by_ours(prefix)

@@ -9,7 +9,7 @@ Keras's Adam beside itself: its distance from 1 is noise.
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 import numpy as np
 
@@ -21,21 +21,8 @@ from bert4keras3.backend import keras  # noqa: E402
 from bert4keras3.models import build_transformer_model  # noqa: E402
 
 BATCH, LENGTH, LAYERS = 8, 128, 4
-SIZES: dict[str, Any] = dict(
-    vocab_size=8000,
-    hidden_size=256,
-    num_attention_heads=4,
-    intermediate_size=1024,
-    hidden_act="gelu",
-    max_position_embeddings=128,
-)
-
-
-class Pair(NamedTuple):
-    """Makes an optimizer of ours; `keras` names Keras's own with the same slots."""
-
-    ours: Callable[[], Any]
-    keras: str
+SIZES: dict[str, Any] = dict(vocab_size=8000, hidden_size=256, num_attention_heads=4, intermediate_size=1024)
+SIZES.update(hidden_act="gelu", max_position_embeddings=128)
 
 
 def extended(*names: str, base: Any = optimizers.Adam, **arguments: Any) -> Callable[[], Any]:
@@ -54,23 +41,23 @@ KERAS: dict[str, Callable[[], Any]] = {
     "Lion": lambda: keras.optimizers.Lion(1e-4),
     "Adafactor": lambda: keras.optimizers.Adafactor(1e-4),
 }
+# An optimizer of ours, and the name of Keras's own with the same slots.
 PAIRS = {
-    "Keras's Adam, A/A control": Pair(KERAS["Adam"], "Adam"),
-    "Adam": Pair(lambda: optimizers.Adam(1e-4), "Adam"),
-    "Adam, decay and schedule": Pair(
-        extended("weight_decay", "piecewise_linear_lr", **DECAY, **SCHEDULE), "Adam"
+    "Keras's Adam, A/A control": (KERAS["Adam"], "Adam"),
+    "Adam": (lambda: optimizers.Adam(1e-4), "Adam"),
+    "Adam, decay and schedule": (
+        extended("weight_decay", "piecewise_linear_lr", **DECAY, **SCHEDULE),
+        "Adam",
     ),
-    "LAMB": Pair(extended("weight_decay", "layer_adaptation", **DECAY), "Adam"),
-    "Adam, lazy": Pair(extended("lazy_optimization", include_in_lazy_optimization=["Embedding"]), "Adam"),
-    "Adam, rates by name": Pair(
-        extended("parameter_wise_lr", paramwise_lr_schedule={"Embedding": 0.5}), "Adam"
-    ),
-    "Keras's Adam, decay": Pair(extended("weight_decay", base=keras.optimizers.Adam, **DECAY), "Adam"),
-    "Adam, EMA": Pair(extended("exponential_moving_average"), "Adam, 3 slots"),
-    "Adam, lookahead": Pair(extended("lookahead"), "Adam, 3 slots"),
-    "Adam, accumulating": Pair(extended("gradient_accumulation"), "Adam, accumulating"),
-    "Lion": Pair(lambda: optimizers.Lion(1e-4), "Lion"),
-    "AdaFactor": Pair(lambda: optimizers.AdaFactor(1e-4), "Adafactor"),
+    "LAMB": (extended("weight_decay", "layer_adaptation", **DECAY), "Adam"),
+    "Adam, lazy": (extended("lazy_optimization", include_in_lazy_optimization=["Embedding"]), "Adam"),
+    "Adam, rates by name": (extended("parameter_wise_lr", paramwise_lr_schedule={"Embedding": 0.5}), "Adam"),
+    "Keras's Adam, decay": (extended("weight_decay", base=keras.optimizers.Adam, **DECAY), "Adam"),
+    "Adam, EMA": (extended("exponential_moving_average"), "Adam, 3 slots"),
+    "Adam, lookahead": (extended("lookahead"), "Adam, 3 slots"),
+    "Adam, accumulating": (extended("gradient_accumulation"), "Adam, accumulating"),
+    "Lion": (lambda: optimizers.Lion(1e-4), "Lion"),
+    "AdaFactor": (lambda: optimizers.AdaFactor(1e-4), "Adafactor"),
 }
 
 
@@ -87,9 +74,9 @@ def main() -> None:
     rounds = read_rounds(__doc__, 40)
     study = Study("optimizer_step", rounds)
     steps = {"Keras's " + name: make_step(make()) for name, make in KERAS.items()}
-    steps.update({name: make_step(pair.ours()) for name, pair in PAIRS.items()})
+    steps.update({name: make_step(make()) for name, (make, _) in PAIRS.items()})
     seconds = interleave({name: timed(step) for name, step in steps.items()}, rounds, warm_up=2)
-    bases = {name: "Keras's " + pair.keras for name, pair in PAIRS.items()}
+    bases = {name: "Keras's " + base for name, (_, base) in PAIRS.items()}
     study.add_times(f"{BATCH} x {LENGTH} tokens", seconds, bases)
     study.write()
 

@@ -8,7 +8,6 @@ A class has a percentage of the time that the framework's profiler saw.
 """
 
 import argparse
-import functools
 import glob
 import gzip
 import json
@@ -20,7 +19,7 @@ from collections import Counter
 
 import numpy as np
 
-from bench.studies import Study, interleave, ratio_of, timed
+from bench.studies import Study, interleave, timed
 from bert4keras3.backend import framework, ops
 from bert4keras3.models import build_transformer_model
 from parity.models.releases import BY_NAME
@@ -60,11 +59,6 @@ def finished(outputs):
     return outputs.block_until_ready() if framework == "jax" else outputs
 
 
-def matmul_flops(batch, length, layers):
-    linear = 2 * (4 * 768 * 768 + 2 * 768 * 3072) * length
-    return batch * layers * (linear + 4 * length * length * 768)
-
-
 def class_of(text):
     return next((name for name, pattern in CLASSES if re.search(pattern, text)), "other elementwise")
 
@@ -74,10 +68,8 @@ def profile_jax(model, values):
     import jax
 
     weights = [v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]
-    forward = jax.jit(lambda a, b, x: model.stateless_call(a, b, x, training=False)[0]).lower(
-        *weights, values
-    )
-    forward = forward.compile()
+    forward = jax.jit(lambda a, b, x: model.stateless_call(a, b, x, training=False)[0])
+    forward = forward.lower(*weights, values).compile()
     text = forward.as_text()
     bodies = {name: body for name, body in re.findall(r"^%(\S+) \(.*?\{\n(.*?)^\}", text, re.M | re.S)}
     operations = dict(re.findall(r"^\s+(?:ROOT )?%(\S+) = (.*)$", text, re.M))
@@ -169,17 +161,16 @@ def measure(study, model, shape, layers, rounds):
     values[0][:, -3:] = 0  # padding
     candidates = {
         "roofline": make_matmul(batch * length),
-        "predict_on_batch": functools.partial(model.predict_on_batch, values),
-        "predict": functools.partial(model.predict, values, verbose=0),
+        "predict_on_batch": lambda: model.predict_on_batch(values),
+        "predict": lambda: model.predict(values, verbose=0),
         "call": lambda: finished(model(values, training=False)),
     }
     found = interleave({name: timed(one, time.process_time) for name, one in candidates.items()}, rounds)
-    scale = matmul_flops(batch, length, layers) / (2 * batch * length * 768 * 3072)
+    flops = batch * layers * length * (2 * (4 * 768 * 768 + 2 * 768 * 3072) + 4 * length * 768)
+    scale = flops / (2 * batch * length * 768 * 3072)
     found["roofline"] = [scale * one for one in found["roofline"]]
     case, cores = f"{batch} x {length}", len(os.sched_getaffinity(0))
-    for name, seconds in found.items():
-        fields = dict(ratio_of(seconds, found["roofline"])._asdict(), base="roofline")
-        study.add(case, name, "time", np.median(seconds) / cores * 1e3, "ms", **fields)
+    study.add_times(case, found, dict.fromkeys(found, "roofline"), unit="ms", scale=1e3 / cores)
     classes = PROFILERS[framework](model, values)
     for name, microseconds in classes.most_common():
         study.add(case, name, "share", 100 * microseconds / sum(classes.values()), "%")

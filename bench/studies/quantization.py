@@ -20,10 +20,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from bench.implementations import bert4keras_models, ours  # noqa: E402
 from bench.scenarios import BY_NAME, make_inputs  # noqa: E402
-from bench.studies import Study, interleave, ratio_of, read_rounds, timed  # noqa: E402
+from bench.studies import Study, interleave, ratio_to, read_rounds, timed  # noqa: E402
 from bench.weights import make_weights, weights_folder  # noqa: E402
 from bert4keras3.backend import framework, keras  # noqa: E402
 from bert4keras3.generation import Generator  # noqa: E402
+from parity.subsample import rms  # noqa: E402
 
 ENCODER = BY_NAME["bert-base-1x128"]._replace(arguments=dict(with_mlm="linear"))
 DECODER = BY_NAME["gpt2-base-64-tokens"]
@@ -47,10 +48,6 @@ def load(scenario, form):
     return transformer
 
 
-def megabytes(model):
-    return sum(np.prod(one.shape) * np.dtype(one.dtype).itemsize for one in model.variables) / 1e6
-
-
 def encode(transformer):
     """A function that computes the scores (length, vocabulary) of the tokens."""
     inputs = make_inputs(ENCODER)
@@ -69,18 +66,13 @@ def measure(study, scenario, make, rounds):
     functions = {form: make(one) for form, one in transformers.items()}
     results = {form: function() for form, function in functions.items()}  # compiles too
     seconds = interleave({form: timed(one) for form, one in functions.items()}, rounds, warm_up=0)
-    memory = {form: megabytes(one.model) for form, one in transformers.items()}
-    for form in FORMATS:
-        study.add(
-            scenario.name, form, "memory", memory[form], "MB", ratio=memory[form] / memory[BASE], base=BASE
-        )
-        fields = dict(ratio_of(seconds[form], seconds[BASE])._asdict(), base=BASE)
-        study.add(scenario.name, form, "time", 1000 * np.median(seconds[form]), "ms", **fields)
+    memory = {}
+    for form, one in transformers.items():
+        memory[form] = sum(np.prod(x.shape) * np.dtype(x.dtype).itemsize for x in one.model.variables) / 1e6
+        ratio = memory[form] / memory[BASE]
+        study.add(scenario.name, form, "memory", memory[form], "MB", ratio=ratio, base=BASE)
+    study.add_times(scenario.name, seconds, dict.fromkeys(FORMATS, BASE), unit="ms", scale=1000)
     return results, seconds
-
-
-def rms(x):
-    return float(np.sqrt(np.square(x).mean()))
 
 
 def main():
@@ -88,7 +80,7 @@ def main():
     study = Study("quantization", rounds)
     scores, _ = measure(study, ENCODER, encode, rounds)
     for form, found in scores.items():
-        error = rms(found - scores[BASE]) / rms(scores[BASE])
+        error = rms([found - scores[BASE]]) / rms([scores[BASE]])
         study.add(ENCODER.name, form, "error", error)
         same = (found.argmax(-1) == scores[BASE].argmax(-1)).mean()
         study.add(ENCODER.name, form, "same token", 100 * same, "%")
@@ -96,8 +88,8 @@ def main():
     tokens, seconds = measure(study, DECODER, generate, rounds)
     for form, found in tokens.items():
         speed = DECODER.new_tokens / np.median(seconds[form])
-        ratio = ratio_of(seconds[BASE], seconds[form])
-        study.add(DECODER.name, form, "speed", speed, "tokens/s", base=BASE, **ratio._asdict())
+        ratio = ratio_to(seconds[form], seconds[BASE], BASE)
+        study.add(DECODER.name, form, "speed", speed, "tokens/s", **ratio)
         different = np.flatnonzero(found != tokens[BASE])
         equal = different[0] if len(different) else len(found)
         study.add(DECODER.name, form, "equal tokens", equal, f"of {len(found)}")

@@ -7,7 +7,6 @@ difference": rms of the difference of the first steps of SGD, in units of the rm
 layers, hidden size 256, for 16 sequences of 256 tokens, without dropout.
 """
 
-import functools
 import os
 import subprocess
 import sys
@@ -16,20 +15,14 @@ import time
 
 import numpy as np
 
-from bench.studies import Study, interleave, ratio_of, read_rounds
-from bench.trackers import peak_memory, reset_peak_memory, resident_memory
+from bench.studies import Study, interleave, read_rounds
+from bench.trackers import resident_memory
+from parity.machine import peak_memory, reset_peak_memory
 
 BATCH, LENGTH = 16, 256
-SIZES = dict(
-    vocab_size=1000,
-    hidden_size=256,
-    num_hidden_layers=6,
-    num_attention_heads=4,
-    intermediate_size=1024,
-    hidden_act="gelu",
-    max_position_embeddings=LENGTH,
-    dropout_rate=0.0,
-)
+NUMBERS = dict(vocab_size=1000, hidden_size=256, num_hidden_layers=6, num_attention_heads=4)
+NUMBERS.update(intermediate_size=1024, max_position_embeddings=LENGTH)
+SIZES = dict(NUMBERS, hidden_act="gelu", dropout_rate=0.0)
 STEPS = 3
 
 
@@ -68,12 +61,9 @@ def measured(recompute):
     variables = dict(os.environ, RECOMPUTE=recompute, TF_CPP_MIN_LOG_LEVEL="3")
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "found.npz")
+        command = [sys.executable, "-m", "bench.studies.recompute", path]
         subprocess.run(
-            [sys.executable, "-m", "bench.studies.recompute", path],
-            env=variables,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            command, env=variables, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         with np.load(path) as found:
             return dict(found)
@@ -81,15 +71,12 @@ def measured(recompute):
 
 def main():
     rounds = read_rounds(__doc__, 3)
-    candidates = {"kept": "0", "recomputed": "1"}
-    candidates = {name: functools.partial(measured, switch) for name, switch in candidates.items()}
+    candidates = {"kept": lambda: measured("0"), "recomputed": lambda: measured("1")}
     found = interleave(candidates, rounds, warm_up=0)
     study = Study("recompute", rounds, keras=str(found["kept"][0]["keras"]))
     for metric, key, scale, unit in (("memory", "memory", 1e-6, "MB"), ("time", "seconds", 1e3, "ms")):
         values = {name: [scale * float(one[key]) for one in results] for name, results in found.items()}
-        study.add("training step", "kept", metric, np.median(values["kept"]), unit)
-        fields = dict(ratio_of(values["recomputed"], values["kept"])._asdict(), base="kept")
-        study.add("training step", "recomputed", metric, np.median(values["recomputed"]), unit, **fields)
+        study.add_times("training step", values, {"recomputed": "kept"}, metric, unit)
     kept, recomputed = (found[name][0]["added"] for name in candidates)
     difference = np.sqrt(np.mean((kept - recomputed) ** 2) / np.mean(kept**2))
     study.add("training step", "recomputed", "gradient difference", difference)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.studies import Study, interleave, ratio_of
+from bench.studies import Study, interleave, ratio_to
 from pairings import BY_NAME
 from pairings.environments import python_path
 from parity.store import ROOT
@@ -25,13 +25,7 @@ DEFAULT = ("reference", "keras2.3.1-tf1.15", "tfkeras-tf2.15", "tensorflow", "ja
 
 
 def run(name, archive, epochs, seed):
-    """Train once.
-
-    Returns: {"accuracy": [of each epoch], "seconds": [of each epoch]}.
-
-    Raises:
-        RuntimeError: the training failed; the text is its output.
-    """
+    """Train once: "accuracy" and "seconds" of each epoch. Raises RuntimeError with the output if it failed."""
     pairing = BY_NAME[name]
     script = (ROOT / "examples" / "sentiment.py").read_text(encoding="utf-8")
     python = python_path(pairing.environment)
@@ -66,13 +60,13 @@ def main():
         name: lambda name=name: run(name, archive, options.epochs, next(seeds[name])) for name in names
     }
     found = interleave(trainings, options.seeds, warm_up=0)
-    seconds = {name: [np.median(one["seconds"]) for one in results] for name, results in found.items()}
     for name, results in found.items():
         for seed, one in enumerate(results):
             for epoch, accuracy in enumerate(one["accuracy"]):
                 study.add(f"seed {seed}, epoch {epoch + 1}", name, "accuracy", accuracy, pairing=name)
-        fields = dict(ratio_of(seconds[name], seconds[names[0]])._asdict(), base=names[0])
-        study.add("an epoch", name, "time", np.median(seconds[name]), "s", pairing=name, **fields)
+        seconds = [[np.median(one["seconds"]) for one in found[one]] for one in (names[0], name)]
+        against = ratio_to(*seconds, names[0])
+        study.add("an epoch", name, "time", np.median(seconds[1]), "s", pairing=name, **against)
     study.write()
 
 

@@ -13,7 +13,7 @@ from pydoc_data.topics import topics
 
 import numpy as np
 
-from bench.studies import Study, interleave, ratio_of, read_rounds, timed
+from bench.studies import Study, interleave, ratio_to, read_rounds, timed
 from bert4keras3.snippets import Memo
 from bert4keras3.tokenizers import Tokenizer, load_vocab
 from parity.store import GOLDENS, MINILM
@@ -33,9 +33,7 @@ def make_vocabulary():
 
 
 def make_workloads():
-    """{name: texts}. The Chinese and accented texts repeat a sentence, which helps ours alone: it cuts a word once a
-    text. The English texts are Python's documentation.
-    """
+    """{name: texts}. Repeated sentences help ours alone: it cuts a word once a text. The English is Python's docs."""
     golden = json.loads((GOLDENS / "tokenizers.json").read_text(encoding="utf-8"))["cases"]
     short = sorted({case["text"] for case in golden if case["call"] == "text" and len(case["text"]) < 100})
     return {
@@ -102,7 +100,7 @@ def main():
             }
             seconds = interleave(candidates, rounds)
             for name, values in seconds.items():
-                fields = dict(ratio_of(seconds[REFERENCE], values)._asdict(), base=REFERENCE)
+                fields = ratio_to(values, seconds[REFERENCE], REFERENCE)
                 microseconds = np.median(values) / len(texts) * 1e6
                 study.add(f"{workload}, {case}", name, "time", microseconds, "us", **fields)
     study.write()
