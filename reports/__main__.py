@@ -11,6 +11,7 @@ Exits with 1 where a cell is red, or something has become worse.
 """
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
 
@@ -23,14 +24,13 @@ from parity.models.compare import compare_case
 from parity.store import RESULTS, USER_FILES, read_json
 from reports import documentation, regress, terminal
 from reports.history import merge, remember
-from reports.results import Results, read_results, why_red, write_cells
+from reports.results import read_results, why_red, write_cells
 from reports.tables import cell_table, matrix, speed_table
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    return options.run(options, console)
+    return options.run(options, Console(width=None if sys.stdout.isatty() else 160))
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -42,20 +42,23 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     table.add_argument("pairings", nargs="+", choices=[pairing.name for pairing in PAIRINGS])
     add_case_arguments(table)
     table.set_defaults(run=run_table)
-    for name, (run, text) in REPORTS.items():
+    for name, text in REPORTS.items():
         command = commands.add_parser(name, help=text)
         command.add_argument("--into", type=Path, help="folder, where not `report` in that of the results")
-        command.set_defaults(run=run)
+        command.set_defaults(run=run_speed if name == "speed" else run_write)
     commands.choices["speed"].add_argument("--newest", action="store_true", help="only the last run")
     merged = commands.add_parser("merge", help="results of several machines in one folder")
     merged.add_argument("folders", nargs="+", type=Path)
     merged.add_argument("--into", type=Path, required=True)
     merged.set_defaults(run=run_merge)
-    commands.add_parser(
-        "regress", help=regress.__doc__.splitlines()[0], parents=[regress.parser()]
-    ).set_defaults(run=regress.run)
+    worse = commands.add_parser("regress", help=regress.__doc__.splitlines()[0])
+    regress.add_arguments(worse)
+    worse.set_defaults(run=regress.run)
     shown = commands.add_parser("docs", help="are the figures of the documentation the ones of their rows?")
-    documentation.add_arguments(shown)
+    shown.add_argument("--write", action="store_true", help="write the figures of the rows into the pages")
+    shown.add_argument(
+        "--keep", type=Path, metavar="RUN", help="keep this run of results/bench/ as rows first"
+    )
     shown.set_defaults(run=documentation.run)
     for command in commands.choices.values():
         command.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
@@ -100,46 +103,17 @@ def run_speed(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def write(kinds: tuple[str, ...]):
-    """A command that writes these kinds of report and says where they are."""
-
-    def run(options: argparse.Namespace, console: Console) -> int:
-        results = read_results(options.results)
-        remember(options.results, results)
-        folder = options.into or options.results / "report"
-        for kind in kinds:
-            for path in write_report(kind, results, folder):
-                console.print(f"{path}  {path.stat().st_size / 1e3:.0f} kB", highlight=False, soft_wrap=True)
-        return 0
-
-    return run
-
-
-def write_report(kind: str, results: Results, folder: Path) -> list[Path]:
-    # each kind needs libraries of its own, which are slow to load
-    if kind == "html":
-        from reports.html import write_html
-
-        write_html(results, folder / "report.html")
-        return [folder / "report.html"]
-    if kind == "markdown":
-        from reports.markdown import write_markdown
-
-        write_markdown(results, folder / "report.md")
-        return [folder / "report.md"]
-    if kind == "readme-chart":
-        from reports.readme_chart import write_chart
-
-        write_chart(results, folder / "speed.svg")
-        return [folder / "speed.svg"]
-    if kind == "junit":
-        from reports.junit import write_junit
-
-        write_junit(results, folder / "report.xml")
-        return [folder / "report.xml"]
-    from reports.export import write_tables
-
-    return write_tables(results, folder)
+def run_write(options: argparse.Namespace, console: Console) -> int:
+    """Write the reports of this kind and say where they are."""
+    results = read_results(options.results)
+    remember(options.results, results)
+    folder = options.into or options.results / "report"
+    for kind in ALL if options.command == "all" else (options.command,):
+        module, name = WRITERS[kind]
+        write = getattr(importlib.import_module(f"reports.{module}"), f"write_{module}")  # slow to load
+        for path in write(results, folder / name) or [folder / name]:
+            console.print(f"{path}  {path.stat().st_size / 1e3:.0f} kB", highlight=False, soft_wrap=True)
+    return 0
 
 
 def run_merge(options: argparse.Namespace, console: Console) -> int:
@@ -151,15 +125,23 @@ def run_merge(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-KINDS = ("html", "markdown", "junit", "export")
+# Kind of report → its module, which has write_<module>(results, path), and its file.
+WRITERS = {
+    "html": ("html", "report.html"),
+    "markdown": ("markdown", "report.md"),
+    "readme-chart": ("readme_chart", "speed.svg"),
+    "junit": ("junit", "report.xml"),
+    "export": ("tables", ""),
+}
+ALL = ("html", "markdown", "junit", "export")
 REPORTS = {
-    "speed": (run_speed, "print the tables of the bench"),
-    "html": (write(("html",)), "one page that needs nothing else"),
-    "readme-chart": (write(("readme-chart",)), "the speeds as one SVG, for the README"),
-    "markdown": (write(("markdown",)), "for a CI summary or the README"),
-    "junit": (write(("junit",)), "for a CI's view of tests"),
-    "export": (write(("export",)), "CSV and Parquet, for pandas"),
-    "all": (write(KINDS), "every kind of report"),
+    "speed": "print the tables of the bench",
+    "html": "one page that needs nothing else",
+    "readme-chart": "the speeds as one SVG, for the README",
+    "markdown": "for a CI summary or the README",
+    "junit": "for a CI's view of tests",
+    "export": "CSV and Parquet, for pandas",
+    "all": "every kind of report",
 }
 
 if __name__ == "__main__":

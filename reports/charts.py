@@ -22,14 +22,10 @@ REFERENCE, DASHES = [2, 3], [6, 3]
 
 def layer_chart() -> dict[str, Any]:
     """Error ratio over depth; the page fills the data set `layers` with depth, layer and ratio."""
+    scale = alt.Scale(type="log", nice=False, padding=8)
     base = alt.Chart(alt.NamedData("layers")).encode(
         x=alt.X("depth:Q", title=None, axis=alt.Axis(tickMinStep=1, grid=False)),
-        y=alt.Y(
-            "ratio:Q",
-            title=None,
-            axis=alt.Axis(values=DECADES),
-            scale=alt.Scale(type="log", nice=False, padding=8),
-        ),
+        y=alt.Y("ratio:Q", title=None, axis=alt.Axis(values=DECADES), scale=scale),
     )
     tooltip = [alt.Tooltip("layer:N"), alt.Tooltip("ratio:Q", format=".3g", title="error ratio")]
     line = base.mark_line(strokeWidth=1.5, clip=True)
@@ -39,26 +35,37 @@ def layer_chart() -> dict[str, Any]:
     bound = alt.Chart(alt.InlineData([{"ratio": BOUND, "says": f"bound {BOUND:g}"}]))
     rule = bound.mark_rule(strokeDash=DASHES).encode(y="ratio:Q", color=alt.value("bad"))
     one = alt.Chart(alt.InlineData([{"ratio": 1}])).mark_rule(strokeDash=REFERENCE).encode(y="ratio:Q")
-    spec = finished(alt.layer(one, rule, line, points), 220)
-    return {
-        **spec,
-        "padding": {"left": 5, "top": 5, "right": 8, "bottom": 24},
-    }  # drawn in a dialog, it is cut off without
+    padding = {"left": 5, "top": 5, "right": 8, "bottom": 24}  # drawn in a dialog, it is cut off without
+    return {**finished(alt.layer(one, rule, line, points), 220), "padding": padding}
 
 
 def latency_chart(rows: pd.DataFrame) -> dict[str, Any]:
     """Median with its interval, 95th percentile, and the roofline; a row without a time says why."""
-    return interval_chart(
-        rows.assign(
-            value=rows["p50"] * 1e3,
-            low=rows["p50_low"] * 1e3,
-            high=rows["p50_high"] * 1e3,
-            late=rows["p95"] * 1e3,
-            roofline=rows["roofline_seconds"] * 1e3,
-            says=[latency_words(row) for row in rows.to_dict("records")],
-        ),
-        "ms a call",
+    names = {
+        "value": "p50",
+        "low": "p50_low",
+        "high": "p50_high",
+        "late": "p95",
+        "roofline": "roofline_seconds",
+    }
+    data = rows.assign(
+        **{name: rows[column] * 1e3 for name, column in names.items()},
+        says=[latency_words(row) for row in rows.to_dict("records")],
     )
+    base, order = implementations(data, [*names, "says"])
+    top = data[["value", "high", "late"]].max(axis=None)
+    x = alt.X("value:Q", title="ms a call", axis=AXIS, scale=scale_to(top, 1.6))
+    roofline = base.mark_rule(strokeDash=DASHES).encode(x="min(roofline):Q")
+    interval = base.mark_rule(strokeWidth=5, opacity=0.35, strokeCap="round").encode(
+        x="low:Q", x2="high:Q", y=order
+    )
+    late = base.mark_tick(thickness=1.5, height=10, opacity=0.7).encode(x="late:Q", y=order)
+    points = base.mark_circle(size=70, opacity=1).encode(x=x, y=order)
+    return finished(alt.layer(roofline, interval, late, points, words(base, order, "late")), ROW * len(data))
+
+
+def scale_to(top: float, room: float) -> alt.Scale:
+    return alt.Scale(domain=[0, 1 if pd.isna(top) else top * room])
 
 
 def memory_chart(rows: pd.DataFrame) -> dict[str, Any]:
@@ -69,64 +76,41 @@ def memory_chart(rows: pd.DataFrame) -> dict[str, Any]:
     )
     base, order = implementations(data, ["value", "device_memory", "says"])
     top = data[["value", "device_memory"]].max(axis=None)
-    x = alt.X(
-        "value:Q",
-        title="peak memory, MB",
-        axis=AXIS,
-        scale=alt.Scale(domain=[0, 1 if pd.isna(top) else top * 1.3]),
-    )
+    x = alt.X("value:Q", title="peak memory, MB", axis=AXIS, scale=scale_to(top, 1.3))
     bars = base.mark_bar(height=12, cornerRadiusEnd=2).encode(x=x, y=order)
     device = base.mark_tick(thickness=2, height=16).encode(x=alt.X("device_memory:Q"), y=order)
     return finished(alt.layer(bars, device, words(base, order)), ROW * len(data))
-
-
-def interval_chart(data: pd.DataFrame, title: str) -> dict[str, Any]:
-    base, order = implementations(data, ["value", "low", "high", "late", "roofline", "says"])
-    top = data[["value", "high", "late"]].max(axis=None)
-    x = alt.X(
-        "value:Q", title=title, axis=AXIS, scale=alt.Scale(domain=[0, 1 if pd.isna(top) else top * 1.6])
-    )
-    roofline = base.mark_rule(strokeDash=DASHES).encode(x="min(roofline):Q")
-    interval = base.mark_rule(strokeWidth=5, opacity=0.35, strokeCap="round").encode(
-        x="low:Q", x2="high:Q", y=order
-    )
-    late = base.mark_tick(thickness=1.5, height=10, opacity=0.7).encode(x="late:Q", y=order)
-    points = base.mark_circle(size=70, opacity=1).encode(x=x, y=order)
-    return finished(alt.layer(roofline, interval, late, points, words(base, order, "late")), ROW * len(data))
 
 
 def implementations(data: pd.DataFrame, columns: list[str]) -> tuple[alt.Chart, alt.Y]:
     """One line an implementation: who is measured first, by median."""
     order = data.sort_values(["p50", "implementation"])["implementation"].tolist()
     bad = ~data["status"].isin([MEASURED, ABSENT])
-    values = data[["implementation", *columns]].assign(bad=bad).astype(object)
-    records = values.where(values.notna(), None).to_dict("records")
-    axis = alt.Axis(
-        labelLimit=LABEL_WIDTH, ticks=False, domain=False, title=None, minExtent=LABEL_WIDTH * 0.6
-    )
-    return alt.Chart(alt.InlineData(records)), alt.Y("implementation:N", sort=order, axis=axis)
+    least = LABEL_WIDTH * 0.6
+    axis = alt.Axis(labelLimit=LABEL_WIDTH, ticks=False, domain=False, title=None, minExtent=least)
+    chart = chart_of(data[["implementation", *columns]].assign(bad=bad))
+    return chart, alt.Y("implementation:N", sort=order, axis=axis)
+
+
+def chart_of(table: pd.DataFrame) -> alt.Chart:
+    """A chart that holds the table; what is missing is null."""
+    values = table.astype(object)
+    return alt.Chart(alt.InlineData(values.where(values.notna(), None).to_dict("records")))
 
 
 def words(base: alt.Chart, order: alt.Y, after: str = "value") -> alt.Chart:
     """What stands behind a mark, or in its place."""
-    return (
-        base.transform_calculate(place=f"isValid(datum.{after}) ? datum.{after} : 0")
-        .mark_text(align="left", dx=7, limit=alt.ExprRef("width - 12"))
-        .encode(
-            x="place:Q",
-            y=order,
-            text="says:N",
-            tooltip="says:N",
-            color=alt.condition("datum.bad", alt.value("bad"), alt.value("quiet")),
-        )
-    )
+    placed = base.transform_calculate(place=f"isValid(datum.{after}) ? datum.{after} : 0")
+    text = placed.mark_text(align="left", dx=7, limit=alt.ExprRef("width - 12"))
+    color = alt.condition("datum.bad", alt.value("bad"), alt.value("quiet"))
+    return text.encode(x="place:Q", y=order, text="says:N", tooltip="says:N", color=color)
 
 
 def latency_words(row: dict[str, Any]) -> str:
     if pd.isna(row["p50"]):
         return out_words(row)
-    text = milliseconds(row["p50"])
-    return text + ("" if pd.isna(row["times_fastest"]) else f"  ×{row['times_fastest']:.2f}")
+    times = "" if pd.isna(row["times_fastest"]) else f"  ×{row['times_fastest']:.2f}"
+    return milliseconds(row["p50"]) + times
 
 
 def memory_words(row: dict[str, Any]) -> str:
@@ -134,9 +118,7 @@ def memory_words(row: dict[str, Any]) -> str:
 
 
 def out_words(row: dict[str, Any]) -> str:
-    if row["status"] == "measured":
-        return "not measured"
-    return f"{row['status']}: {row['reason']}"
+    return "not measured" if row["status"] == MEASURED else f"{row['status']}: {row['reason']}"
 
 
 def history_charts(history: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -144,13 +126,10 @@ def history_charts(history: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     charts = {}
     parity = pd.DataFrame([line for line in history if line["kind"] == PARITY and line["started"]])
     if len(parity):
-        worst = parity.assign(day=parity["started"].str[:10]).groupby(
-            ["pairing", "day", "commit"], dropna=False
-        )
-        values = worst.agg(value=("error_ratio", "max"), red=("red", "sum")).reset_index()
-        charts["largest error ratio of each pairing"] = line_chart(
-            values.rename(columns={"pairing": "name", "day": "started"}), "error ratio"
-        )
+        days = parity.assign(name=parity["pairing"], started=parity["started"].str[:10])
+        worst = days.groupby(["name", "started", "commit"], dropna=False)["error_ratio"].max()
+        values = worst.rename("value").reset_index()
+        charts["largest error ratio of each pairing"] = line_chart(values, "error ratio")
     speed = pd.DataFrame([line for line in history if line["kind"] == SPEED and line.get("p50")])
     if len(speed):
         for (scenario, mode, device), group in speed.groupby(["scenario", "mode", "device"], sort=False):
@@ -160,28 +139,21 @@ def history_charts(history: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def line_chart(data: pd.DataFrame, title: str) -> dict[str, Any]:
-    values = data[["started", "name", "value", "commit"]].astype(object)
-    records = values.where(values.notna(), None).to_dict("records")
-    chart = (
-        alt.Chart(alt.InlineData(records))
-        .mark_line(point=alt.OverlayMarkDef(size=40), strokeWidth=1.5)
-        .encode(
-            x=alt.X(
-                "started:T",
-                title=None,
-                axis=alt.Axis(labelOverlap=True, grid=False, format="%d %b", tickCount=4),
-            ),
-            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=True)),
-            color=alt.Color(
-                "name:N", title=None, legend=alt.Legend(orient="bottom", columns=2, labelLimit=150)
-            ),
-            tooltip=["name:N", "started:T", "commit:N", alt.Tooltip("value:Q", format=".3g", title=title)],
-        )
+    axis = alt.Axis(labelOverlap=True, grid=False, format="%d %b", tickCount=4)
+    legend = alt.Legend(orient="bottom", columns=2, labelLimit=150)
+    lines = chart_of(data[["started", "name", "value", "commit"]]).mark_line(
+        point=alt.OverlayMarkDef(size=40), strokeWidth=1.5
+    )
+    chart = lines.encode(
+        x=alt.X("started:T", title=None, axis=axis),
+        y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=True)),
+        color=alt.Color("name:N", title=None, legend=legend),
+        tooltip=["name:N", "started:T", "commit:N", alt.Tooltip("value:Q", format=".3g", title=title)],
     )
     return finished(chart, 180)
 
 
-def finished(chart: Any, height: Any) -> dict[str, Any]:
+def finished(chart: Any, height: int) -> dict[str, Any]:
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
     spec = chart.properties(width="container", height=height, autosize=fit).to_dict()
     spec.pop("config", None)

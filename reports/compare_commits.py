@@ -12,7 +12,7 @@ import numpy as np
 from bench.before import library_folder
 from bench.implementations import BEFORE, CONTROL, Implementation, implementation_named
 from bench.rows import MEASURED, Row
-from bench.runner import Candidate, InterleavedRun
+from bench.runner import InterleavedRun
 from bench.scenarios import BY_NAME, Scenario
 from parity.store import ROOT
 from reports.statistics import Change, compare
@@ -32,27 +32,11 @@ class Comparison(NamedTuple):
     reason: str | None = None
 
 
-class TimedRun(InterleavedRun):
-    """Keeps the median of each slice: calls of one slice are too much alike to count one by one."""
-
-    def slice(self, candidate: Candidate) -> None:
-        before = len(candidate.row.latency_seconds)
-        super().slice(candidate)
-        times = candidate.row.latency_seconds[before:]
-        if times:
-            self.medians[self.candidates.index(candidate)].append(float(np.median(times)))
-
-    @property
-    def medians(self) -> list[list[float]]:
-        return self.__dict__.setdefault("kept", [[] for _ in self.candidates])
-
-
 def measure(pairing: str, commit: str, scenario: str = SCENARIO, repeats: int = REPEATS) -> list[Comparison]:
     """Each mode of a scenario."""
     library_folder(commit)
-    return [
-        measure_mode(pairing, commit, BY_NAME[scenario], mode, repeats) for mode in BY_NAME[scenario].modes
-    ]
+    one = BY_NAME[scenario]
+    return [measure_mode(pairing, commit, one, mode, repeats) for mode in one.modes]
 
 
 def measure_mode(pairing: str, commit: str, scenario: Scenario, mode: str, repeats: int) -> Comparison:
@@ -61,17 +45,16 @@ def measure_mode(pairing: str, commit: str, scenario: Scenario, mode: str, repea
     implementations = [old, new, old._replace(name=old.name + CONTROL)]
     latencies: list[list[float]] = [[], [], []]
     peaks: list[list[float]] = [[], [], []]
+    scenario = scenario._replace(lengths=(), leak_check_calls=0)
     for _ in range(repeats):
-        run = TimedRun(
-            scenario._replace(lengths=(), leak_check_calls=0), mode, implementations, ROUNDS, LOGS, make_row
-        )
+        run = InterleavedRun(scenario, mode, implementations, ROUNDS, LOGS, make_row)
         run.run()
-        for i, row in enumerate(run.rows):
+        for i, (row, candidate) in enumerate(zip(run.rows, run.candidates, strict=True)):
             if row.status != MEASURED:
-                return Comparison(
-                    scenario.name, mode, None, None, f"{row.implementation} {row.status}: {row.reason}"
-                )
-            latencies[i] += run.medians[i]
+                reason = f"{row.implementation} {row.status}: {row.reason}"
+                return Comparison(scenario.name, mode, None, None, reason)
+            # calls of one slice are too much alike to count one by one
+            latencies[i] += [float(np.median(seconds)) for seconds in candidate.slices]
             peaks[i] += [row.peak_rss_bytes] if row.peak_rss_bytes else []
     memory = compare(peaks[0], peaks[2], peaks[1]) if all(peaks) else None
     return Comparison(scenario.name, mode, compare(latencies[0], latencies[2], latencies[1]), memory)

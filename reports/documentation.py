@@ -13,7 +13,7 @@ import io
 import re
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -22,7 +22,7 @@ from rich.console import Console
 from bench.rows import MEASURED, Row, StudyRow, read_rows, read_study, write_study
 from bench.scenarios import GENERATE
 from bench.studies import RESULTS
-from pairings import PAIRINGS
+from pairings import BY_NAME, PAIRINGS
 from parity.compare import Cell
 from parity.kinds import KINDS_BY_NAME
 from parity.models.cases import CASES
@@ -41,8 +41,7 @@ MARKED = re.compile(r"(<!-- (table|value): (\S+) -->)(.*?)(<!-- end -->)", re.DO
 
 # Runs of `nox -s bench-peers` that tables show. Rows of one table column come from one run, which interleaves them.
 ONE_TEXT, BATCH_AND_GENERATION = "20261127T143416Z-peers", "20261127T144552Z-peers"
-XEON_ONE_TEXT, XEON_MODELS = "20261126T232708Z-peers", "20261127T000811Z-peers"
-XEON_TRAIN_AND_LOAD = "20261127T001827Z-peers"
+XEON_MODELS, XEON_TRAIN_AND_LOAD = "20261127T000811Z-peers", "20261127T001827Z-peers"
 
 
 class Column(NamedTuple):
@@ -67,7 +66,6 @@ class Table(NamedTuple):
     """rows: (label, {field of StudyRow: value, or values})."""
 
     study: str
-    corner: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, dict[str, Any]], ...]
 
@@ -82,68 +80,52 @@ def peers(header: str, *cases: str, run: str, metric: str | tuple[str, str] = "t
 
 ENCODER, DECODER = "bert-base-1x128", "gpt2-base-64-tokens"
 MODES = tuple(f"{ENCODER} {mode}" for mode in ("predict", "call", "compiled"))
+ALL_MODES = {"case": MODES, "run": ONE_TEXT}
 PACKED = "`PACKED_LINEAR=1`"
-TORCHES = ("torch", "torch-packed")
 USUAL = ("jax", "tensorflow", "torch")
 LIBRARIES = {
-    "bert4keras3-jax": "bert4keras3, Keras 3 on JAX",
-    "bert4keras3-tensorflow": "bert4keras3, Keras 3 on TensorFlow",
-    "bert4keras3-torch": "bert4keras3, Keras 3 on PyTorch",
-    "bert4keras3-torch-packed": f"bert4keras3, Keras 3 on PyTorch, {PACKED}",
-    "bert4keras3-openvino": "bert4keras3, Keras 3 on OpenVINO",
     "transformers": "transformers 5.23, PyTorch",
-    "keras-hub-jax": "keras-hub 0.32, Keras 3 on JAX",
-    "keras-hub-tensorflow": "keras-hub 0.32, Keras 3 on TensorFlow",
-    "keras-hub-torch": "keras-hub 0.32, Keras 3 on PyTorch",
     "onnxruntime": "ONNX Runtime, exported file",
     "openvino-export": "OpenVINO, exported file",
     "abandoned-port": "bert4keras3 1.6.6 (abandoned), Keras 3 on JAX",
     "reference": "bert4keras 0.11.5, TensorFlow 1.15",
     "reference-tf2.2": "bert4keras 0.11.5, TensorFlow 2.2",
 }
+BACKENDS = {
+    "jax": "JAX",
+    "tensorflow": "TensorFlow",
+    "torch": "PyTorch",
+    "torch-packed": f"PyTorch, {PACKED}",
+    "openvino": "OpenVINO",
+}
+for _name, _backend in BACKENDS.items():
+    LIBRARIES[f"bert4keras3-{_name}"] = f"bert4keras3, Keras 3 on {_backend}"
+    LIBRARIES[f"keras-hub-{_name}"] = f"keras-hub 0.32, Keras 3 on {_backend}"
+OURS = "bert4keras3-jax bert4keras3-tensorflow bert4keras3-torch"
 
 
-def libraries(*names: str) -> tuple[tuple[str, dict[str, Any]], ...]:
-    return tuple((LIBRARIES[name], {"candidate": name}) for name in names)
+def libraries(names: str) -> tuple[tuple[str, dict[str, Any]], ...]:
+    return tuple((LIBRARIES[name], {"candidate": name}) for name in names.split())
 
 
 TABLES = {
     "one-text": Table(
         "peers",
-        "library",
         (
             peers("`predict`", MODES[0], run=ONE_TEXT),
             peers("call (ours with `compile_calls`)", MODES[1], run=ONE_TEXT),
             peers("compiled", MODES[2], run=ONE_TEXT),
-            Column("error ratio", ({"case": MODES, "metric": "error ratio", "run": ONE_TEXT},)),
-            Column(
-                "× roofline",
-                ({"case": MODES, "metric": "x roofline", "run": ONE_TEXT},),
-                "value",
-                "%.2f",
-                True,
-            ),
+            Column("error ratio", ({**ALL_MODES, "metric": "error ratio"},)),
+            Column("× roofline", ({**ALL_MODES, "metric": "x roofline"},), pattern="%.2f", least=True),
         ),
         libraries(
-            "bert4keras3-openvino",
-            "openvino-export",
-            "bert4keras3-torch-packed",
-            "bert4keras3-tensorflow",
-            "bert4keras3-torch",
-            "bert4keras3-jax",
-            "keras-hub-jax",
-            "abandoned-port",
-            "keras-hub-tensorflow",
-            "onnxruntime",
-            "transformers",
-            "reference-tf2.2",
-            "reference",
-            "keras-hub-torch",
+            "bert4keras3-openvino openvino-export bert4keras3-torch-packed bert4keras3-tensorflow "
+            "bert4keras3-torch bert4keras3-jax keras-hub-jax abandoned-port keras-hub-tensorflow onnxruntime "
+            "transformers reference-tf2.2 reference keras-hub-torch"
         ),
     ),
     "generation": Table(
         "peers",
-        "library",
         tuple(
             peers(header, f"{scenario} generate", run=BATCH_AND_GENERATION, metric=("speed", "time"))
             for header, scenario in (
@@ -152,19 +134,10 @@ TABLES = {
                 ("UniLM, BERT-base", "unilm-base-64-tokens"),
             )
         ),
-        libraries(
-            "bert4keras3-jax",
-            "bert4keras3-tensorflow",
-            "bert4keras3-torch",
-            "keras-hub-jax",
-            "abandoned-port",
-            "transformers",
-            "reference",
-        ),
+        libraries(f"{OURS} keras-hub-jax abandoned-port transformers reference"),
     ),
     "other-models": Table(
         "peers",
-        "library",
         (
             *(
                 peers(header, f"{scenario} predict", f"{scenario} compiled", run=XEON_MODELS)
@@ -178,31 +151,19 @@ TABLES = {
             peers("training step", "bert-base-train-8x128 train", run=XEON_TRAIN_AND_LOAD),
             peers("load", "bert-base-load load", run=XEON_TRAIN_AND_LOAD),
         ),
-        libraries(
-            "bert4keras3-jax",
-            "bert4keras3-tensorflow",
-            "bert4keras3-torch",
-            "bert4keras3-openvino",
-            "transformers",
-            "abandoned-port",
-            "keras-hub-jax",
-            "reference",
-        ),
+        libraries(f"{OURS} bert4keras3-openvino transformers abandoned-port keras-hub-jax reference"),
     ),
     "quantization": Table(
         "quantization",
-        "",
         (
             ratio("memory", case=ENCODER, metric="memory"),
             *(
                 column
-                for name, pairings in (
-                    ("JAX", "jax"),
-                    ("TensorFlow", "tensorflow"),
-                    ("PyTorch", TORCHES),
+                for name, pairings in zip(
+                    USUAL, ("jax", "tensorflow", ("torch", "torch-packed")), strict=True
                 )
                 for column in (
-                    ratio(f"{name}: encoder time", case=ENCODER, metric="time", pairing=pairings),
+                    ratio(f"{BACKENDS[name]}: encoder time", case=ENCODER, metric="time", pairing=pairings),
                     ratio("generation speed", case=DECODER, metric="speed", pairing=pairings),
                 )
             ),
@@ -216,48 +177,28 @@ TABLES = {
     ),
     "recompute": Table(
         "recompute",
-        "",
-        (
-            ratio("memory", candidate="recomputed", metric="memory"),
-            ratio("time", candidate="recomputed", metric="time"),
-        ),
-        (
-            ("Keras 3 on JAX", {"pairing": "jax"}),
-            ("Keras 3 on TensorFlow", {"pairing": "tensorflow"}),
-            ("Keras 3 on PyTorch", {"pairing": "torch"}),
-            ("tf.keras of TensorFlow 2.15", {"pairing": "tfkeras-tf2.15"}),
-            ("keras 2.3.1 on TensorFlow 2.2", {"pairing": "keras2.3.1-tf2.2"}),
+        tuple(ratio(metric, candidate="recomputed", metric=metric) for metric in ("memory", "time")),
+        tuple(
+            (BY_NAME[name].summary, {"pairing": name})
+            for name in (*USUAL, "tfkeras-tf2.15", "keras2.3.1-tf2.2")
         ),
     ),
 }
 EPYC = "2 cores of an AMD EPYC with AVX-512"
-VALUES = {
-    "predict-of-call": ("call_overhead", ratio("", candidate="predict")),
-    **{
-        f"matmul-share-{pairing}": (
-            "profile_forward",
-            Column(
-                "",
-                ({"candidate": "matmul", "metric": "share", "machine": EPYC, "pairing": pairing},),
-                pattern="%.0f",
-            ),
-        )
-        for pairing in USUAL
-    },
+MATMUL = {"candidate": "matmul", "metric": "share", "machine": EPYC}
+VALUES = {"predict-of-call": ("call_overhead", ratio("", candidate="predict"))} | {
+    f"matmul-share-{name}": ("profile_forward", Column("", ({**MATMUL, "pairing": name},), pattern="%.0f"))
+    for name in USUAL
 }
 
 
 def systems_table() -> str:
     """The systems with the pages of their releases."""
-    rows = [
-        [
-            system.title,
-            f"[{'/'.join(system.page.split('/')[:2])}](https://github.com/{system.page})",
-            system.build,
-        ]
-        for system in SYSTEMS.values()
-        if system.page
-    ]
+    rows = []
+    for one in SYSTEMS.values():
+        if one.page:
+            owner, name, *_ = one.page.split("/")
+            rows.append([one.title, f"[{owner}/{name}](https://github.com/{one.page})", one.build])
     return pipe_table(["system", "page", "`model=` and arguments"], rows)
 
 
@@ -285,9 +226,8 @@ def matrix_picture() -> str:
     ]
     entries = matrix(cell_table(Results(cells, {}, [], [])))
     judged = entries.loc[entries["status"] != ABSENT, "system"].unique()
-    console = Console(
-        record=True, width=150, file=io.StringIO(), force_terminal=True, color_system="truecolor", _environ={}
-    )
+    options: dict[str, Any] = dict(force_terminal=True, color_system="truecolor", _environ={})
+    console = Console(record=True, width=150, file=io.StringIO(), **options)
     console.print(terminal.matrix_table(entries[entries["system"].isin(judged)]))
     return console.export_svg(title="bert4keras3: parity with bert4keras 0.11.5", unique_id="parity")
 
@@ -319,11 +259,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def rendered(text: str) -> str:
-    """A page with the figures of the rows.
-
-    Raises:
-        ValueError: a marker has no end, or its name is unknown.
-    """
+    """A page with the figures of the rows. Raises ValueError if a marker has no end or an unknown name."""
     if len(MARKED.findall(text)) != len(re.findall(r"<!-- (?:table|value):", text)):
         raise ValueError("a marker of a table or a value has no <!-- end -->")
 
@@ -342,9 +278,7 @@ def differences(old: str, new: str) -> list[tuple[str, str]]:
     found = []
     for before, after in zip(MARKED.findall(old), MARKED.findall(new), strict=True):
         lines = [part[3].strip().splitlines() for part in (before, after)]
-        length = max(map(len, lines))
-        padded = [one + [""] * (length - len(one)) for one in lines]
-        found += [pair for pair in zip(*padded, strict=True) if pair[0] != pair[1]]
+        found += [pair for pair in zip_longest(*lines, fillvalue="") if pair[0] != pair[1]]
     return found
 
 
@@ -354,7 +288,9 @@ def table(name: str) -> str:
     one = TABLES[name]
     rows = study(one.study)
     lines = [[label, *(cell(column, rows, selects) for column in one.columns)] for label, selects in one.rows]
-    return pipe_table([one.corner, *(column.header for column in one.columns)], lines)
+    return pipe_table(
+        ["library" if one.study == "peers" else "", *(column.header for column in one.columns)], lines
+    )
 
 
 def value(name: str) -> str:
@@ -372,18 +308,16 @@ def study(name: str) -> list[StudyRow]:
 
 
 def cell(column: Column, rows: list[StudyRow], selects: dict[str, Any]) -> str:
-    texts = [
-        figure(column, [row for row in rows if selected(row, both) and selected(row, selects)])
-        for both in column.selects
-    ]
+    texts = []
+    for both in column.selects:
+        wanted = [
+            (name, one if isinstance(one, tuple) else (one,))
+            for name, one in [*both.items(), *selects.items()]
+        ]
+        texts.append(
+            figure(column, [row for row in rows if all(getattr(row, name) in one for name, one in wanted)])
+        )
     return MISSING if set(texts) == {MISSING} else ", ".join(texts)
-
-
-def selected(row: StudyRow, selects: dict[str, Any]) -> bool:
-    return all(
-        getattr(row, name) in (wanted if isinstance(wanted, tuple) else (wanted,))
-        for name, wanted in selects.items()
-    )
 
 
 def figure(column: Column, rows: list[StudyRow]) -> str:
@@ -417,9 +351,8 @@ def keep_run(rows: list[Row]) -> None:
             kept.append(StudyRow("peers", case, candidate, "time", None, "ms", **reason, **common))
         for metric, (name, scale, unit) in METRICS.items():
             if not pd.isna(one[name]) and (metric != "speed" or one["mode"] == GENERATE):
-                kept.append(
-                    StudyRow("peers", case, candidate, metric, float(one[name]) * scale, unit, **common)
-                )
+                figure_of = float(one[name]) * scale
+                kept.append(StudyRow("peers", case, candidate, metric, figure_of, unit, **common))
     write_study(RESULTS / "peers.jsonl", kept)
     study.cache_clear()
 
@@ -436,10 +369,3 @@ METRICS = {
     "first call": ("first_call_seconds", 1, "s"),
     "compilations": ("compilations", 1, ""),
 }
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--write", action="store_true", help="write the figures of the rows into the pages")
-    parser.add_argument(
-        "--keep", type=Path, metavar="RUN", help="keep this run of results/bench/ as rows first"
-    )

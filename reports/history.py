@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.store import append_lines, read_json, write_json, write_whole
+from parity.store import append_lines, read_json, whole_lines, write_json, write_whole
 from reports.results import SCHEMA, Results, why_red
 from reports.tables import measured
 
@@ -66,9 +66,8 @@ def merge(folders: list[Path], into: Path) -> None:
     """
     folders = [folder for folder in dict.fromkeys([*folders, into]) if folder.exists()]
     for name in sorted({path.name for folder in folders for path in folder.glob("cells/*.json")}):
-        found = [
-            read_json(folder / "cells" / name) for folder in folders if (folder / "cells" / name).exists()
-        ]
+        paths = [folder / "cells" / name for folder in folders]
+        found = [read_json(path) for path in paths if path.exists()]
         write_json(into / "cells" / name, max(found, key=age))
     names = {path.relative_to(folder) for folder in folders for path in folder.glob("bench/*.jsonl")}
     for relative in sorted(names | {Path("history.jsonl")}):
@@ -81,21 +80,8 @@ def age(content: dict[str, Any]) -> tuple[bool, str, str]:
 
 
 def merge_lines(paths: list[Path], into: Path) -> None:
-    lines = {text: None for path in paths if path.exists() for text in whole_lines(path)}
+    found = (one for path in paths if path.exists() for one in whole_lines(path))
+    lines = {text: line["started"] or "" for _, text, line in found}
     if lines:
-        text = "".join(
-            f"{line}\n" for line in sorted(lines, key=lambda line: (json.loads(line)["started"] or "", line))
-        )
-        write_whole(into, lambda file: file.write(text.encode("utf-8")))
-
-
-def whole_lines(path: Path) -> list[str]:
-    """The lines of a file but for those that a killed writer left."""
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            json.loads(line)
-        except ValueError:
-            continue
-        lines.append(line)
-    return lines
+        merged = "".join(f"{text}\n" for text in sorted(lines, key=lambda text: (lines[text], text)))
+        write_whole(into, lambda file: file.write(merged.encode("utf-8")))

@@ -31,13 +31,10 @@ COOL, WARM = 1.0, BOUND
 
 
 def write_html(results: Results, path: Path) -> None:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PAGE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    options: dict[str, Any] = dict(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(PAGE), **options)
     environment.filters.update(heat=heat, milliseconds=milliseconds, number=number, significant=significant)
     environment.globals.update(source=lambda name: (PAGE / name).read_text(encoding="utf-8"))
     text = environment.get_template("report.html").render(**page(results), vega=vega())
@@ -89,15 +86,9 @@ def speed_groups(speed: pd.DataFrame, specs: dict[str, Any]) -> list[dict[str, A
         specs[f"latency-{i}"] = charts.latency_chart(rows)
         specs[f"memory-{i}"] = charts.memory_chart(rows)
         roofline = rows["roofline_seconds"].min()
-        groups.append(
-            {
-                "title": f"{scenario} · {mode} · {device}",
-                "run": run,
-                "commit": rows["commit"].iloc[0],
-                "rows": len(rows),
-                "roofline": None if pd.isna(roofline) else float(roofline),
-            }
-        )
+        group = {"title": f"{scenario} · {mode} · {device}", "run": run, "commit": rows["commit"].iloc[0]}
+        roofline = None if pd.isna(roofline) else float(roofline)
+        groups.append({**group, "rows": len(rows), "roofline": roofline})
     return groups
 
 
@@ -119,18 +110,11 @@ def page_data(results: Results, cells: pd.DataFrame) -> dict[str, Any]:
         own = names if names and layers[cell.case] != names else None
         row = {name: value for name, value in row.items() if name not in REPEATED}
         row |= {"layers": [rounded(ratio) for ratio in cell.layer_ratios.values()], "names": own}
-        shown.append(
-            row | {"provenance": provenances.index(cell.provenance), "heat": heat(row["error_ratio"])}
-        )
+        place = provenances.index(cell.provenance)
+        shown.append(row | {"provenance": place, "heat": heat(row["error_ratio"])})
     absent = cells[cells["status"] == ABSENT][["pairing", "system", "case", "status", "reason", "command"]]
-    return {
-        "cells": shown + records(absent),
-        "layers": layers,
-        "provenances": provenances,
-        "titles": SYSTEM_TITLES,
-        "ratios": RATIOS,
-        "bound": BOUND,
-    }
+    constants = {"titles": SYSTEM_TITLES, "ratios": RATIOS, "bound": BOUND}
+    return {"cells": shown + records(absent), "layers": layers, "provenances": provenances, **constants}
 
 
 REPEATED = ("python", "processor", "platform", "versions")  # they are in the provenances
@@ -139,10 +123,8 @@ REPEATED = ("python", "processor", "platform", "versions")  # they are in the pr
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as dicts in which what is missing is None."""
     values = table.astype(object)
-    return [
-        {str(name): finite(value) for name, value in row.items()}
-        for row in values.where(values.notna(), None).to_dict("records")
-    ]
+    rows = values.where(values.notna(), None).to_dict("records")
+    return [{str(name): finite(value) for name, value in row.items()} for row in rows]
 
 
 def rounded(ratio: float | None) -> float | None:

@@ -16,18 +16,16 @@ MEASURED_NUMBERS = ("p50", "p50_low", "p50_high", "p95", "times_roofline", "time
 def write_junit(results: Results, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     xml = JUnitXml("bert4keras3")
-    for pairing, rows in cell_table(results).groupby("pairing", sort=False):
-        xml.add_testsuite(suite(f"parity.{pairing}", [parity_case(row) for row in rows.to_dict("records")]))
-    for scenario, rows in speed_table(results.rows).groupby("scenario", sort=False):
-        xml.add_testsuite(suite(f"speed.{scenario}", [speed_case(row) for row in rows.to_dict("records")]))
+    cells, speed = cell_table(results), speed_table(results.rows)
+    for kind, table, key, make in (
+        ("parity", cells, "pairing", parity_case),
+        ("speed", speed, "scenario", speed_case),
+    ):
+        for name, rows in table.groupby(key, sort=False):
+            suite = TestSuite(f"{kind}.{name}")
+            suite.add_testcases([make(row) for row in rows.to_dict("records")])
+            xml.add_testsuite(suite)
     xml.write(str(path), pretty=True)
-
-
-def suite(name: str, cases: list[TestCase]) -> TestSuite:
-    made = TestSuite(name)
-    for case in cases:
-        made.add_testcase(case)
-    return made
 
 
 def parity_case(row: dict) -> TestCase:

@@ -7,9 +7,11 @@ import pandas as pd
 from pairings import PAIRINGS
 from parity.compare import BOUND
 from parity.models.releases import SYSTEM_TITLES
-from reports.formatting import interval, milliseconds, number
+from reports.formatting import SPEED_COLUMNS
 from reports.results import Results, repeat_command
 from reports.tables import ABSENT, GREEN, RED, cell_table, matrix, speed_table
+
+NUMBERS = ("p50 ms", "95 %", "p95 ms", "× roofline", "× fastest", "error ratio", "peak MB")
 
 
 def write_markdown(results: Results, path: Path) -> None:
@@ -22,7 +24,11 @@ def markdown(results: Results) -> str:
     parts = ["# bert4keras3: parity and speed", verdict(results, cells), "## Parity", parity(cells)]
     red = cells[cells["status"] == RED]
     if len(red):
-        parts.append("\n".join(["Red, and why:", "", *(red_line(row) for row in red.to_dict("records"))]))
+        lines = [
+            f"* **{row['pairing']} {row['case']}**: {plain(row['reason'])} (`{row['command']}`)"
+            for row in red.to_dict("records")
+        ]
+        parts.append("\n".join(["Red, and why:", "", *lines]))
     if results.absent:
         lines = [f"* {name}: {reason} (`{repeat_command(name)}`)" for name, reason in results.absent.items()]
         parts.append("\n".join(["Absent pairings:", "", *lines]))
@@ -40,7 +46,10 @@ def verdict(results: Results, cells: pd.DataFrame) -> str:
 
 def parity(cells: pd.DataFrame) -> str:
     """Systems × pairings."""
-    entries = {(row["system"], row["pairing"]): entry(row) for row in matrix(cells).to_dict("records")}
+    entries = {
+        (row["system"], row["pairing"]): f"🔴 {row['text']}" if row["status"] == RED else row["text"]
+        for row in matrix(cells).to_dict("records")
+    }
     names = [pairing.name for pairing in PAIRINGS]
     rows = [
         [SYSTEM_TITLES.get(system, system), *(entries[system, name] for name in names)]
@@ -51,48 +60,17 @@ def parity(cells: pd.DataFrame) -> str:
     return words + "\n\n" + pipe_table(["system", *names], rows)
 
 
-def entry(row: dict) -> str:
-    return f"🔴 {row['text']}" if row["status"] == RED else row["text"]
-
-
-def red_line(row: dict) -> str:
-    return f"* **{row['pairing']} {row['case']}**: {plain(row['reason'])} (`{row['command']}`)"
-
-
 def speed(table: pd.DataFrame) -> str:
     if not len(table):
         return "Absent: nothing was measured (`nox -s bench-jax -- --quick`)."
-    header = [
-        "scenario",
-        "implementation",
-        "mode",
-        "device",
-        "p50 ms",
-        "95 %",
-        "p95 ms",
-        "× roofline",
-        "× fastest",
-    ]
-    header += ["error ratio", "peak MB", "commit", "command"]
-    return pipe_table(header, [speed_row(row) for row in table.to_dict("records")])
-
-
-def speed_row(row: dict) -> list[str]:
-    names = [row[name] for name in ("scenario", "implementation", "mode", "device")]
-    ratio = number(row["error_ratio"], "%.3g")
-    if pd.isna(row["p50"]):
-        numbers = [f"{row['status']}: {row['reason']}", "", "", "", "", ratio, ""]
-    else:
-        numbers = [
-            milliseconds(row["p50"]),
-            interval(row["p50_low"], row["p50_high"], 1e3),
-            milliseconds(row["p95"]),
-            number(row["times_roofline"], "%.2f"),
-            number(row["times_fastest"], "%.2f"),
-            ratio,
-            number(row["peak_rss_bytes"], "%.0f", 1e-6),
-        ]
-    return [*names, *numbers, row["commit"], f"`{row['command']}`"]
+    names = ["scenario", "implementation", "mode", "device"]
+    rows = []
+    for row in table.to_dict("records"):
+        numbers = [SPEED_COLUMNS[name](row) for name in NUMBERS]
+        if pd.isna(row["p50"]):
+            numbers = [f"{row['status']}: {row['reason']}", "", "", "", "", numbers[-2], ""]
+        rows.append([*(row[name] for name in names), *numbers, row["commit"], f"`{row['command']}`"])
+    return pipe_table([*names, *NUMBERS, "commit", "command"], rows)
 
 
 def pipe_table(header: list[str], rows: list[list[str]]) -> str:

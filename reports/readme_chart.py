@@ -19,7 +19,7 @@ OURS, OTHERS, INK = "#3b82f6", "#9ca3af", "#808080"
 COLUMNS, PANEL_WIDTH, ROW = 3, 150, 20  # the last two in pixels
 
 
-def write_chart(results: Results, path: Path) -> None:
+def write_readme_chart(results: Results, path: Path) -> None:
     """An SVG of everything that was measured and right. Raises ValueError where nothing was."""
     table = speed_table(results.rows)
     measured = table[table["p50"].notna() & ~table["implementation"].str.endswith(CONTROL)]
@@ -46,17 +46,15 @@ def panel(rows: pd.DataFrame, scenario: str, mode: str, device: str) -> Any:
     writes = mode == GENERATE
     value = rows["items_per_second"] if writes else rows["p50"] * 1e3
     data = pd.DataFrame({"implementation": rows["implementation"], "value": value.astype(float)})
-    data = data.assign(
-        ours=data["implementation"].str.startswith("bert4keras3-"), says=data["value"].map(significant)
-    )
+    data["ours"] = data["implementation"].str.startswith("bert4keras3-")
+    data["says"] = data["value"].map(significant)
     order = data.sort_values("value", ascending=not writes)["implementation"].tolist()
     base = alt.Chart(data).encode(
         x=alt.X("value:Q", axis=None, scale=alt.Scale(domain=[0, float(data["value"].max()) * 1.25])),
         y=alt.Y("implementation:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False)),
     )
-    bars = base.mark_bar(height=12).encode(
-        color=alt.condition("datum.ours", alt.value(OURS), alt.value(OTHERS))
-    )
+    color = alt.condition("datum.ours", alt.value(OURS), alt.value(OTHERS))
+    bars = base.mark_bar(height=12).encode(color=color)
     numbers = base.mark_text(align="left", dx=4, color=INK).encode(text="says:N")
     unit = "tokens a second" if writes else f"{mode}, ms"
     on = "" if device == "cpu" else f" on {device}"

@@ -6,7 +6,7 @@ practical threshold both call it larger. The report names what was not compared;
 
 import argparse
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 
@@ -20,23 +20,13 @@ BASELINE = Path(__file__).parent / "baseline.json"
 FACTOR = 2.0
 
 
-class Regression(NamedTuple):
-    what: str
-    command: str
-
-
-def parser() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--baseline", type=Path, default=BASELINE)
-    options.add_argument(
-        "--update", action="store_true", help="make this run the baseline, in place of comparing"
-    )
-    options.add_argument(
-        "--speed", metavar="PAIRING", nargs="+", help="also time these against the baseline's commit"
-    )
-    options.add_argument("--against", metavar="COMMIT", help="another commit to time against")
-    options.add_argument("--repeats", type=int, help="how often its processes are started anew")
-    return options
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--baseline", type=Path, default=BASELINE)
+    add("--update", action="store_true", help="make this run the baseline, in place of comparing")
+    add("--speed", metavar="PAIRING", nargs="+", help="also time these against the baseline's commit")
+    add("--against", metavar="COMMIT", help="another commit to time against")
+    add("--repeats", type=int, help="how often its processes are started anew")
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
@@ -59,8 +49,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
 def report_accuracy(baseline: dict[str, Any], results: Results, console: Console) -> bool:
     """Print what is worse; whether something is, or nothing was compared."""
     found, compared = accuracy(baseline, results.cells)
-    for one in found:
-        console.print(f"[red]{one.what}[/]  {one.command}", highlight=False, soft_wrap=True)
+    for what, command in found:
+        console.print(f"[red]{what}[/]  {command}", highlight=False, soft_wrap=True)
     for line in not_compared(baseline, results):
         console.print(f"[dim]{line}[/]", highlight=False)
     console.print(f"accuracy: {compared} cells compared, {len(found)} worse", highlight=False)
@@ -108,8 +98,8 @@ def ratios(cell: Cell) -> dict[str, Any]:
     return {"red": why_red(cell), **{name: finite(getattr(cell, name)) for name in RATIOS}}
 
 
-def accuracy(baseline: dict[str, dict[str, Any]], cells: list[Cell]) -> tuple[list[Regression], int]:
-    """What is worse, and how many cells stand in both."""
+def accuracy(baseline: dict[str, dict[str, Any]], cells: list[Cell]) -> tuple[list[tuple[str, str]], int]:
+    """[(what is worse, command that repeats it)], and how many cells stand in both."""
     found, compared = [], 0
     for cell in cells:
         old = baseline.get(cell.pairing, {}).get(cell.case)
@@ -119,13 +109,13 @@ def accuracy(baseline: dict[str, dict[str, Any]], cells: list[Cell]) -> tuple[li
         name, command = f"{cell.pairing} {cell.case}", repeat_command(cell.pairing, cell.case)
         red = why_red(cell)
         if red and not old["red"]:
-            found.append(Regression(f"{name}: newly red: {red}", command))
+            found.append((f"{name}: newly red: {red}", command))
             continue
         for ratio in RATIOS:
             before, now = old[ratio], getattr(cell, ratio)
             if before is not None and now is not None and not now < FACTOR * before:
                 what = f"{name}: error ratio of {RATIOS[ratio]} from {before:.3g} to {now:.3g}"
-                found.append(Regression(what, command))
+                found.append((what, command))
     return found, compared
 
 

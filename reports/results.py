@@ -69,9 +69,8 @@ def read_cells(folder: Path, pairing: str) -> list[Cell] | str:
         return why_not_run(BY_NAME[pairing].python)
     content = read_json(path)
     if content["schema"] > CELL_SCHEMA:
-        raise ValueError(
-            f"{path}: schema {content['schema']}, expected at most {CELL_SCHEMA}: update this checkout"
-        )
+        found = f"{path}: schema {content['schema']}"
+        raise ValueError(f"{found}, expected at most {CELL_SCHEMA}: update this checkout")
     if not content.get("cells"):
         return content.get("absent") or "no case was judged"
     if content["schema"] < CELL_SCHEMA:

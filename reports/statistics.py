@@ -36,12 +36,12 @@ class Change(NamedTuple):
 
 
 def quantile(values: list[float], share: float) -> Quantile:
+    value = float(np.quantile(values, share))
     if len(values) < 2:
-        return Quantile(float(np.quantile(values, share)), None, None)
-    test = stats.quantile_test(values, q=float(np.quantile(values, share)), p=share)
-    interval = test.confidence_interval(CONFIDENCE)
+        return Quantile(value, None, None)
+    interval = stats.quantile_test(values, q=value, p=share).confidence_interval(CONFIDENCE)
     low, high = (None if np.isnan(end) else float(end) for end in interval)
-    return Quantile(float(np.quantile(values, share)), low, high)
+    return Quantile(value, low, high)
 
 
 def ratio_of_medians(values: list[float], base: list[float]) -> Quantile:
@@ -50,22 +50,13 @@ def ratio_of_medians(values: list[float], base: list[float]) -> Quantile:
     if min(len(values), len(base)) < 3:
         return Quantile(ratio, None, None)
     random = np.random.default_rng(0)
-    ends = np.quantile(
-        resampled_medians(values, random) / resampled_medians(base, random),
-        [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2],
-    )
-    return Quantile(ratio, float(ends[0]), float(ends[1]))
-
-
-def resampled_medians(values: list[float], random: np.random.Generator) -> np.ndarray:
-    return np.median(random.choice(values, size=(RESAMPLES * 5, len(values))), axis=1)
+    top, bottom = (np.median(random.choice(one, (RESAMPLES * 5, len(one))), axis=1) for one in (values, base))
+    low, high = np.quantile(top / bottom, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Quantile(ratio, float(low), float(high))
 
 
 def compare(old: list[float], again: list[float], new: list[float]) -> Change:
-    """Whether `new` is larger than `old`, and what could have been seen.
-
-    again: the old once more, in the same rounds, which shows the noise.
-    """
+    """Whether `new` is larger than `old`, and what could be seen. `again`, the old once more, shows the noise."""
     return judge(old, again, new)._replace(smallest=smallest_change(old, again, len(new)))
 
 
@@ -82,11 +73,8 @@ def smallest_change(old: list[float], again: list[float], count: int) -> float |
     The runs are drawn from the old: half of them take one side as the new, times the ratio, half the other.
     """
     random = np.random.default_rng(0)
-    first = random.choice(old, size=(RESAMPLES, len(old)))
-    second = random.choice(again, size=(RESAMPLES, len(again)))
-    new = np.concatenate(
-        [random.choice(side, size=(RESAMPLES // 2, count)) for side in (old, again)],
-    )
+    first, second = (random.choice(side, size=(RESAMPLES, len(side))) for side in (old, again))
+    new = np.concatenate([random.choice(side, size=(RESAMPLES // 2, count)) for side in (old, again)])
     both = np.concatenate([first, second], axis=1)
     base = np.maximum(np.median(first, axis=1), np.median(second, axis=1))
     for ratio in 1 + THRESHOLD * np.array([1.05, 1.25, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 20]):

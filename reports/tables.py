@@ -4,6 +4,7 @@ A red cell and a row that is not MEASURED keep their reason and lose their times
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,10 @@ FULL_SIZE = "not run: full size, wants --everything"
 NARROWED = "not run: the run was narrowed to other cases"
 # The order of the matrix: a user's own files come first, then the systems, then the kinds.
 ROWS = {name: i for i, name in enumerate(dict.fromkeys([*(case.system for case in CASES), *KINDS_BY_NAME]))}
+
+
+JUDGED = ("judged", "green", "worst_layer", "worst_layer_ratio", "worst_gradient")
+TIMES = ("load_seconds", "latency_seconds", "peak_memory_bytes")
 
 
 def cell_table(results: Results) -> pd.DataFrame:
@@ -47,23 +52,13 @@ def cell_row(cell: Cell) -> dict[str, Any]:
         "reason": red,
         **{name: getattr(cell, name) for name in RATIOS},
         "count": count(cell),
-        "judged": cell.judged,
-        "green": cell.green,
-        "worst_layer": cell.worst_layer,
-        "worst_layer_ratio": cell.worst_layer_ratio,
-        "worst_gradient": cell.worst_gradient,
-        "load_seconds": None if red else cell.load_seconds,
-        "latency_seconds": None if red else cell.latency_seconds,
-        "peak_memory_bytes": None if red else cell.peak_memory_bytes,
+        **{name: getattr(cell, name) for name in JUDGED},
+        **{name: None if red else getattr(cell, name) for name in TIMES},
         "command": repeat_command(cell.pairing, cell.case),
         "commit": cell.commit,
         "recorded": cell.recorded,
-        "python": provenance.get("python"),
-        "processor": provenance.get("processor"),
-        "platform": provenance.get("platform"),
-        "versions": ", ".join(
-            f"{name} {version}" for name, version in provenance.get("versions", {}).items()
-        ),
+        **{name: provenance.get(name) for name in ("python", "processor", "platform")},
+        "versions": ", ".join(map(" ".join, provenance.get("versions", {}).items())),
     }
 
 
@@ -93,28 +88,15 @@ def matrix(cells: pd.DataFrame) -> pd.DataFrame:
         red = group[group["status"] == RED]
         judged = group[group["status"] != ABSENT]
         ratio = judged["error_ratio"].max() if len(judged) else None
-        rows.append(
-            {
-                "system": system,
-                "pairing": pairing,
-                "status": RED if len(red) else GREEN if len(judged) else ABSENT,
-                "error_ratio": ratio,
-                "counted": kind_counts(judged),
-                "text": entry(judged, ratio, len(red)),
-                "green": int(counts.get(GREEN, 0)),
-                "red": len(red),
-                "absent": int(counts.get(ABSENT, 0)),
-                "reason": (red if len(red) else group)["reason"].iloc[0]
-                if not len(judged) or len(red)
-                else None,
-            }
-        )
+        status = RED if len(red) else GREEN if len(judged) else ABSENT
+        reason = None if status == GREEN else (red if len(red) else group)["reason"].iloc[0]
+        row = {"system": system, "pairing": pairing, "status": status, "error_ratio": ratio, "reason": reason}
+        counted = (
+            judged["count"].iloc[0].split(",")[0] or None if len(judged) else None
+        )  # "115 of 115" of a kind
+        row |= {"counted": counted, "text": entry(judged, ratio, len(red))}
+        rows.append(row | {name: int(counts.get(name, 0)) for name in (GREEN, RED, ABSENT)})
     return pd.DataFrame(sorted(rows, key=lambda row: ROWS.get(row["system"], -1)))
-
-
-def kind_counts(judged: pd.DataFrame) -> str | None:
-    """ "115 of 115" of a kind."""
-    return judged["count"].iloc[0].split(",")[0] or None if len(judged) else None
 
 
 def entry(judged: pd.DataFrame, ratio: float | None, red: int) -> str:
@@ -131,13 +113,9 @@ def speed_table(rows: list[Row]) -> pd.DataFrame:
     times_roofline: median ÷ the roofline. times_fastest: median ÷ that of the fastest right
     row of the same run, scenario, mode and device, with its interval.
     """
-    latest = {(row.implementation, row.scenario, row.mode, row.device): row for row in sorted(rows, key=when)}
-    shown = list(latest.values())
+    ordered = sorted(rows, key=lambda row: (row.started, row.run))
+    shown = list({(row.implementation, row.scenario, row.mode, row.device): row for row in ordered}.values())
     return pd.DataFrame([speed_row(row, fastest(row, shown)) for row in shown], columns=SPEED_COLUMNS)
-
-
-def when(row: Row) -> tuple[str, str]:
-    return row.started, row.run
 
 
 def fastest(row: Row, rows: list[Row]) -> Row | None:
@@ -194,3 +172,19 @@ def layer_table(results: Results) -> pd.DataFrame:
         for depth, (layer, ratio) in enumerate(cell.layer_ratios.items())
     ]
     return pd.DataFrame(rows, columns=["pairing", "case", "depth", "layer", "error_ratio"])
+
+
+def write_tables(results: Results, folder: Path) -> list[Path]:
+    """The tables as CSV and Parquet, for pandas: `pandas.read_parquet("results/report/cells.parquet")`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {
+        "cells": cell_table(results),
+        "layers": layer_table(results),
+        "speed": speed_table(results.rows),
+    }
+    paths = []
+    for name, table in tables.items():
+        paths += [folder / f"{name}.csv", folder / f"{name}.parquet"]
+        table.to_csv(paths[-2], index=False)
+        table.to_parquet(paths[-1], index=False)
+    return paths

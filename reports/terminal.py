@@ -7,13 +7,17 @@ from pairings import BY_NAME, PAIRINGS
 from parity.compare import BOUND, Cell
 from parity.kinds import KINDS_BY_NAME
 from parity.models.releases import SYSTEM_TITLES
-from reports.formatting import interval, milliseconds, number, significant
+from reports.formatting import SPEED_COLUMNS, number
 from reports.results import count, why_red
 from reports.tables import ABSENT, RED
 
 
+def make_table(title: str) -> Table:
+    return Table(title=title, title_justify="left", header_style="bold")
+
+
 def parity_table(pairing: str, cells: list[Cell]) -> Table:
-    table = Table(title=f"{pairing}: {BY_NAME[pairing].summary}", title_justify="left", header_style="bold")
+    table = make_table(f"{pairing}: {BY_NAME[pairing].summary}")
     table.add_column("case", no_wrap=True)
     table.add_column("error ratio", justify="right")
     table.add_column("worst layer", overflow="fold")
@@ -23,11 +27,9 @@ def parity_table(pairing: str, cells: list[Cell]) -> Table:
         red = bool(why_red(cell))
         table.add_row(
             " ".join(filter(None, [cell.case, count(cell).split(",")[0]])),
-            number(cell.error_ratio, "%.2f"),
+            number(cell.error_ratio),
             cell.worst_layer or "",
-            number(cell.worst_layer_ratio, "%.2f"),
-            number(cell.gradient_ratio, "%.2f"),
-            number(cell.losses_ratio, "%.2f"),
+            *map(number, (cell.worst_layer_ratio, cell.gradient_ratio, cell.losses_ratio)),
             number(None if red else cell.load_seconds, "%.0f", 1e3),
             number(None if red else cell.latency_seconds, "%.1f", 1e3),
             number(None if red else cell.peak_memory_bytes, "%.0f", 1e-6),
@@ -38,21 +40,18 @@ def parity_table(pairing: str, cells: list[Cell]) -> Table:
 
 def matrix_table(matrix: pd.DataFrame) -> Table:
     """Largest error ratio of each system in each pairing; in red where one of its cases is."""
-    table = Table(title="systems × pairings: largest error ratio", title_justify="left", header_style="bold")
+    table = make_table("systems × pairings: largest error ratio")
     table.add_column("system", no_wrap=True)
     for pairing in PAIRINGS:
         table.add_column(pairing.name.replace("-", "\n"), justify="right", overflow="fold")
     for system, group in matrix.groupby("system", sort=False):
-        entries = {row["pairing"]: matrix_entry(row) for row in group.to_dict("records")}
-        table.add_row(
-            SYSTEM_TITLES.get(str(system), str(system)), *(entries[pairing.name] for pairing in PAIRINGS)
-        )
+        entries = {}
+        for row in group.to_dict("records"):
+            colour = {RED: "red", ABSENT: "dim"}.get(row["status"])
+            entries[row["pairing"]] = f"[{colour}]{row['text']}[/]" if colour else row["text"]
+        title = SYSTEM_TITLES.get(str(system), str(system))
+        table.add_row(title, *(entries[pairing.name] for pairing in PAIRINGS))
     return table
-
-
-def matrix_entry(row: dict) -> str:
-    colour = {RED: "red", ABSENT: "dim"}.get(row["status"])
-    return f"[{colour}]{row['text']}[/]" if colour else row["text"]
 
 
 def absent_lines(absent: dict[str, str]) -> list[str]:
@@ -60,45 +59,38 @@ def absent_lines(absent: dict[str, str]) -> list[str]:
 
 
 def published_table(pairing: str, rows: list[dict]) -> Table:
-    table = Table(title=f"{pairing}: published numbers", title_justify="left", header_style="bold")
+    table = make_table(f"{pairing}: published numbers")
     for column in ("case", "producer", "result", "source"):
         table.add_column(column, overflow="fold")
     for row in rows:
         result = row.get("red") or row.get("measured") or f"not run: {row['not_run']}"
-        table.add_row(
-            row["case"], row["producer"], result, row["source"], style="red" if row.get("red") else None
-        )
+        style = "red" if row.get("red") else None
+        table.add_row(row["case"], row["producer"], result, row["source"], style=style)
     return table
 
 
 def summary(pairing: str, cells: list[Cell]) -> str:
     colour = "red" if any(map(why_red, cells)) else "green"
-    kinds = "".join(
-        f"; {cell.case} {count(cell) or 'not compared'}" for cell in cells if cell.case in KINDS_BY_NAME
-    )
+    kinds = [f"; {cell.case} {count(cell) or 'not compared'}" for cell in cells if cell.case in KINDS_BY_NAME]
     cells = [cell for cell in cells if cell.case not in KINDS_BY_NAME]
     ratios = [cell.error_ratio for cell in cells if cell.error_ratio is not None]
     green = f"{sum(not why_red(cell) for cell in cells)} of {len(cells)} cases green (error ratio at most {BOUND:g})"
     worst = f", largest {max(ratios):.2f}" if ratios else ""
-    return f"[{colour}]{pairing}: {green}{worst}{kinds}[/]"
-
-
-SPEED_COLUMNS = ["p50 ms", "95 %", "p95 ms", "items/s", "× roofline", "× fastest", "error ratio", "peak MB"]
-SPEED_COLUMNS += ["load s", "first call s", "compiled", "KB/call"]
+    return f"[{colour}]{pairing}: {green}{worst}{''.join(kinds)}[/]"
 
 
 def speed_tables(speed: pd.DataFrame) -> list[Table]:
     """One for what was measured side by side. Who was wrong, failed or absent stands under it with the reason."""
     tables = []
-    for keys, rows in speed.groupby(["scenario", "mode", "device", "run"], sort=False):
-        scenario, mode, device, run = keys
-        title = f"{scenario} {mode} on {device}, run {run}, commit {rows['commit'].iloc[0]}"
-        table = Table(title=title, title_justify="left", header_style="bold")
+    for (scenario, mode, device, run), rows in speed.groupby(
+        ["scenario", "mode", "device", "run"], sort=False
+    ):
+        table = make_table(f"{scenario} {mode} on {device}, run {run}, commit {rows['commit'].iloc[0]}")
         table.add_column("implementation", no_wrap=True)
         for column in SPEED_COLUMNS:
             table.add_column(column, justify="right", overflow="fold")
         for row in rows[rows["p50"].notna()].sort_values("p50").to_dict("records"):
-            table.add_row(*speed_entries(row))
+            table.add_row(row["implementation"], *(text(row) for text in SPEED_COLUMNS.values()))
         without = rows[rows["p50"].isna()].to_dict("records")
         table.caption, table.caption_justify = "\n".join(map(why_no_speed, without)), "left"
         tables.append(table)
@@ -109,21 +101,3 @@ def why_no_speed(row: dict) -> str:
     colour = "dim" if row["status"] == ABSENT else "red"
     ratio = "" if pd.isna(row["error_ratio"]) else f" (error ratio {row['error_ratio']:.3g})"
     return f"[{colour}]{row['implementation']}: {row['status']}{ratio}: {row['reason']}[/]"
-
-
-def speed_entries(row: dict) -> list[str]:
-    return [
-        row["implementation"],
-        milliseconds(row["p50"]),
-        interval(row["p50_low"], row["p50_high"], 1e3),
-        milliseconds(row["p95"]),
-        significant(row["items_per_second"]),
-        number(row["times_roofline"], "%.2f"),
-        number(row["times_fastest"], "%.2f"),
-        number(row["error_ratio"], "%.3g"),
-        number(row["peak_rss_bytes"], "%.0f", 1e-6),
-        number(row["load_seconds"], "%.2f"),
-        number(row["first_call_seconds"], "%.2f"),
-        number(row["compilations"], "%d"),
-        number(row["bytes_per_call"], "%.1f", 1e-3),
-    ]

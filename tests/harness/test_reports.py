@@ -14,15 +14,14 @@ from parity.compare import BOUND, Cell
 from parity.store import append_lines, read_lines
 from reports import __main__ as command_line
 from reports import html, terminal
-from reports.export import write_tables
 from reports.formatting import interval, milliseconds, significant
 from reports.history import lines_of, merge, remember
 from reports.html import write_html
 from reports.junit import write_junit
 from reports.markdown import markdown
-from reports.readme_chart import write_chart
+from reports.readme_chart import write_readme_chart
 from reports.results import Results, read_results, why_red, write_cells
-from reports.tables import cell_table, matrix, speed_table
+from reports.tables import cell_table, matrix, speed_table, write_tables
 
 FORMATS = ("terminal", "html", "markdown", "junit", "csv", "parquet")
 
@@ -228,7 +227,7 @@ def test_the_picture_shows_what_is_right_and_nothing_else(tmp_path):
         row._replace(scenario="gpt2-base-64-tokens", mode="generate", items=64) for row in sample_rows()
     ]
     results = sample_results()._replace(rows=sample_rows() + writes)
-    write_chart(results, tmp_path / "speed.svg")
+    write_readme_chart(results, tmp_path / "speed.svg")
     text = (tmp_path / "speed.svg").read_text()
     shown = speed_table(results.rows)
     for implementation, rows in shown.groupby("implementation"):
@@ -240,7 +239,7 @@ def test_the_picture_shows_what_is_right_and_nothing_else(tmp_path):
 
 def test_without_a_right_row_there_is_no_picture(tmp_path):
     with pytest.raises(ValueError, match="no right row"):
-        write_chart(sample_results()._replace(rows=[]), tmp_path / "speed.svg")
+        write_readme_chart(sample_results()._replace(rows=[]), tmp_path / "speed.svg")
     assert not list(tmp_path.iterdir())
 
 
