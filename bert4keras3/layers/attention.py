@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from bert4keras3.backend import (
-    Layer,
     Tensor,
     Tensors,
     align,
@@ -24,11 +23,12 @@ from bert4keras3.backend import (
     sequence_masking,
     use_fused_ops,
 )
+from bert4keras3.layers.configuration import ConfiguredLayer
 from bert4keras3.layers.dropout import Dropout
 from bert4keras3.layers.initialization import fresh
 
 
-class MultiHeadAttention(Layer):
+class MultiHeadAttention(ConfiguredLayer):
     """Dense q, k, v → scores → (+ bias) → weights → Dense: https://arxiv.org/abs/1706.03762
 
     Inputs: [query, key, value], then the biases that the arguments of the call name.
@@ -235,22 +235,6 @@ class MultiHeadAttention(Layer):
         if self.return_attention_scores:
             return [o_shape, (query[0], self.heads, query[1], key[1])]
         return o_shape
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            heads=self.heads,
-            head_size=self.head_size,
-            out_dim=self.out_dim,
-            key_size=self.key_size,
-            use_bias=self.use_bias,
-            normalization=self.normalization,
-            attention_scale=self.attention_scale,
-            attention_dropout=self.attention_dropout,
-            return_attention_scores=self.return_attention_scores,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-        )
-        return config
 
 
 def swap(x: Tensor) -> Tensor:

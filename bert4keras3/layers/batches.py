@@ -8,6 +8,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from bert4keras3.backend import Layer, Tensors, operation, ops
+from bert4keras3.layers.configuration import ConfiguredLayer
 
 
 @operation
@@ -30,7 +31,7 @@ def batch_of_masks(*masks):
     return ops.concatenate(masks, axis=0)
 
 
-class BatchSplit(Layer):
+class BatchSplit(ConfiguredLayer):
     """Split the first axis: one tensor → a list of its parts; a list → all parts of its first tensor, of its second, …
 
     Args:
@@ -63,11 +64,6 @@ class BatchSplit(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         shapes = input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
         return [(None,) + tuple(shape[1:]) for shape in shapes for _ in range(self.count)]
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(parts=self.parts)
-        return config
 
 
 class BatchConcat(Layer):

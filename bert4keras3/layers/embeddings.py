@@ -23,11 +23,9 @@ class Embedding(Layer, keras.layers.Embedding):
     """
 
     def call(self, inputs: Tensors, mode: str = "embedding") -> Tensors:
-        table = (
-            ops.cast(self.embeddings, self.compute_dtype)
-            if hasattr(self, "compute_dtype")
-            else self.embeddings
-        )
+        table = self.embeddings
+        if hasattr(self, "compute_dtype"):
+            table = ops.cast(table, self.compute_dtype)
         if mode == "dense" and getattr(self, "replaced_weights", None):
             return ops.matmul(inputs, ops.transpose(table))  # packed weights belong to the layer's own table
         if mode == "dense":

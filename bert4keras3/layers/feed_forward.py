@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from bert4keras3.backend import Layer, Tensors, dense, get_activation, keras, recompute_grad
+from bert4keras3.backend import Tensors, dense, get_activation, keras, recompute_grad
+from bert4keras3.layers.configuration import ConfiguredLayer
 from bert4keras3.layers.initialization import inner_dense
 
 
-class FeedForward(Layer):
+class FeedForward(ConfiguredLayer):
     """Dense → activation → Dense back to the input size.
 
     Weights: kernel (and bias) of each inner Dense, then of the outer one.
@@ -55,13 +56,3 @@ class FeedForward(Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            units=self.units,
-            activation=[keras.activations.serialize(activation) for activation in self.activation],
-            use_bias=self.use_bias,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-        )
-        return config

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from bert4keras3.backend import (
-    Layer,
     Tensor,
     Tensors,
     apply_rotary_position_embeddings,
@@ -17,12 +16,13 @@ from bert4keras3.backend import (
     ops,
     recompute_grad,
 )
+from bert4keras3.layers.configuration import ConfiguredLayer
 from bert4keras3.layers.dropout import Dropout
 from bert4keras3.layers.initialization import inner_dense
 from bert4keras3.layers.normalization import ScaleOffset
 
 
-class GatedAttentionUnit(Layer):
+class GatedAttentionUnit(ConfiguredLayer):
     """u · (attention of one head over v) → Dense. One Dense makes u, v and a base of q and k.
 
     https://arxiv.org/abs/2202.10447 , https://kexue.fm/archives/8934
@@ -160,18 +160,3 @@ class GatedAttentionUnit(Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0] if isinstance(input_shape[0], (list, tuple)) else input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            units=self.units,
-            key_size=self.key_size,
-            activation=keras.activations.serialize(self.activation),
-            use_bias=self.use_bias,
-            normalization=self.normalization,
-            self_attention=self.self_attention,
-            attention_scale=self.attention_scale,
-            attention_dropout=self.attention_dropout,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-        )
-        return config

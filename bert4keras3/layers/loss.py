@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from bert4keras3.backend import Layer, Tensor, Tensors, ops, upcast
+from bert4keras3.backend import Tensor, Tensors, ops, upcast
+from bert4keras3.layers.configuration import ConfiguredLayer
 
 
-class Loss(Layer):
+class Loss(ConfiguredLayer):
     """Base of layers that add a loss to the model, so that `compile(optimizer)` needs no loss.
 
     A subclass defines `compute_loss(self, inputs, mask=None)`. The mean of the result is added to the loss. There,
@@ -45,8 +46,3 @@ class Loss(Layer):
 
     def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return None if mask is None else self.choose(mask)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(output_axis=self.output_axis)
-        return config

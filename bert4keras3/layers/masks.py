@@ -8,15 +8,7 @@ from bert4keras3.backend import Layer, Tensor, Tensors, ops
 
 
 def at_or_before(keys: Tensor, queries: Tensor) -> Tensor:
-    """Compare the places of keys and queries.
-
-    Args:
-        keys: place of each key, (…, key).
-        queries: place of each query, (…, query).
-
-    Returns:
-        Bools, (…, query, key): True if the key stands at the query or before it.
-    """
+    """Places of keys (…, key) and queries (…, query) → bools (…, query, key): keys at their query or before it."""
     axis = len(keys.shape)
     return ops.less_equal(ops.expand_dims(keys, axis - 1), ops.expand_dims(queries, axis))
 

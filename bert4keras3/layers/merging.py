@@ -27,9 +27,8 @@ class Add(WithOutputs, keras.layers.Add):  # type: ignore[misc,name-defined]
     def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         joined = None
         for one in mask or []:
-            if (
-                one is not None and one is not joined
-            ):  # both inputs of a residual sum often have the same mask
+            # both inputs of a residual sum often have the same mask
+            if one is not None and one is not joined:
                 joined = one if joined is None else mask_of_both(joined, one)
         return joined
 

@@ -6,7 +6,6 @@ from typing import Any, Callable
 
 from bert4keras3.backend import (
     K,
-    Layer,
     Tensor,
     Tensors,
     build_child,
@@ -18,10 +17,11 @@ from bert4keras3.backend import (
     recompute_grad,
     upcast,
 )
+from bert4keras3.layers.configuration import ConfiguredLayer
 from bert4keras3.layers.initialization import fresh
 
 
-class ScaleOffset(Layer):
+class ScaleOffset(ConfiguredLayer):
     """x · gamma + beta on the last axis.
 
     A conditional layer has the inputs [x, condition], where condition is (batch, size) or (batch, length, size).
@@ -98,9 +98,7 @@ class ScaleOffset(Layer):
 
     @recompute_grad
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
-        condition = None
-        if self.conditional:
-            inputs, condition = inputs
+        inputs, condition = inputs if self.conditional else (inputs, None)
         return self.scale_and_offset(inputs, condition)
 
     def scale_and_offset(self, x: Tensor, condition: Tensor = None) -> Tensor:
@@ -126,18 +124,6 @@ class ScaleOffset(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0] if self.conditional else input_shape)
 
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            scale=self.scale,
-            offset=self.offset,
-            conditional=self.conditional,
-            hidden_units=self.hidden_units,
-            hidden_activation=keras.activations.serialize(self.hidden_activation),
-            hidden_initializer=keras.initializers.serialize(self.hidden_initializer),
-        )
-        return config
-
 
 class LayerNormalization(ScaleOffset):
     """(x − mean) / sqrt(variance + epsilon) · gamma + beta on the last axis: https://arxiv.org/abs/1607.06450
@@ -152,29 +138,18 @@ class LayerNormalization(ScaleOffset):
     """
 
     def __init__(
-        self,
-        zero_mean: bool = True,
-        unit_variance: bool = True,
-        epsilon: float | None = None,
-        **kwargs: Any,
+        self, zero_mean: bool = True, unit_variance: bool = True, epsilon: float | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.zero_mean = zero_mean
         self.unit_variance = unit_variance
         self.epsilon = epsilon or K.epsilon()
-        self.is_plain = (
-            not self.conditional
-            and self.scale is True
-            and self.offset is True
-            and zero_mean
-            and unit_variance
-        )
+        has_weights = not self.conditional and self.scale is True and self.offset is True
+        self.is_plain = has_weights and zero_mean and unit_variance
 
     @recompute_grad
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
-        condition = None
-        if self.conditional:
-            inputs, condition = inputs
+        inputs, condition = inputs if self.conditional else (inputs, None)
         x = upcast(inputs)
         if self.is_plain and type(self) is LayerNormalization:
             x = layer_norm(x, self.gamma, self.beta, self.epsilon)
@@ -184,8 +159,3 @@ class LayerNormalization(ScaleOffset):
         if self.unit_variance:
             x = x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + self.epsilon)
         return ops.cast(self.scale_and_offset(x, condition), dtype_name(inputs))
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(zero_mean=self.zero_mean, unit_variance=self.unit_variance, epsilon=self.epsilon)
-        return config

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from bert4keras3.backend import (
-    Layer,
     Tensor,
     Tensors,
     apply_rotary_position_embeddings,
@@ -16,10 +15,11 @@ from bert4keras3.backend import (
     sinusoidal_embeddings,
     upcast_floatx,
 )
+from bert4keras3.layers.configuration import ConfiguredLayer
 from bert4keras3.layers.initialization import inner_dense
 
 
-class GlobalPointer(Layer):
+class GlobalPointer(ConfiguredLayer):
     """Scores q · k / sqrt(head_size) of all spans, with rotary positions: https://kexue.fm/archives/8373
 
     (batch, length, size) → (batch, heads, start, end). A span is an entity if its score is above 0. The score is −inf
@@ -84,18 +84,6 @@ class GlobalPointer(Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.heads, input_shape[1], input_shape[1])
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            heads=self.heads,
-            head_size=self.head_size,
-            RoPE=self.RoPE,
-            use_bias=self.use_bias,
-            tril_mask=self.tril_mask,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-        )
-        return config
 
 
 class EfficientGlobalPointer(GlobalPointer):

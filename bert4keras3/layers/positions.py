@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from bert4keras3.backend import (
-    Layer,
     Tensor,
     Tensors,
     at_most,
@@ -18,19 +17,11 @@ from bert4keras3.backend import (
     sinusoidal_embeddings,
     upcast_floatx,
 )
+from bert4keras3.layers.configuration import ConfiguredLayer
 
 
 def merge_positions(x, embeddings, merge_mode):
-    """Join tokens and their positions.
-
-    Args:
-        x: (batch, length, size).
-        embeddings: (1 or batch, length, size); they get the dtype of x.
-        merge_mode: as in `TokenPositions`.
-
-    Returns:
-        (batch, length, size), or the sum of both sizes.
-    """
+    """Join tokens (batch, length, size) and embeddings (1 or batch, length, size), as `TokenPositions` says."""
     if "float" in dtype_name(x):
         embeddings = ops.cast(embeddings, dtype_name(x))
     if merge_mode == "add":
@@ -44,7 +35,7 @@ def merge_positions(x, embeddings, merge_mode):
     return ops.concatenate([x, embeddings], axis=-1)
 
 
-class TokenPositions(Layer):
+class TokenPositions(ConfiguredLayer):
     """Base of the position embeddings.
 
     Inputs: x (batch, length, size), or [x, position ids (batch, length)] with `custom_position_ids`.
@@ -73,17 +64,8 @@ class TokenPositions(Layer):
             return shape[:2] + (self.output_dim,)
         return shape[:2] + (shape[2] + self.output_dim,)
 
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            output_dim=self.output_dim,
-            merge_mode=self.merge_mode,
-            custom_position_ids=self.custom_position_ids,
-        )
-        return config
 
-
-class PositionTable(Layer):
+class PositionTable(ConfiguredLayer):
     """Base of layers that look positions up in their weights, `embeddings`: (input_dim, output_dim).
 
     Args:
@@ -103,15 +85,6 @@ class PositionTable(Layer):
             initializer=self.embeddings_initializer,
         )
         self.built = True
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            input_dim=self.input_dim,
-            output_dim=self.output_dim,
-            embeddings_initializer=keras.initializers.serialize(self.embeddings_initializer),
-        )
-        return config
 
 
 class PositionEmbedding(PositionTable, TokenPositions):
@@ -175,12 +148,12 @@ class PositionEmbedding(PositionTable, TokenPositions):
         """Return the length of a text. A text with more tokens than positions is an error that names max_position."""
         rows = self.input_dim
         message = (
-            "%s: expected texts of at most %d tokens, got %%s. max_position is %d, the rows of the table. "
+            f"{self.name}: expected texts of at most {self.max_position} tokens, got %s. "
+            f"max_position is {rows}, the rows of the table. Cut the texts"
         )
-        message += "Cut the texts"
         if not self.hierarchical:
             message += f", or build the model with hierarchical_position=True for {rows**2} positions"
-        return at_most(length, self.max_position, message % (self.name, self.max_position, rows))
+        return at_most(length, self.max_position, message)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         shape = super().compute_output_shape(input_shape)
@@ -197,11 +170,6 @@ class PositionEmbedding(PositionTable, TokenPositions):
         coarse = ops.take(table, position_ids // self.input_dim, axis=0)
         fine = ops.take(table, position_ids % self.input_dim, axis=0)
         return alpha * coarse + (1 - alpha) * fine
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(hierarchical=self.hierarchical)
-        return config
 
 
 class SinusoidalPositionEmbedding(TokenPositions):
@@ -318,11 +286,6 @@ class RelativePositionEmbeddingT5(RelativePositionEmbedding):
         limits = np.concatenate([np.arange(1, exact), np.ceil(np.round(limits, 6))]).astype("int32")
         reached = ops.less_equal(ops.cast(limits, "int32"), ops.expand_dims(distances, -1))
         return ops.sum(ops.cast(reached, "int32"), axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(max_distance=self.max_distance, bidirectional=self.bidirectional)
-        return config
 
 
 def relative_distances(queries: Tensor, keys: Tensor) -> Tensor:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from bert4keras3.backend import Layer, Tensor, Tensors, batch_gather, keras, ops, sequence_masking, upcast
+from bert4keras3.backend import Tensor, Tensors, batch_gather, keras, ops, sequence_masking, upcast
+from bert4keras3.layers.configuration import ConfiguredLayer
 
 
-class SequenceTagging(Layer):
+class SequenceTagging(ConfiguredLayer):
     """Base of the tagging layers: it passes scores (batch, length, tags) on, with −inf for masked tokens.
 
     Its methods are losses and metrics: compile(loss=layer.sparse_loss, metrics=[layer.sparse_accuracy]). A sparse loss
@@ -62,11 +63,6 @@ class SequenceTagging(Layer):
     def dense_accuracy(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """`sparse_accuracy` for one-hot y_true (batch, length, tags)."""
         return self.sparse_accuracy(ops.argmax(y_true, axis=2), y_pred)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(lr_multiplier=self.lr_multiplier)
-        return config
 
 
 class ConditionalRandomField(SequenceTagging):
@@ -219,8 +215,3 @@ class MaximumEntropyMarkovModel(SequenceTagging):
     def sparse_accuracy(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Share of tokens whose best tag given the true previous tag is right; mean of both directions."""
         return (self.basic_accuracy(y_true, y_pred, False) + self.basic_accuracy(y_true, y_pred, True)) / 2
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(hidden_dim=self.hidden_dim)
-        return config
