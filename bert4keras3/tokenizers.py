@@ -106,11 +106,8 @@ def load_vocab(
     missing = [token for token in first if token not in token_dict]
     if missing:
         raise ValueError(f"{dict_path}: expected the tokens of startswith, got none of {missing}")
-    others = [
-        token
-        for token in sorted(token_dict, key=token_dict.__getitem__)
-        if not Tokenizer._is_redundant(token)
-    ]
+    by_id = sorted(token_dict, key=token_dict.__getitem__)
+    others = [token for token in by_id if not Tokenizer._is_redundant(token)]
     tokens = list(dict.fromkeys(first + others))
     return {token: i for i, token in enumerate(tokens)}, [token_dict[token] for token in tokens]
 

@@ -4,16 +4,10 @@ from typing import Any
 
 
 def absent(module, advice, others=None):
-    """`__getattr__` of a module, for the names that the module itself lacks.
+    """`__getattr__` of a module, for names that the module itself lacks; the module `others` has more names.
 
-    Args:
-        module: name of the module, for messages.
-        advice: {name: what to write instead}.
-        others: a module that has more names.
-
-    Returns:
-        A function of a name. For a name in `advice` it raises ImportError, whose text Python also shows for
-        `from module import name`. Python would replace the text of an AttributeError there.
+    For a name in `advice`, {name: what to write instead}, it raises ImportError, whose text Python also shows for
+    `from module import name`. Python would replace the text of an AttributeError there.
     """
 
     def find(name):
@@ -40,9 +34,5 @@ class NotSupported:
 
 
 def not_supported(reason: str) -> Any:
-    """What stands in the contract for a name that a Keras lacks.
-
-    Args:
-        reason: why, and what to do instead; the text of the NotImplementedError.
-    """
+    """What stands in the contract for a name that a Keras lacks; the reason says why, and what to do instead."""
     return NotSupported(reason)

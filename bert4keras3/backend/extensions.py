@@ -18,13 +18,9 @@ EXTENDED: dict[str, Any] = {}
 
 
 def extends(owner, *names):
-    """Decorator: `function(original, *arguments)` replaces methods of a class or module of Keras.
+    """Decorator: `function(original, *arguments)` replaces methods of a class or module of Keras, if the switch is on.
 
-    If the switch is off, the decorator changes nothing.
-
-    Args:
-        owner: the class or module.
-        names: names of the methods. `original` is Keras's own method, or None if Keras lacks the name.
+    `original` is Keras's own method, or None if Keras lacks the name.
     """
 
     def decorate(function):

@@ -125,13 +125,9 @@ def get_activation(identifier: None | str | dict | Callable, argument: str = "ac
 
 def activation_names() -> list[str]:
     """Names that `get_activation` knows, with Keras's own and without custom objects of the user."""
-    names = {name for name in dir(keras.activations) if is_activation_name(name)}
+    found = inspect.getmembers(keras.activations, inspect.isfunction)
+    names = {name for name, _ in found if not name.startswith(("_", "deserialize", "get", "serialize"))}
     return sorted(names | set(OUR_ACTIVATIONS) | set(HUGGING_FACE_ACTIVATIONS))
-
-
-def is_activation_name(name):
-    item = getattr(keras.activations, name)
-    return inspect.isfunction(item) and not name.startswith(("_", "deserialize", "get", "serialize"))
 
 
 def integerize_shape(func: Callable) -> Callable:

@@ -56,18 +56,15 @@ def load_legacy_model(
         ValueError: a layer cannot be created, or a loss is unknown; the message says what to do.
     """
     path = os.fspath(path)
-    objects = dict(our_objects(), **initializers_without_dtype())
+    # our layers and functions by the names that bert4keras gives them
+    objects = {name.replace(PACKAGE, ""): one for name, one in keras.utils.get_custom_objects().items()}
+    objects.update(initializers_without_dtype())
     objects.update(custom_objects or {})
     objects["Lambda"] = lambda_class(objects)
     try:
         return (load or keras.models.load_model)(path, custom_objects=objects, compile=compile)
     except Exception as error:
         raise ValueError(explained(path, error)) from error
-
-
-def our_objects():
-    """Our layers and functions by the names that bert4keras gives them."""
-    return {name.replace(PACKAGE, ""): one for name, one in keras.utils.get_custom_objects().items()}
 
 
 def initializers_without_dtype():

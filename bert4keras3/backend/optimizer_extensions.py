@@ -49,14 +49,10 @@ class WithArguments(Mixed):
         )
 
 
-def make_extend_with(export: Callable, name: str, extension: type, what: str) -> Callable[..., type]:
+def make_extend_with(export: Callable, name: str, extension: Any) -> Callable[..., type]:
     """A function extend_with_…, which derives a subclass of an extension and of a class of optimizers.
 
-    Args:
-        export: decorator that gives the function its second argument and registers the class.
-        name: name of the function.
-        extension: the class of the extension.
-        what: what the extension adds, and its arguments, for the docstring.
+    `export` is the decorator that registers the class.
     """
 
     def extend_with(BaseOptimizer: type) -> type:
@@ -64,8 +60,10 @@ def make_extend_with(export: Callable, name: str, extension: type, what: str) ->
             raise TypeError(f"{BaseOptimizer.__name__} has {extension.__name__} already")
         return type(extension.__name__, (extension, BaseOptimizer), {"__doc__": extension.__doc__})
 
-    extend_with.__name__ = name
-    extend_with.__doc__ = f"Derive a class with {what}. See {extension.__name__}."
+    extend_with.__name__ = "extend_with_" + name
+    defaults = ", ".join(f"{name}={value!r}" for name, value in extension.arguments.items())
+    about = f"Derive a class of optimizers with more keyword arguments: {defaults}."
+    extend_with.__doc__ = f"{about}\n\n{inspect.cleandoc(extension.__doc__)}"
     return export(extend_with)
 
 

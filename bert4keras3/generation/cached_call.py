@@ -23,12 +23,7 @@ from bert4keras3.backend import (
 from bert4keras3.layers import MultiHeadAttention
 
 # Layers of Keras that treat each token alone. A layer of ours or of a user says so by `token_wise = True`.
-TOKEN_WISE = (
-    keras.layers.Activation,
-    keras.layers.Add,
-    keras.layers.Dropout,
-    keras.layers.Embedding,
-)
+TOKEN_WISE = (keras.layers.Activation, keras.layers.Add, keras.layers.Dropout, keras.layers.Embedding)
 
 
 class Cache:
@@ -123,19 +118,9 @@ class Cache:
 def call_with_cache(
     transformer: Any, state: dict[str, Any], cache: Cache, tokens: Tensor, segments: Tensor = None
 ) -> Tensor:
-    """Run a Transformer on new tokens.
+    """Run a Transformer on new tokens and segments (batch, query): outputs at the last token (batch, vocabulary).
 
     A copy of the transformer holds what belongs to this call, so that several threads may use the transformer.
-
-    Args:
-        transformer: a decoder.
-        state: of the sequences, see `state.py`.
-        cache: for this call.
-        tokens: ids, (batch, query).
-        segments: segment ids, (batch, query), if the model has segments.
-
-    Returns:
-        Outputs at the last of the new tokens, (batch, vocabulary).
     """
     inputs = [tokens] if segments is None else [tokens, segments]
     if "context" in state:

@@ -35,7 +35,9 @@ class CachedModel:
         model = self.decoder.model
         self.start = Compiled(lambda state: prefill(self.decoder, state), model)
         self.reorder = Compiled(rows_of_state, model)
-        self.step = Compiled(self.append_and_decode, model, in_place=True)
+        self.step = Compiled(
+            lambda s, tokens: decode_step(self.decoder, append(s, tokens)), model, in_place=True
+        )
         self.sequences: list[np.ndarray] = []
         self.state: dict[str, Any] = {}
         self.lock = threading.RLock()  # the cache belongs to one call at a time
@@ -138,10 +140,6 @@ class CachedModel:
         if self.decoder.has_segments:
             self.state = dict(self.state, segments=newest[1])
         return self.step(self.state, newest[0])
-
-    def append_and_decode(self, state: Any, tokens: Any) -> Any:
-        """Append a token to each sequence, (rows,), and run it: outputs, and the state with its cache."""
-        return decode_step(self.decoder, append(state, tokens))
 
     @staticmethod
     def filled_up(rows: Any) -> Any:

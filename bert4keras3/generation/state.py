@@ -52,14 +52,9 @@ def padded(sequences: Sequence[Sequence[int]], length: int, at_right: bool = Fal
 def init_state(
     decoder: Decoder, prompts: Any, segments: Any, new_segments: Any, max_tokens: int
 ) -> dict[str, Any]:
-    """Make the arrays of sequences that consist of their prompts.
+    """Make the arrays of sequences that consist of their prompts, with room for `max_tokens` new tokens.
 
-    Args:
-        decoder: of the model.
-        prompts: ids of each prompt.
-        segments: segment ids of each prompt; None if the model has no segments.
-        new_segments: segment id of the new tokens of each sequence.
-        max_tokens: number of new tokens for which there has to be room.
+    `segments` are ids for each token of a prompt, or None; `new_segments` one id for the new tokens of each sequence.
     """
     width = rounded_up(max(map(len, prompts)))
     total = rounded_up(width + max_tokens)
@@ -116,27 +111,10 @@ def append(state: dict[str, Any], tokens: Tensor) -> dict[str, Any]:
     return dict(state, tokens=written, column=state["column"] + 1)
 
 
-ROWS = (
-    "tokens",
-    "starts",
-    "finished",
-    "segments",
-    "order",
-    "masked",
-    "context",
-    "context_mask",
-    "past",
-    "cross_past",
-)
+ROWS = tuple("tokens starts finished segments order masked context context_mask past cross_past".split())
 
 
 def rows_of_state(state: dict[str, Any], rows: Tensor, names: Sequence[str] = ROWS) -> dict[str, Any]:
     """The state with these rows, (batch,), of the tensors in `names`."""
-    return dict(
-        state,
-        **{
-            name: keras.tree.map_structure(lambda x: ops.take(x, rows, axis=0), state[name])
-            for name in names
-            if name in state
-        },
-    )
+    known = {name: state[name] for name in names if name in state}
+    return dict(state, **keras.tree.map_structure(lambda x: ops.take(x, rows, axis=0), known))

@@ -268,24 +268,22 @@ class Rewriter(cst.CSTVisitor):
         node.value.visit(self)  # not the keyword, which is not a name of the script
         return False
 
-    def visit_Param(self, node):
-        for part in (node.default, node.annotation):
+    def visit_parts(self, *parts):
+        for part in parts:
             if part is not None:
                 part.visit(self)
         return False
 
+    def visit_Param(self, node):
+        return self.visit_parts(node.default, node.annotation)
+
     def visit_ClassDef(self, node):
-        for part in [*node.decorators, *node.bases, *node.keywords, node.body]:
-            part.visit(self)
-        return False
+        return self.visit_parts(*node.decorators, *node.bases, *node.keywords, node.body)
 
     def visit_FunctionDef(self, node):
         if self.names.class_around(node):
             self.advise(node.name, "def " + node.name.value)
-        for part in [*node.decorators, node.params, node.returns, node.body]:
-            if part is not None:
-                part.visit(self)
-        return False
+        return self.visit_parts(*node.decorators, node.params, node.returns, node.body)
 
     def use(self, node, rewrites=True):
         """Handle an imported name, or a dotted name whose root is imported."""

@@ -97,11 +97,7 @@ class LazyOptimizationV2(LazyOptimization):
         return gradients
 
 
-extend_with_gradient_accumulation = extend_with_gradient_accumulation_v2 = extend_with(
-    "extend_with_gradient_accumulation",
-    GradientAccumulation,
-    "accumulated gradients; argument grad_accum_steps=2",
-)
-LAZY = "lazy embeddings; argument include_in_lazy_optimization=[]"
-extend_with_lazy_optimization = extend_with("extend_with_lazy_optimization", LazyOptimization, LAZY)
-extend_with_lazy_optimization_v2 = extend_with("extend_with_lazy_optimization_v2", LazyOptimizationV2, LAZY)
+extend_with_gradient_accumulation = extend_with("gradient_accumulation", GradientAccumulation)
+extend_with_gradient_accumulation_v2 = extend_with_gradient_accumulation
+extend_with_lazy_optimization = extend_with("lazy_optimization", LazyOptimization)
+extend_with_lazy_optimization_v2 = extend_with("lazy_optimization_v2", LazyOptimizationV2)

@@ -72,11 +72,6 @@ class ExponentialMovingAverage(AveragedWeights, Extension):
         return list(zip(self._ema_weights, self._trainable_variables)) if self.built else []
 
 
-extend_with_lookahead = extend_with_lookahead_v2 = extend_with(
-    "extend_with_lookahead", Lookahead, "slow weights; arguments steps_per_slow_update=5, slow_step_size=0.5"
-)
-extend_with_exponential_moving_average = extend_with_exponential_moving_average_v2 = extend_with(
-    "extend_with_exponential_moving_average",
-    ExponentialMovingAverage,
-    "averaged weights; argument ema_momentum=0.999",
-)
+extend_with_lookahead = extend_with_lookahead_v2 = extend_with("lookahead", Lookahead)
+extend_with_exponential_moving_average = extend_with("exponential_moving_average", ExponentialMovingAverage)
+extend_with_exponential_moving_average_v2 = extend_with_exponential_moving_average

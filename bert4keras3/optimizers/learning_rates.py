@@ -123,20 +123,10 @@ def ratio(norms: Any, change_norms: Any) -> Any:
     return ops.where(both, norms / ops.where(both, change_norms, 1.0), 1.0)
 
 
-SCHEDULE = "a schedule; argument lr_schedule={0: 1}"
-extend_with_piecewise_linear_lr = extend_with(
-    "extend_with_piecewise_linear_lr", PiecewiseLinearRate, SCHEDULE
-)
-extend_with_piecewise_linear_lr_v2 = extend_with(
-    "extend_with_piecewise_linear_lr_v2", PiecewiseLinearRateV2, SCHEDULE
-)
+extend_with_piecewise_linear_lr = extend_with("piecewise_linear_lr", PiecewiseLinearRate)
+extend_with_piecewise_linear_lr_v2 = extend_with("piecewise_linear_lr_v2", PiecewiseLinearRateV2)
 extend_with_parameter_wise_lr = extend_with_parameter_wise_lr_v2 = extend_with(
-    "extend_with_parameter_wise_lr",
-    ParameterWiseRate,
-    "a rate for each variable; argument paramwise_lr_schedule={}",
+    "parameter_wise_lr", ParameterWiseRate
 )
-extend_with_layer_adaptation = extend_with_layer_adaptation_v2 = extend_with(
-    "extend_with_layer_adaptation",
-    LayerAdaptation,
-    "LAMB's rates; argument exclude_from_layer_adaptation=[]",
-)
+extend_with_layer_adaptation = extend_with("layer_adaptation", LayerAdaptation)
+extend_with_layer_adaptation_v2 = extend_with_layer_adaptation

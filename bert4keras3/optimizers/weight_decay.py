@@ -19,8 +19,8 @@ class WeightDecay(Extension):
 
     Args:
         weight_decay_rate: decay per step, relative to the learning rate.
-        exclude_from_weight_decay: regular expressions; a variable decays unless one matches a part of its path, such as
-            "Transformer-0-FeedForward-Norm/gamma".
+        exclude_from_weight_decay: regular expressions, [] by default; a variable decays unless one matches a part of
+            its path, such as "Transformer-0-FeedForward-Norm/gamma".
     """
 
     arguments = {"weight_decay_rate": 0.01}
@@ -44,8 +44,4 @@ class WeightDecay(Extension):
         return dict(super().get_config(), exclude_from_weight_decay=list(self._exclude_from_decay))
 
 
-extend_with_weight_decay = extend_with_weight_decay_v2 = extend_with(
-    "extend_with_weight_decay",
-    WeightDecay,
-    "weight decay; arguments weight_decay_rate=0.01, exclude_from_weight_decay=[]",
-)
+extend_with_weight_decay = extend_with_weight_decay_v2 = extend_with("weight_decay", WeightDecay)

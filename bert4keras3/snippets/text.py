@@ -38,11 +38,7 @@ def string_matching(s: str, keywords: Iterable[str]) -> bool:
     return any(re.search(keyword, s) for keyword in keywords)
 
 
-def _unless_nonspacing(code: int) -> Any:
-    return None if unicodedata.category(chr(code)) == "Mn" else code
-
-
-_WITHOUT_MARKS = Memo(_unless_nonspacing)
+_WITHOUT_MARKS = Memo(lambda code: None if unicodedata.category(chr(code)) == "Mn" else code)
 
 
 def lowercase_and_normalize(text: str) -> str:

@@ -117,12 +117,10 @@ def is_of_a_user(component):
 
 
 def compiled_call(model, variables):
-    """Compile the direct call of a model.
+    """Compile `forward`: (values of the variables, inputs) → outputs, their masks, {index of a variable: new value}.
 
-    Returns:
-        An object with `forward`: (values of the variables, inputs) → outputs, their masks, {index of a variable: its
-        changed value}. On TensorFlow, whose functions read the variables, the values are an empty list. `adds_losses`
-        is right after the first call.
+    On TensorFlow, whose functions read the variables, the values are an empty list. `adds_losses` is right after the
+    first call.
     """
 
     def forward(values, inputs):

@@ -173,7 +173,8 @@ def eliminate_common_subexpressions(graph, constants):
 
 def value_key(node, constants):
     """A key that nodes with equal values share."""
-    if node.op == "call_function" and not is_random(node.target):
+    is_random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+    if node.op == "call_function" and not is_random:
         return node.target, repr(node.args), repr(node.kwargs)
     if node.op == "get_attr":
         constant = getattr(constants, node.target)
@@ -198,7 +199,3 @@ def nodes_in(value):
     found = []
     fx.node.map_arg(value, found.append)
     return found
-
-
-def is_random(operation):
-    return torch.Tag.nondeterministic_seeded in getattr(operation, "tags", ())

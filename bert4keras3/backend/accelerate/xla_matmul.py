@@ -197,11 +197,8 @@ def num_splits(size):
 
 def is_plain(layer):
     """Whether a layer computes activation(inputs @ kernel + bias) in the dtype of its weights."""
-    return (
-        type(layer) is keras.layers.Dense
-        and layer.quantization_mode is None
-        and layer.compute_dtype == layer.variable_dtype
-    )
+    is_unquantized = type(layer) is keras.layers.Dense and layer.quantization_mode is None
+    return is_unquantized and layer.compute_dtype == layer.variable_dtype
 
 
 @functools.lru_cache(maxsize=None)

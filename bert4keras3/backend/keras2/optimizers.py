@@ -397,10 +397,10 @@ class GraphOptimizer(Mixed):
         super().__init__(**kwargs)
         with K.name_scope(type(self).__name__):
             self.iterations = K.variable(0, dtype="int64", name="iterations")
-            is_schedule = callable(learning_rate)
-            self._learning_rate = (
-                learning_rate if is_schedule else K.variable(learning_rate, name="learning_rate")
+            rate = (
+                learning_rate if callable(learning_rate) else K.variable(learning_rate, name="learning_rate")
             )
+            self._learning_rate = rate
         for name, value in zip(BETAS, betas):
             setattr(self, name, value)
 
@@ -611,46 +611,18 @@ def export_to_custom_objects(base_extend_with: Callable[[type], type]) -> Callab
     return new_extend_with
 
 
-def extend_with(name, extension, what):
-    return make_extend_with(export_to_custom_objects, name, extension, what)
+def extend_with(name, extension):
+    return make_extend_with(export_to_custom_objects, name, extension)
 
 
-extend_with_weight_decay = extend_with_weight_decay_v2 = extend_with(
-    "extend_with_weight_decay",
-    WeightDecay,
-    "weight decay; arguments weight_decay_rate=0.01, exclude_from_weight_decay=[]",
-)
-extend_with_layer_adaptation = extend_with_layer_adaptation_v2 = extend_with(
-    "extend_with_layer_adaptation",
-    LayerAdaptation,
-    "LAMB's rates; argument exclude_from_layer_adaptation=[]",
-)
-extend_with_piecewise_linear_lr = extend_with(
-    "extend_with_piecewise_linear_lr", PiecewiseLinearRate, "a schedule; argument lr_schedule={0: 1}"
-)
-extend_with_gradient_accumulation = extend_with_gradient_accumulation_v2 = extend_with(
-    "extend_with_gradient_accumulation",
-    GradientAccumulation,
-    "accumulated gradients; argument grad_accum_steps=2",
-)
-extend_with_lookahead = extend_with_lookahead_v2 = extend_with(
-    "extend_with_lookahead", Lookahead, "slow weights; arguments steps_per_slow_update=5, slow_step_size=0.5"
-)
-extend_with_lazy_optimization = extend_with(
-    "extend_with_lazy_optimization",
-    LazyOptimization,
-    "lazy embeddings; argument include_in_lazy_optimization=[]",
-)
-extend_with_exponential_moving_average = extend_with_exponential_moving_average_v2 = extend_with(
-    "extend_with_exponential_moving_average",
-    ExponentialMovingAverage,
-    "averaged weights; argument ema_momentum=0.999",
-)
-extend_with_parameter_wise_lr = extend_with_parameter_wise_lr_v2 = extend_with(
-    "extend_with_parameter_wise_lr",
-    ParameterWiseRate,
-    "a rate for each weight; argument paramwise_lr_schedule={}",
-)
+extend_with_weight_decay = extend_with_weight_decay_v2 = extend_with("weight_decay", WeightDecay)
+extend_with_layer_adaptation = extend_with("layer_adaptation", LayerAdaptation)
+extend_with_piecewise_linear_lr = extend_with("piecewise_linear_lr", PiecewiseLinearRate)
+extend_with_gradient_accumulation = extend_with("gradient_accumulation", GradientAccumulation)
+extend_with_lookahead = extend_with_lookahead_v2 = extend_with("lookahead", Lookahead)
+extend_with_lazy_optimization = extend_with("lazy_optimization", LazyOptimization)
+extend_with_exponential_moving_average = extend_with("exponential_moving_average", ExponentialMovingAverage)
+extend_with_parameter_wise_lr = extend_with("parameter_wise_lr", ParameterWiseRate)
 
 
 def only_on_tf_keras(base_extend_with):
@@ -669,6 +641,10 @@ def only_on_tf_keras(base_extend_with):
     return extend_with
 
 
+extend_with_layer_adaptation_v2 = extend_with_layer_adaptation
+extend_with_gradient_accumulation_v2 = extend_with_gradient_accumulation
+extend_with_exponential_moving_average_v2 = extend_with_exponential_moving_average
+extend_with_parameter_wise_lr_v2 = extend_with_parameter_wise_lr
 extend_with_piecewise_linear_lr_v2 = only_on_tf_keras(extend_with_piecewise_linear_lr)
 extend_with_lazy_optimization_v2 = only_on_tf_keras(extend_with_lazy_optimization)
 AdaFactorV1 = AdaFactorV2 = AdaFactor

@@ -75,14 +75,7 @@ else:
             variable.assign(ops.where(condition, variable.value, value))
 
     def apply_updates(variables, directions, scales, decays):
-        """variable ← variable + decay · variable + scale · direction
-
-        Args:
-            variables: variables to change in place.
-            directions: a tensor for each variable, or None.
-            scales: one scale for all, or a list; a scale is a number or a tensor that broadcasts to its variable.
-            decays: a list of numbers, tensors and Nones, or None; None means no decay.
-        """
+        """variable ← variable + decay · variable + scale · direction, with the attributes of a `Change`."""
         if not isinstance(scales, list):
             scales = [scales] * len(variables)
         for i, variable in enumerate(variables):

@@ -6,23 +6,6 @@ import torch
 
 from bert4keras3.backend.keras3 import private
 
-__all__ = [
-    "accumulate",
-    "adam_directions",
-    "apply_updates",
-    "average",
-    "concrete_bool",
-    "copies",
-    "dense",
-    "divide",
-    "norms",
-    "restore",
-    "restore_unless",
-    "squares",
-    "subtract",
-    "values",
-    "without_gradients",
-]
 without_gradients = torch.no_grad()
 
 

@@ -17,18 +17,23 @@ def value_gradients(function, variables):
                 return function()
 
         gradients = jax.grad(compute)([variable.value for variable in variables])
-    elif framework == "torch":
+    else:
+        gradients = eager_gradients(function, variables)
+    return [ops.convert_to_numpy(gradient) for gradient in gradients]
+
+
+def eager_gradients(function, variables):
+    """Gradients of the scalar `function()` with respect to variables, on PyTorch and TensorFlow."""
+    values = [variable.value for variable in variables]
+    if framework == "torch":
         import torch
 
-        gradients = torch.autograd.grad(function(), [variable.value for variable in variables])
-    else:
-        import tensorflow as tf
+        return torch.autograd.grad(function(), values)
+    import tensorflow as tf
 
-        with tf.GradientTape() as tape:
-            result = function()
-        found = tape.gradient(result, [variable.value for variable in variables])
-        gradients = [tf.convert_to_tensor(gradient) for gradient in found]
-    return [ops.convert_to_numpy(gradient) for gradient in gradients]
+    with tf.GradientTape() as tape:
+        result = function()
+    return [tf.convert_to_tensor(gradient) for gradient in tape.gradient(result, values)]
 
 
 def require_gradients():
@@ -48,13 +53,9 @@ def change_training(model, weight, on_jax, elsewhere):
 
 
 def hook_loss_of_weight(model, weight, change):
-    """On JAX: replace the model's loss in training by a changed loss.
+    """On JAX: replace the model's loss in training by change(loss_of, value of the weight, gradient of `loss_of`).
 
-    Args:
-        model: the model to change.
-        weight: the trainable variable that the loss is a function of.
-        change: a function of `loss_of`, the value of the weight, and the gradient of `loss_of`. `loss_of(value)` is
-            the original loss for a value of the weight.
+    `loss_of(value)` is the original loss for a value of the weight.
     """
     import jax
 
@@ -109,15 +110,7 @@ def loss_gradient(model, data, weight):
         outputs = model(x, training=True)
         return model.compute_loss(x, y, outputs, sample_weight, training=True)
 
-    if framework == "torch":
-        import torch
-
-        return torch.autograd.grad(loss(), [weight.value])[0].detach()
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        result = loss()
-    return tf.convert_to_tensor(tape.gradient(result, weight.value))
+    return eager_gradients(loss, [weight])[0]
 
 
 def penalize_gradients(model, weight, scale):

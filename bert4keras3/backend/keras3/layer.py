@@ -122,10 +122,8 @@ def serializable(item: Any) -> Any:
 def operation(function):
     """Decorator of a function of tensors: on symbolic tensors of a model, a call becomes one node.
 
-    The node loads from every file format; nodes of keras.ops do not load from HDF5.
-
-    Args:
-        function: takes tensors by position and constants by keyword.
+    The function takes tensors by position and constants by keyword. The node loads from every file format; nodes of
+    keras.ops do not load from HDF5.
     """
 
     class Node(keras.Operation):
@@ -159,17 +157,7 @@ def build_child(layer, input_shape):
 
 
 def require_keras_3(name, instead, compiles=False):
-    """Raise an error if this process cannot run a feature of Keras 3.
-
-    Args:
-        name: name of the feature.
-        instead: advice for users of Keras 2.
-        compiles: whether the feature needs `Compiled`.
-
-    Raises:
-        ImportError: on Keras 2.
-        NotImplementedError: on OpenVINO and NumPy, if the feature needs `Compiled`.
-    """
+    """Raise NotImplementedError on OpenVINO and NumPy for a feature that `compiles`; ImportError on Keras 2."""
     if compiles and framework not in ("jax", "tensorflow", "torch"):
         raise NotImplementedError(
             f"{name}: expected KERAS_BACKEND=jax, tensorflow or torch, got {framework}. {instead}"

@@ -25,11 +25,8 @@ def is_in_call():
 def compute_between(model, known, wanted):
     """Values of the wanted symbolic tensors of a functional model, from known ones; for `K.function`.
 
-    Keras runs a model from its inputs alone. A public function from any tensor would replace this.
-
-    Args:
-        known: {id of a symbolic tensor: its value}, the inputs of the model among them.
-        wanted: symbolic tensors.
+    Keras runs a model from its inputs alone. A public function from any tensor would replace this. `known` is {id of a
+    symbolic tensor: its value}, with the inputs of the model among them.
     """
     known = dict(known)
     for depth in sorted(model._nodes_by_depth, reverse=True):

@@ -50,10 +50,7 @@ def fresh_seed(seed: int | None = None) -> Any:
     """A seed for functions of keras.random, which differs each time that a call runs, compiled or not.
 
     On JAX a compiled call has no state, so the seed comes from NumPy's generator on the host.
-    `keras.utils.set_random_seed` seeds this generator.
-
-    Args:
-        seed: an integer for the same sequence of seeds in each process.
+    `keras.utils.set_random_seed` seeds this generator. An integer gives the same sequence of seeds in each process.
     """
     if keras.config.backend() != "jax":
         if seed is not None and seed not in GENERATORS:

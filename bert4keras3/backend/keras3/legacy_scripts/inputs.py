@@ -43,7 +43,7 @@ def extend_method(name):
             given = inspect.signature(original).bind(self, *args, **kwargs)
             prepare(self, given.arguments, name)
             args, kwargs = given.args[1:], given.kwargs
-        with one_at_a_time(self) if name in USES_METRICS else nullcontext():
+        with locks.setdefault(self, threading.RLock()) if name in USES_METRICS else nullcontext():
             return original(self, *args, **kwargs)
 
 
@@ -51,20 +51,13 @@ for _name in ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "
     extend_method(_name)
 
 
-def one_at_a_time(model):
-    """Lock of a model for calls that use its metrics."""
-    return locks.setdefault(model, threading.RLock())
-
-
 def add_generator_method(name):
     @extends(Model, name + "_generator")
     def method(original: Any, self: Any, generator: Any, *args: Any, **kwargs: Any) -> Any:
         """Method of Keras 2: the method without `_generator` in its name, for batches of a generator."""
         # The second argument of Keras 2 is the number of steps.
-        steps = "steps_per_epoch" if name == "fit" else "steps"
-        kwargs.update(
-            zip((steps, "epochs", "verbose", "callbacks") if name == "fit" else (steps, "callbacks"), args)
-        )
+        of_fit = "steps_per_epoch", "epochs", "verbose", "callbacks"
+        kwargs.update(zip(of_fit if name == "fit" else ("steps", "callbacks"), args))
         return getattr(self, name)(generator, **kwargs)
 
 
@@ -151,12 +144,8 @@ class Checks:
                 )
 
     def check_range(self, array, size, what, user):
-        if (
-            size is None
-            or not isinstance(array, np.ndarray)
-            or array.dtype.kind not in "biuf"
-            or not array.size
-        ):
+        is_checked = size is not None and isinstance(array, np.ndarray) and array.size
+        if not is_checked or array.dtype.kind not in "biuf":
             return
         low, high = array.min(), array.max()
         if 0 <= low and high < size or np.isnan(high):

@@ -197,14 +197,8 @@ def replaceable(own, name):
     return property(get, put, doc=own.__doc__)
 
 
-for _kind, _name in (
-    ("Embedding", "embeddings"),
-    ("Dense", "kernel"),
-    ("EinsumDense", "kernel"),
-    ("Conv1D", "kernel"),
-    ("Conv2D", "kernel"),
-    ("Conv3D", "kernel"),
-):
+for _kind in ("Embedding", "Dense", "EinsumDense", "Conv1D", "Conv2D", "Conv3D"):
+    _name = "embeddings" if _kind == "Embedding" else "kernel"
     _own = getattr(getattr(keras.layers, _kind), _name, None)
     if isinstance(_own, property) and _own.fset is None:
         set_attribute(getattr(keras.layers, _kind), _name, replaceable(_own, _name))
