@@ -38,10 +38,12 @@ def call_compiled(model, inputs):
     """The outputs of a compiled call; None if the call cannot be traced, or adds losses to the model."""
     variables = model.variables
     compiled = getattr(model, "compiled_call", None)
+    # A layer that was added or replaced since has other variables, which the compiled function does not know.
     if compiled is None or [id(one) for one in compiled.variables] != [id(one) for one in variables]:
         compiled = model.compiled_call = compiled_call(model, variables)
     if compiled.adds_losses:
         return None
+    # tf.function reads variables itself, so they are no arguments.
     values = [] if framework == "tensorflow" else [one.value for one in variables]
     try:
         outputs, masks, changed = compiled.forward(values, inputs)

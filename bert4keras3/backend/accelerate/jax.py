@@ -58,6 +58,7 @@ def logits(layer, inputs, table, scale=None):
         scores = bfloat16_matmul(inputs, keras.ops.cast(table, "bfloat16"), axis=1)
         return keras.ops.cast(scores, "bfloat16")
     is_few = xla_matmul.is_few(layer, inputs)
+    # With rounded inputs both sides are int8, so that XLA's int8 matmul can take them.
     if scale is not None and not is_few and rounds_inputs(layer) and xla_matmul.is_on_cpu():
         return int8_logits(inputs, table, scale)
     return xla_matmul.logits(layer, inputs, table, scale)
@@ -109,6 +110,7 @@ def dropout(layer, inputs):
     sizes = inputs.shape if layer.noise_shape is None else layer.noise_shape
     shape = [size if wanted is None else wanted for size, wanted in zip(inputs.shape, sizes)]
     kept = round((1 - layer.rate) * 2**16)
+    # On several devices each one needs the numbers of its own part, which the other scheme cannot draw alone.
     on_one_device = keras.distribution.distribution() is None
     with jax.threefry_partitionable(False) if on_one_device else contextlib.nullcontext():
         bits = jax.random.bits(layer.seed_generator.next(), shape, "uint16")
@@ -133,6 +135,7 @@ def rematerialize(compute):
         inputs, variables = arguments
         first = next(one for one in jax.tree.leaves(gradients) if is_float(one)).ravel()[0]
 
+        # A comparison makes the inputs depend on the gradient without a change of their values.
         def wait(x):
             return jax.numpy.where(jax.numpy.isnan(first), jax.numpy.nan, x) if is_float(x) else x
 

@@ -41,6 +41,7 @@ def logits(layer, inputs, table, scale=None):
 
 def rounded(inputs):
     """Inputs rounded to int8, one scale for each token. The gradient is the gradient of the inputs."""
+    # The difference has no gradient, because rounding has none.
     integers, scales = keras.quantizers.abs_max_quantize(inputs, axis=-1)
     return inputs + ops.stop_gradient(ops.cast(integers, inputs.dtype) / scales - inputs)
 

@@ -34,7 +34,7 @@ def dense(layer, inputs):
     outputs = tf.matmul(tf.reshape(inputs, (-1, inputs.shape[-1])), layer.kernel)
     if layer.bias is not None:
         outputs = tf.nn.bias_add(outputs, layer.bias)
-    in_rows = is_fusable(layer.activation)
+    in_rows = is_fusable(layer.activation)  # TensorFlow fuses only what stands right behind the bias
     if in_rows:
         outputs = layer.activation(outputs)
     outputs = tf.reshape(outputs, (*ops.shape(inputs)[:-1], outputs.shape[-1]))
