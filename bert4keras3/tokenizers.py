@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
+from bert4keras3 import tokenizer_files
 from bert4keras3.snippets import (
     Memo,
     convert_to_unicode,
@@ -49,6 +50,7 @@ CJK_PUNCTUATION = (
     "！？｡。"
 )
 BYTE_ORDER_MARK = "\ufeff"
+END = "<|endoftext|>"  # of GPT-2
 NO_SPACE_AFTER = "+-/={(<["  # besides CJK punctuation, when `decode` joins tokens
 
 SPACES_IN_A_ROW = re.compile(" +")
@@ -66,7 +68,7 @@ def load_vocab(
     simplified: bool = False,
     startswith: Sequence[str] | None = None,
 ) -> Any:
-    """Read a vocabulary with one token per line.
+    """Read a vocabulary: one token per line, a tokenizer.json with a WordPiece model, or a folder with either.
 
     A simplified vocabulary begins with the tokens `startswith`. It leaves out tokens that no text is split into: tokens
     of several characters with a CJK character or punctuation. A byte order mark at the beginning of the file is
@@ -76,8 +78,8 @@ def load_vocab(
     has the same id, as in bert4keras; a warning says so.
 
     Args:
-        dict_path: path of the file.
-        encoding: its encoding.
+        dict_path: path of the file or of a Hugging Face folder.
+        encoding: its encoding; a tokenizer.json is in UTF-8.
         simplified: leave out tokens that are never used.
         startswith: first tokens of a simplified vocabulary.
 
@@ -88,9 +90,10 @@ def load_vocab(
         OSError: the file cannot be opened.
         ValueError: the file has another encoding or format, or lacks a token of `startswith`.
     """
-    token_dict: dict[str, int] = {}
+    dict_path = tokenizer_files.find_file(dict_path, tokenizer_files.WORDPIECE_FILES)
+    token_dict = tokenizer_files.wordpiece_vocabulary(dict_path) or {}
     repeated = []
-    for line in vocabulary_lines(dict_path, encoding):
+    for line in [] if token_dict else vocabulary_lines(dict_path, encoding):
         token = (line.split() or [""])[0]
         if token in token_dict:
             repeated.append(token)
@@ -154,13 +157,9 @@ def json_problem(path, text):
         kind = "a JSON list of tokens"
         remedy = f"Pass their ids: {{token: i for i, token in enumerate({load})}}"
     elif isinstance(content, dict) and isinstance(content.get("model"), dict):
-        kind = "a tokenizer.json of Hugging Face"
-        if content["model"].get("type") == "WordPiece":
-            remedy += f", or {load}['model']['vocab']"
-        else:
-            remedy += f". Tokenizer supports WordPiece, not {content['model'].get('type')}"
+        kind, remedy = "a tokenizer.json of Hugging Face", "Give it a name that ends in .json"
     elif isinstance(content, dict) and any("\u0120" in token for token in content):
-        kind, remedy = "a vocab.json of byte-level BPE", "Tokenizer supports WordPiece only"
+        kind, remedy = "a vocab.json of byte-level BPE", f"Use BpeTokenizer({str(path)!r})"
     elif isinstance(content, dict) and all(isinstance(i, int) for i in content.values()):
         kind, remedy = "a JSON file of {token: id}", f"Pass its content: Tokenizer({load})"
     return f"{path}: expected a vocabulary with one token per line, got {kind}. {remedy}"
@@ -301,7 +300,8 @@ class Tokenizer(TokenizerBase):
     them once for each character.
 
     Args:
-        token_dict: {token: id}, or the path of a vocabulary.
+        token_dict: {token: id}, the path of a vocabulary (see `load_vocab`), or a Hugging Face folder. The folder's own
+            do_lower_case and longest word count too.
         do_lower_case: convert to lower case and remove accents.
         word_maxlen: a longer word is one token.
         kwargs: arguments of `TokenizerBase`.
@@ -315,9 +315,13 @@ class Tokenizer(TokenizerBase):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        vocabulary: Any = (
-            load_vocab(token_dict) if isinstance(token_dict, (str, os.PathLike)) else token_dict
-        )  # {token: id}
+        vocabulary: Any = token_dict
+        if isinstance(token_dict, (str, os.PathLike)):
+            vocabulary = load_vocab(token_dict)
+            if os.path.isdir(token_dict):
+                settings = tokenizer_files.wordpiece_settings(token_dict)
+                do_lower_case = do_lower_case or settings.get("do_lower_case", False)
+                word_maxlen = min(word_maxlen, settings.get("word_maxlen", word_maxlen))
         if not isinstance(vocabulary, dict):
             raise TypeError(
                 f"token_dict: expected {{token: id}} or the path of a vocabulary, got {type(vocabulary).__name__}; "
@@ -560,7 +564,7 @@ class SpTokenizer(TokenizerBase):
     If the model has no padding piece, there is no `_token_pad_id` (bert4keras crashes).
 
     Args:
-        sp_model_path: path of the model.
+        sp_model_path: path of the model, of a tokenizer.json with a Unigram model, or of a Hugging Face folder.
         kwargs: arguments of `TokenizerBase`.
     """
 
@@ -569,8 +573,14 @@ class SpTokenizer(TokenizerBase):
         import sentencepiece
 
         self.sp_model = sentencepiece.SentencePieceProcessor()
+        sp_model_path = tokenizer_files.find_file(sp_model_path, tokenizer_files.SENTENCEPIECE_FILES)
+        converted = tokenizer_files.sentencepiece_model(sp_model_path)
+        self._prepare = converted[1] if converted else None
         try:
-            self.sp_model.Load(str(sp_model_path))
+            if converted:
+                self.sp_model.LoadFromSerializedProto(converted[0])
+            else:
+                self.sp_model.Load(sp_model_path)
         except (OSError, RuntimeError) as error:
             if not os.path.exists(sp_model_path):
                 raise FileNotFoundError(f"{sp_model_path}: there is no such file") from error
@@ -610,7 +620,7 @@ class SpTokenizer(TokenizerBase):
     def _tokenize(self, text: str) -> list[str]:
         if self._pre_tokenize is not None:
             text = " ".join(self._pre_tokenize(text))
-        return self.sp_model.encode_as_pieces(text)
+        return self.sp_model.encode_as_pieces(text if self._prepare is None else self._prepare(text))
 
     def _is_special(self, i: int) -> bool:
         """True for an id of the model that represents no text: control, unknown or unused."""
@@ -619,3 +629,55 @@ class SpTokenizer(TokenizerBase):
     def _is_decodable(self, i: int) -> bool:
         """True for an id that `decode` shows."""
         return i < self._vocab_size and not self._is_special(i)
+
+
+class BpeTokenizer(TokenizerBase):
+    """Byte-level BPE, as GPT-2 and RoBERTa have it, with the methods of a tokenizer; needs the package tokenizers.
+
+    RoBERTa's sequences begin with <s> and end with </s>; GPT-2's have no such tokens.
+
+    Args:
+        path: a Hugging Face folder, a tokenizer.json with a BPE model, or a vocab.json beside its merges.txt.
+        token_start: start token; None: no start token.
+        token_end: end token; None: no end token.
+        kwargs: arguments of `TokenizerBase`.
+
+    Raises:
+        ImportError: the package tokenizers is not installed.
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds another kind of tokenizer.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike, token_start: Any = None, token_end: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(token_start=token_start, token_end=token_end, **kwargs)
+        path = tokenizer_files.find_file(path, tokenizer_files.BPE_FILES)
+        self.bpe_model = tokenizer_files.open_bpe(path)
+        self._vocab_size = self.bpe_model.get_vocab_size()
+        known = self.bpe_model.get_vocab()
+        for name, tokens in (("pad", ("<pad>", END)), ("unk", ("<unk>", END)), ("mask", ("<mask>",))):
+            setattr(self, "_token_" + name, next((one for one in tokens if one in known), None))
+        for name in ("pad", "unk", "mask", "start", "end"):
+            token = getattr(self, "_token_" + name)
+            if token in known:
+                setattr(self, f"_token_{name}_id", known[token])
+        self._warn_of_unknown(path, lambda token: token in known)
+
+    def token_to_id(self, token: str) -> int:
+        """Id of a token; an unknown token has the id of <unk>, or of <|endoftext|>."""
+        found = self.bpe_model.token_to_id(token)
+        return getattr(self, "_token_unk_id", 0) if found is None else found
+
+    def id_to_token(self, i: int) -> str:
+        """Token of an id; '' for an id beyond the vocabulary."""
+        return self.bpe_model.id_to_token(int(i)) or ""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Ids → text, without special tokens."""
+        return self.bpe_model.decode([int(i) for i in ids])
+
+    def _tokenize(self, text: str) -> list[str]:
+        if self._pre_tokenize is not None:
+            text = " ".join(self._pre_tokenize(text))
+        return self.bpe_model.encode(text, add_special_tokens=False).tokens

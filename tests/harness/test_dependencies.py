@@ -16,8 +16,9 @@ FRAMEWORKS = {"keras", "tensorflow", "jax", "torch"}
 LIBRARY_ORDER = [
     "migrate",
     "snippets",
-    "tokenizers",
     "checkpoints",
+    "tokenizer_files",
+    "tokenizers",
     "backend",
     "ops",
     "layers",
@@ -57,7 +58,7 @@ BACKEND_ORDER = [
     "keras2.optimizers",
     "__init__",
 ]
-WITHOUT_KERAS = {"migrate", "snippets", "tokenizers", "checkpoints"}
+WITHOUT_KERAS = {"migrate", "snippets", "checkpoints", "tokenizer_files", "tokenizers"}
 # What functions of a part may import when they run: who calls them has loaded it already.
 LATE = {"snippets": {"backend", "models"}}
 HARNESS_ORDER = ["pairings", "parity", "bench", "reports"]
