@@ -2,10 +2,11 @@
 
     python -m bench.studies.accelerate [--rounds 9]       in the environment of jax, tensorflow or torch
 
-On PyTorch the kernels of one matmul stand beside the choice of the
-table, kernels.TABLE. Sizes are those of BERT-base; "1 row" is one generated token, "128 rows" one sequence.
+On PyTorch the kernels of one matmul stand beside the choice of the table, kernels.TABLE. Sizes are those of BERT-base;
+"1 row" is one generated token, "128 rows" one sequence.
 """
 
+import functools
 import os
 
 import numpy as np
@@ -18,20 +19,24 @@ from bert4keras3.backend.accelerate import compiled_model, implementation, plain
 from bert4keras3.models import build_transformer_model  # noqa: E402
 
 SIZE, INNER, VOCABULARY, HEADS = 768, 3072, 21128, 12
-REPEATS = 20  # calls in one measurement
+REPEATS = 10  # calls in one measurement
 
 
 def random(*shape):
     return np.random.RandomState(0).normal(size=shape).astype("float32")
 
 
-def compiled(function, decodes):
+def compiled(function, variables, decodes):
     """The function as predict compiles it, or as generation does; its outputs are finished when it returns."""
     if framework == "jax":
         import jax
 
-        function = jax.jit(function)
-        return lambda *inputs: jax.block_until_ready(function(*inputs))
+        def call(values, *inputs):  # weights are arguments: XLA would compute with constants beforehand
+            with keras.StatelessScope(list(zip(variables, values))):
+                return function(*inputs)
+
+        call = jax.jit(call)
+        return lambda *inputs: jax.block_until_ready(call([one.value for one in variables], *inputs))
     if framework == "tensorflow":
         import tensorflow as tf
 
@@ -47,37 +52,55 @@ def repeated(call):
     return lambda: [call(number) for number in range(REPEATS)]
 
 
-def both(function, *inputs, decodes=False):
-    """{candidate: () → None}. function takes a path, then the inputs as tensors."""
+def both(function, *inputs, layers=(), decodes=False):
+    """{candidate: () → None}. function takes a path, then the inputs as tensors; it computes with these layers."""
     tensors = [ops.convert_to_tensor(one) for one in inputs]
+    variables = [variable for layer in layers for variable in layer.variables]
 
     def candidate(path):
-        call = compiled(lambda *values: function(path, *values), decodes)
+        call = compiled(lambda *values: function(path, *values), variables, decodes)
         return repeated(lambda number: call(*tensors))
 
     return {"plain": candidate(plain), "accelerated": candidate(implementation(framework))}
 
 
+def dense(units, size, activation, dtype):
+    layer = keras.layers.Dense(units, activation=activation, dtype=dtype)
+    layer.build((None, size))
+    layer.set_weights([random(size, units) / size**0.5, random(units)])
+    return layer
+
+
 def matmuls(*dtypes):
-    """{case: candidates} of dense and logits."""
+    """{case: candidates} of logits and of the dense layers of a BERT-base's feed-forward layers.
+
+    One row passes twelve of them, as in generation: the weights of one would stay in the caches of a core.
+    """
     cases = {}
     for dtype in dtypes:
-        layer = keras.layers.Dense(INNER, activation=functions.gelu_erf, dtype=dtype)
-        layer.build((None, SIZE))
-        layer.set_weights([random(SIZE, INNER) / SIZE**0.5, random(INNER)])
-        table = keras.layers.Embedding(VOCABULARY, SIZE, dtype=dtype)
-        table.build(None)
-        for rows in (1, 128):
+        for rows, count in ((1, 12), (128, 1)):
+            chain = [
+                layer
+                for _ in range(count)
+                for layer in (
+                    dense(INNER, SIZE, functions.gelu_erf, dtype),
+                    dense(SIZE, INNER, None, dtype),
+                )
+            ]
             cases[f"dense, {dtype}, {rows} rows"] = both(
-                lambda path, x, layer=layer: path.dense(layer, x),
+                lambda path, x, chain=chain: functools.reduce(lambda x, one: path.dense(one, x), chain, x),
                 ops.cast(random(1, rows, SIZE), dtype),
+                layers=chain,
                 decodes=rows == 1,
             )
+        table = keras.layers.Embedding(VOCABULARY, SIZE, dtype=dtype)
+        table.build(None)
         cases[f"logits, {dtype}, 1 rows"] = both(
             lambda path, x, table=table: path.logits(
                 table, x, ops.cast(table.embeddings, table.compute_dtype)
             ),
             ops.cast(random(1, 1, SIZE), dtype),
+            layers=[table],
             decodes=True,
         )
     return cases
