@@ -6,6 +6,7 @@ afterwards. Names are stable: weights, caches, shared layers and parity reports 
 
 from __future__ import annotations
 
+import os
 from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
@@ -13,7 +14,9 @@ import numpy as np
 from bert4keras3.backend import Model, Tensor, Tensors, dtype_name, get_activation, keras, upcast_floatx
 from bert4keras3.blocks import Mixin, ResidualBlocks
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint, save_checkpoint
+from bert4keras3.checkpoints.huggingface import translate_names
 from bert4keras3.generation.legacy_cache_model import OPTION_NAMES, build_prompt_model
+from bert4keras3.huggingface import save_pretrained
 from bert4keras3.layers import (
     Activation,
     Add,
@@ -33,6 +36,7 @@ from bert4keras3.weights import (
     iterate_weights,
     load_weights,
     resize_like_wider_model,
+    rows_of,
 )
 
 
@@ -46,6 +50,7 @@ class Transformer(ResidualBlocks):
         embedding_size: size of the token embeddings; None: `hidden_size`.
         attention_head_size: size of values; None: hidden_size // num_attention_heads.
         attention_key_size: size of queries and keys; None: `attention_head_size`.
+        layer_norm_eps: epsilon of all norms; None: that of the model class.
         sequence_length: fixed length of the inputs; None: any length.
         keep_tokens: ids of the vocabulary's rows to keep, in this order.
         compound_tokens: for each token to append, a list of ids of kept rows whose embeddings are averaged, or a pair
@@ -60,7 +65,10 @@ class Transformer(ResidualBlocks):
     """
 
     weight_table: dict[str, str] = {}
+    huggingface_table: dict[str, str] = {}  # the same layers with the names of Hugging Face
+    model_type: str | None = None  # as which `save_pretrained` writes the model
     applications: tuple[str, ...] = ("encoder", "lm", "unilm")
+    is_causal = False
     generation_cache: Any = None  # of a copy that generates, see generation/cached_call.py
 
     def __init__(
@@ -76,6 +84,7 @@ class Transformer(ResidualBlocks):
         embedding_size: int | None = None,
         attention_head_size: int | None = None,
         attention_key_size: int | None = None,
+        layer_norm_eps: float | None = None,
         sequence_length: int | None = None,
         keep_tokens: Sequence[int] | None = None,
         compound_tokens: Sequence[Any] | None = None,
@@ -103,6 +112,9 @@ class Transformer(ResidualBlocks):
         self.num_attention_heads = num_attention_heads
         self.attention_head_size = attention_head_size or hidden_size // num_attention_heads
         self.attention_key_size = attention_key_size or self.attention_head_size
+        self.layer_norm_eps = layer_norm_eps
+        if layer_norm_eps is not None:
+            self.norm_arguments = dict(self.norm_arguments, epsilon=layer_norm_eps)
         self.attention_dropout_rate = attention_dropout_rate or 0
         self.dropout_rate = dropout_rate or 0
         self.residual_attention_scores = residual_attention_scores
@@ -322,6 +334,10 @@ class Transformer(ResidualBlocks):
         """{name of a layer: names of its weights in the checkpoint}, from `weight_table`."""
         return expand_table(self.weight_table, self.num_hidden_layers)
 
+    def huggingface_rows(self) -> dict[str, str]:
+        """{variable of the checkpoint: its name of Hugging Face with marks, see checkpoints/huggingface.py}."""
+        return rows_of(self.weight_table, self.huggingface_table, self.num_hidden_layers)
+
     def load_variable(self, checkpoint: Any, name: str) -> np.ndarray:
         """A variable of the checkpoint (a path, a dict or an open checkpoint), in the layout of the layer's weight."""
         return open_checkpoint(checkpoint)[name]
@@ -337,7 +353,7 @@ class Transformer(ResidualBlocks):
     def load_weights_from_checkpoint(
         self, checkpoint: Any, mapping: Mapping[str, list[str]] | None = None
     ) -> LoadingReport:
-        """Load a TensorFlow checkpoint, a `.npz`, a `.safetensors` or a dict of arrays.
+        """Load a TensorFlow checkpoint, a `.npz`, a folder or a file of Hugging Face, or a dict of arrays.
 
         All variables are checked before the first weight is set.
 
@@ -351,7 +367,7 @@ class Transformer(ResidualBlocks):
         return load_weights(
             self.layers,
             self.mapped_layers(mapping),
-            open_checkpoint(checkpoint),
+            translate_names(open_checkpoint(checkpoint), self.huggingface_rows()),
             self.load_variable,
             ignore_invalid_weights=self.ignore_invalid_weights,
             resize=resize_like_wider_model if self.autoresize_weights else None,
@@ -373,6 +389,27 @@ class Transformer(ResidualBlocks):
             ((name, self.create_variable(name, value, dtype)) for name, value in variables),
             dtype=dtype,
         )
+
+    def save_pretrained(
+        self,
+        folder: str,
+        tokenizer: Any = None,
+        max_shard_size: int | str = "5GB",
+        dtype: str | None = None,
+    ) -> None:
+        """Write a folder that `from_pretrained` of transformers 5 reads: config.json, model.safetensors, vocab.txt.
+
+        Args:
+            folder: the folder, which is created. If writing fails, its old files are unchanged.
+            tokenizer: a `Tokenizer` or `SpTokenizer` whose files are written too.
+            max_shard_size: bytes of one file of weights at most; more are written as several files.
+            dtype: dtype of the weights, such as "bfloat16"; None: their own.
+
+        Raises:
+            ValueError: transformers has no such model; the message says why.
+            CheckpointError: a file cannot be written.
+        """
+        save_pretrained(self, os.fspath(folder), tokenizer, max_shard_size, dtype)
 
     def mapped_layers(self, mapping: Mapping[str, list[str]] | None = None) -> dict[str, list[str]]:
         """The rows of the mapping for layers of this model, with the model's prefix."""
@@ -400,6 +437,7 @@ def as_list(items):
 class LM_Mask(Mixin):
     """Mixin with a causal mask: each token attends to itself and to the tokens before it."""
 
+    is_causal = True
     attention_bias: Tensor
 
     @property

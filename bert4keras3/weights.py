@@ -59,6 +59,18 @@ def expand_table(table: Mapping[str, str], num_hidden_layers: int) -> dict[str, 
     return mapping
 
 
+def rows_of(
+    table: Mapping[str, str], huggingface_table: Mapping[str, str], num_hidden_layers: int
+) -> dict[str, str]:
+    """{variable: its row in the expanded table of Hugging Face}, of all layers that both tables have."""
+    variables = expand_table(table, num_hidden_layers)
+    return {
+        variable: row
+        for layer, rows in expand_table(huggingface_table, num_hidden_layers).items()
+        for variable, row in zip(variables.get(layer, ()), rows)
+    }
+
+
 class LoadingReport(NamedTuple):
     """Result of `load_weights_from_checkpoint`, as names of variables in the checkpoint.
 

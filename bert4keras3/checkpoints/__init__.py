@@ -1,4 +1,5 @@
-"""TensorFlow checkpoints without TensorFlow; also dicts, `.npz` and `.safetensors`, all behind one interface::
+"""TensorFlow checkpoints without TensorFlow; also dicts, `.npz`, `.safetensors` and `pytorch_model.bin`, behind one
+interface::
 
     checkpoint = open_checkpoint("chinese_L-12_H-768_A-12/bert_model.ckpt")
     checkpoint["bert/embeddings/word_embeddings"]          # read-only, mapped from the file, checksum checked
@@ -17,18 +18,31 @@ from .bundle_writer import write_bundle
 from .checkpoint import ArrayCheckpoint, Checkpoint
 from .diagnosis import explain_path
 from .errors import CheckpointError, VariableNotFoundError, system_errors_named
+from .huggingface import find_weights
 from .npz import NpzCheckpoint
+from .pickled import PickledCheckpoint
 from .safetensors import SafetensorsCheckpoint
+from .sharded import ShardedCheckpoint
 
 __all__ = ["Checkpoint", "CheckpointError", "VariableNotFoundError", "open_checkpoint", "save_checkpoint"]
+
+READERS = {
+    ".npz": NpzCheckpoint,
+    ".safetensors": SafetensorsCheckpoint,
+    ".index.json": lambda path: ShardedCheckpoint(path, open_checkpoint),
+    ".bin": PickledCheckpoint,
+    ".pt": PickledCheckpoint,
+    ".pth": PickledCheckpoint,
+}
 
 
 def open_checkpoint(checkpoint: Any) -> Any:
     """Open the weights of a model as a read-only mapping from names to arrays.
 
     Args:
-        checkpoint: prefix of a TensorFlow V2 checkpoint (`X` for `X.index` and `X.data-…`), path of a `.npz` or
-            `.safetensors` file, or a dict of arrays.
+        checkpoint: prefix of a TensorFlow V2 checkpoint (`X` for `X.index` and `X.data-…`), path of a `.npz`, a
+            `.safetensors`, a `pytorch_model.bin`, an index of shards (`.index.json`) or a folder with one of them, or a
+            dict of arrays.
 
     Returns:
         A `Checkpoint`; looking up an unknown name raises VariableNotFoundError.
@@ -44,10 +58,12 @@ def open_checkpoint(checkpoint: Any) -> Any:
     with system_errors_named(path, "open"):
         if os.path.isfile(path + ".index"):
             return BundleCheckpoint(path)
-        if os.path.isfile(path) and path.endswith(".npz"):
-            return NpzCheckpoint(path)
-        if os.path.isfile(path) and path.endswith(".safetensors"):
-            return SafetensorsCheckpoint(path)
+        weights = find_weights(path) if os.path.isdir(path) else None
+        if weights:
+            return open_checkpoint(weights)
+        for ending, kind in READERS.items():
+            if os.path.isfile(path) and path.endswith(ending):
+                return kind(path)
         raise CheckpointError(explain_path(path))
 
 

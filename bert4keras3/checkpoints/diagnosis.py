@@ -30,7 +30,7 @@ def explain_path(path):
         if is_table(path):
             steps = CONVERSION.format(path=path, new_path=path + "-v2")
             return f"'{path}' is a V1 checkpoint of TensorFlow, expected V2. Convert it once:{steps}"
-        return f"'{path}' is not a checkpoint, expected a TensorFlow V2 prefix, a .npz or a .safetensors file"
+        return f"'{path}' is not a checkpoint, expected a TensorFlow V2 prefix, a .npz, .safetensors or .bin file"
     folder, name = os.path.split(path)
     if not os.path.isdir(folder or "."):
         return f"'{path}' does not exist, nor does its folder. Check the path"

@@ -28,6 +28,7 @@ from bert4keras3.layers.normalization import LayerNormalization, ScaleOffset
 from bert4keras3.layers.pointers import EfficientGlobalPointer, GlobalPointer
 from bert4keras3.layers.pooling import FirstToken, GlobalAveragePooling1D, GlobalMaxPooling1D, LastToken
 from bert4keras3.layers.positions import (
+    PaddedPositionEmbedding,
     PositionEmbedding,
     RelativePositionEmbedding,
     RelativePositionEmbeddingT5,
@@ -56,6 +57,7 @@ __all__ = [
     "Loss",
     "MaximumEntropyMarkovModel",
     "MultiHeadAttention",
+    "PaddedPositionEmbedding",
     "PositionEmbedding",
     "RelativePositionEmbedding",
     "RelativePositionEmbeddingT5",

@@ -8,10 +8,10 @@ from bert4keras3.backend import Layer, Tensor, Tensors, keras, logits, operation
 
 
 @operation
-def padding_mask(ids):
-    """False for every token with id 0, except the first token."""
+def padding_mask(ids, padding_id=0):
+    """False for every token with id `padding_id`, except the first token."""
     first = ops.ones_like(ids[:, :1], dtype="bool")
-    return ops.concatenate([first, ops.not_equal(ids[:, 1:], 0)], axis=1)
+    return ops.concatenate([first, ops.not_equal(ids[:, 1:], padding_id)], axis=1)
 
 
 class Embedding(Layer, keras.layers.Embedding):
@@ -20,7 +20,21 @@ class Embedding(Layer, keras.layers.Embedding):
     mode="embedding": (batch, length) ids → (batch, length, output_dim). mode="dense": (batch, length, output_dim) →
     (batch, length, input_dim), a matmul with the transposed table, without bias. With `mask_zero` the first token is
     never masked, because T5 decoders start with id 0.
+
+    Args:
+        padding_id: the id that `mask_zero` masks.
+        arguments: arguments of Keras's layer.
     """
+
+    def __init__(self, *arguments: Any, padding_id: int = 0, **kwargs: Any) -> None:
+        super().__init__(*arguments, **kwargs)
+        self.padding_id = padding_id
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        if self.padding_id:  # otherwise Keras's own layer can be made from it
+            config.update(padding_id=self.padding_id)
+        return config
 
     def call(self, inputs: Tensors, mode: str = "embedding") -> Tensors:
         table = self.embeddings
@@ -51,7 +65,7 @@ class Embedding(Layer, keras.layers.Embedding):
     def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         if len(inputs.shape) != 2:
             return mask
-        return padding_mask(inputs) if self.mask_zero else None
+        return padding_mask(inputs, self.padding_id) if self.mask_zero else None
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Keras does not pass the mode, so the number of axes determines it."""

@@ -172,6 +172,42 @@ class PositionEmbedding(PositionTable, TokenPositions):
         return alpha * coarse + (1 - alpha) * fine
 
 
+class PaddedPositionEmbedding(PositionEmbedding):
+    """Trained positions of tokens that are no padding, counted from `padding_id` + 1, as in RoBERTa.
+
+    Inputs: [x (batch, length, size), token ids (batch, length)].
+
+    Args:
+        padding_id: id of the padding token, and its row of the table.
+        kwargs: arguments of `PositionEmbedding`.
+    """
+
+    def __init__(self, padding_id: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.padding_id = padding_id
+
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
+        x, ids = inputs
+        self.checked_length(ops.shape(x)[1])
+        seen = ops.cast(ops.not_equal(ids, self.padding_id), "int32")
+        position_ids = ops.cumsum(seen, axis=1) * seen + self.padding_id  # (batch, length)
+        return merge_positions(x, self.lookup(position_ids), self.merge_mode)
+
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
+        return None if mask is None else mask[0]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return super().compute_output_shape(input_shape[0])
+
+    @property
+    def max_position(self) -> int:
+        """Number of positions: the rows of the table after the row of the padding token."""
+        return self.input_dim - self.padding_id - 1
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(super().get_config(), padding_id=self.padding_id)
+
+
 class SinusoidalPositionEmbedding(TokenPositions):
     """Fixed sine and cosine position embeddings. Rotary attention takes them with `merge_mode="zero"`."""
 

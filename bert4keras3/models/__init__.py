@@ -9,14 +9,17 @@ from typing import Any
 from bert4keras3 import layers
 from bert4keras3.backend import Model, deferred_initialization, get_available_gpus
 from bert4keras3.backend.absent import absent
+from bert4keras3.huggingface import find_files, has_huggingface_names, translate_config
 from bert4keras3.layers import *  # noqa: F403
 from bert4keras3.models.albert import ALBERT, ALBERT_Unshared
 from bert4keras3.models.bert import BERT
-from bert4keras3.models.electra import ELECTRA
+from bert4keras3.models.distilbert import DistilBERT
+from bert4keras3.models.electra import ELECTRA, ELECTRA_Generator
 from bert4keras3.models.gau_alpha import GAU_alpha
 from bert4keras3.models.gpt import GPT, GPT2, GPT2_ML
 from bert4keras3.models.keywords import check_keywords
 from bert4keras3.models.nezha import NEZHA
+from bert4keras3.models.roberta import RoBERTa
 from bert4keras3.models.roformer import RoFormer, RoFormerV2
 from bert4keras3.models.t5 import T5, T5_Base, T5_Decoder, T5_Encoder
 from bert4keras3.parallel import data_parallel
@@ -34,7 +37,9 @@ __all__ = layers.__all__ + [
     "ALBERT",
     "ALBERT_Unshared",
     "BERT",
+    "DistilBERT",
     "ELECTRA",
+    "ELECTRA_Generator",
     "GAU_alpha",
     "GPT",
     "GPT2",
@@ -43,6 +48,7 @@ __all__ = layers.__all__ + [
     "MODELS",
     "Model",
     "NEZHA",
+    "RoBERTa",
     "RoFormer",
     "RoFormerV2",
     "T5",
@@ -68,20 +74,25 @@ __getattr__ = absent(__name__, layers.ABSENT, layers)
 MODELS = {
     "bert": BERT,
     "roberta": BERT,
+    "fb_roberta": RoBERTa,
+    "distilbert": DistilBERT,
     "albert": ALBERT,
     "albert_unshared": ALBERT_Unshared,
     "nezha": NEZHA,
     "roformer": RoFormer,
     "roformer_v2": RoFormerV2,
     "electra": ELECTRA,
+    "electra_generator": ELECTRA_Generator,
     "gpt": GPT,
     "gpt2": GPT2,
     "gpt2_ml": GPT2_ML,
     "gau_alpha": GAU_alpha,
 }
-for _version in ("t5", "t5.1.0", "t5.1.1", "mt5.1.1"):
+for _version in ("t5", "t5.1.0", "t5.1.1", "mt5.1.1", "umt5"):
     MODELS.update({_version: T5, _version + "_encoder": T5_Encoder, _version + "_decoder": T5_Decoder})
 
+# Versions of T5 whose layers differ.
+VERSIONS = {"t5.1.0": 0, "t5.1.1": 1, "mt5.1.1": 1, "umt5": 2}
 # Our argument: (the key of a released configuration, the default if neither is given).
 CONFIG_ALIASES = {
     "max_position": ("max_position_embeddings", 512),
@@ -128,7 +139,7 @@ APPLICATIONS = {
 def build_transformer_model(
     config_path: str | None = None,
     checkpoint_path: Any = None,
-    model: Any = "bert",
+    model: Any = None,
     application: str = "encoder",
     return_keras_model: bool = True,
     **kwargs: Any,
@@ -136,10 +147,11 @@ def build_transformer_model(
     """Build a model from a configuration file and load its checkpoint.
 
     Args:
-        config_path: JSON file of the release.
-        checkpoint_path: prefix of a TensorFlow checkpoint, a `.npz`, a `.safetensors` or a dict of arrays; None: random
-            weights.
-        model: a name in MODELS or a class.
+        config_path: JSON file of the release; or a folder with configuration and weights; or "hf://organisation/name",
+            with "@revision" or without, for such a folder of the Hugging Face Hub.
+        checkpoint_path: prefix of a TensorFlow checkpoint, a `.npz`, a file or folder of Hugging Face (`.safetensors`,
+            `pytorch_model.bin`) or a dict of arrays; None: random weights.
+        model: a name in MODELS or a class; None: the `model_type` of a configuration of Hugging Face, otherwise "bert".
         application: "encoder", "lm" (causal mask) or "unilm" (the prefix attends to itself).
         return_keras_model: return the Keras model; False: return the `Transformer`, whose `model` is the Keras model.
         kwargs: values that replace those of the configuration file, and other arguments of the model class. An unknown
@@ -149,7 +161,16 @@ def build_transformer_model(
         ValueError: a name is unknown or misspelt, or the configuration lacks a key.
         CheckpointError: the checkpoint does not fit the model.
     """
+    config_path, checkpoint_path = find_files(config_path, checkpoint_path)
     configs, version = read_file(config_path), ""
+    if "model_type" in configs and (
+        has_huggingface_names(checkpoint_path) if checkpoint_path is not None else model is None
+    ):
+        configs = translate_config(config_path, configs, application.lower())
+        model = chosen_model(config_path, configs.pop("model_type"), configs.pop("model"), model)
+    else:
+        configs.pop("layer_norm_eps", None)  # files of Google's format have it without meaning it
+    model = "bert" if model is None else model
     if isinstance(model, str):
         if model.lower() not in MODELS:
             raise ValueError(f"model: expected a class or one of {', '.join(MODELS)}, got {model!r}")
@@ -158,7 +179,7 @@ def build_transformer_model(
     if inspect.isclass(model):
         check_keywords(model, [name for name in kwargs if name not in configs], known_arguments())
     configs = complete_configs(config_path, configs, kwargs)
-    if version.endswith("t5.1.1"):
+    if version.endswith(("t5.1.1", "umt5")):
         configs["version"] = version
     if application.lower() not in APPLICATIONS:
         raise ValueError(f"application: expected one of {', '.join(APPLICATIONS)}, got {application!r}")
@@ -174,6 +195,22 @@ def build_transformer_model(
             transformer.build(**configs)
             transformer.load_weights_from_checkpoint(checkpoint_path)
     return transformer.model if return_keras_model else transformer
+
+
+def chosen_model(config_path, model_type, expected, given):
+    """The model of a folder of Hugging Face; an error if the caller asked for another."""
+    if given is None:
+        return expected
+    name = given.lower() if isinstance(given, str) else ""
+    model = MODELS.get(name, given)
+    versions = [VERSIONS.get(one.split("_")[0]) for one in (name, expected)]
+    fits = getattr(model, "model_type", None) == MODELS[expected].model_type
+    if (inspect.isclass(model) and not fits) or (None not in versions and versions[0] != versions[1]):
+        raise ValueError(
+            f"model={name or given.__name__!r} contradicts {config_path}: its model_type {model_type!r} is "
+            f"model={expected!r}. Leave model out"
+        )
+    return given
 
 
 def read_file(config_path):

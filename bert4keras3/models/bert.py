@@ -51,6 +51,23 @@ class BERT(Transformer):
         "MLM-Norm": "cls/predictions/transform/LayerNorm/{beta,gamma}",
         "MLM-Bias": "cls/predictions/output_bias",
     }
+    model_type: str | None = "bert"
+    huggingface_table = {
+        "Embedding-Token": "bert:embeddings.word_embeddings.weight|cls.predictions.decoder.weight",
+        "Embedding-Segment": "bert:embeddings.token_type_embeddings.weight",
+        "Embedding-Position": "bert:embeddings.position_embeddings.weight",
+        "Embedding-Norm": "bert:embeddings.LayerNorm.{bias,weight}",
+        "Transformer-%d-MultiHeadSelfAttention": "bert:encoder.layer.%d.attention."
+        "{self.{query,key,value},output.dense}.{weight.T,bias}",
+        "Transformer-%d-MultiHeadSelfAttention-Norm": "bert:encoder.layer.%d.attention.output.LayerNorm.{bias,weight}",
+        "Transformer-%d-FeedForward": "bert:encoder.layer.%d.{intermediate,output}.dense.{weight.T,bias}",
+        "Transformer-%d-FeedForward-Norm": "bert:encoder.layer.%d.output.LayerNorm.{bias,weight}",
+        "Pooler-Dense": "bert:pooler.dense.{weight.T,bias}",
+        "NSP-Proba": "cls.seq_relationship.{weight,bias}",
+        "MLM-Dense": "cls.predictions.transform.dense.{weight.T,bias}",
+        "MLM-Norm": "cls.predictions.transform.LayerNorm.{bias,weight}",
+        "MLM-Bias": "cls.predictions.bias|cls.predictions.decoder.bias",
+    }
     vocabulary_variables: tuple[str, ...] = ("bert/embeddings/word_embeddings", "cls/predictions/output_bias")
 
     def __init__(
@@ -86,7 +103,7 @@ class BERT(Transformer):
     def apply_embeddings(self, inputs: Tensors) -> Tensors:
         x, position_ids = self.apply_token_and_segment(inputs)
         x = self.apply_position(x, position_ids)
-        x = self.apply_norm(x, "Embedding-Norm", epsilon=1e-12)
+        x = self.apply_norm(x, "Embedding-Norm", epsilon=self.layer_norm_eps or 1e-12)
         x = self.apply_dropout(x, "Embedding-Dropout")
         return self.apply_embedding_mapping(x)
 
@@ -171,7 +188,7 @@ class BERT(Transformer):
     def apply_mlm(self, x: Tensor) -> Tensor:
         """(batch, length, hidden_size) → (batch, length, vocab_size), with the activation `with_mlm`."""
         x = self.apply_dense(x, self.embedding_size, "MLM-Dense", self.hidden_act)
-        x = self.apply_norm(x, "MLM-Norm", epsilon=1e-12)
+        x = self.apply_norm(x, "MLM-Norm", epsilon=self.layer_norm_eps or 1e-12)
         x = self.apply(x, layer=Embedding, arguments={"mode": "dense"}, name="Embedding-Token")
         x = self.apply(x, layer=ScaleOffset, scale=False, name="MLM-Bias")
         activation = "softmax" if self.with_mlm is True else self.with_mlm

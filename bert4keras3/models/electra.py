@@ -9,6 +9,18 @@ from bert4keras3.models.bert import BERT
 from bert4keras3.snippets import delete_arguments
 
 ENCODER = {layer: names.replace("bert/", "electra/") for layer, names in BERT.weight_table.items()}
+HUGGING_FACE = dict(
+    {layer: names.replace("bert:", "electra:") for layer, names in BERT.huggingface_table.items()},
+    **{
+        "Embedding-Token": "electra:embeddings.word_embeddings.weight|generator_lm_head.weight",
+        "Embedding-Mapping": "electra:embeddings_project.{weight.T,bias}",
+        "Discriminator-Dense": "discriminator_predictions.dense.{weight.T,bias}",
+        "Discriminator-Prediction": "discriminator_predictions.dense_prediction.{weight.T,bias}",
+        "MLM-Dense": "generator_predictions.dense.{weight.T,bias}",
+        "MLM-Norm": "generator_predictions.LayerNorm.{bias,weight}",
+        "MLM-Bias": "generator_lm_head.bias",
+    },
+)
 
 
 class ELECTRA(BERT):
@@ -21,6 +33,8 @@ class ELECTRA(BERT):
     """
 
     applications = ("encoder",)
+    model_type = "electra"
+    huggingface_table = HUGGING_FACE
     weight_table = dict(
         ENCODER,
         **{
@@ -43,3 +57,23 @@ class ELECTRA(BERT):
             x = self.apply_dense(x, self.hidden_size, "Discriminator-Dense", self.hidden_act)
             x = self.apply_dense(x, 1, "Discriminator-Prediction", activation)
         return x
+
+
+class ELECTRA_Generator(BERT):
+    """The generator: BERT without pooler, whose head keeps the size of the embeddings."""
+
+    model_type = "electra"
+    huggingface_table = HUGGING_FACE
+    weight_table = dict(
+        {
+            layer: names.replace("bert/embeddings", "electra/embeddings").replace("bert/", "generator/")
+            for layer, names in BERT.weight_table.items()
+        },
+        **{
+            "Embedding-Mapping": "generator/embeddings_project/{kernel,bias}",
+            "MLM-Dense": "generator_predictions/dense/{kernel,bias}",
+            "MLM-Norm": "generator_predictions/LayerNorm/{beta,gamma}",
+            "MLM-Bias": "generator_predictions/output_bias",
+        },
+    )
+    vocabulary_variables = ("electra/embeddings/word_embeddings", "generator_predictions/output_bias")

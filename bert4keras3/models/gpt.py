@@ -14,6 +14,14 @@ LM_VARIABLES = {
     layer: names.replace("bert/", "gpt/").replace("encoder", "transformer")
     for layer, names in BERT.weight_table.items()
 }
+GPT_BLOCK = "transformer:h.%d."
+HUGGING_FACE_BLOCK = {
+    "Transformer-%d-MultiHeadSelfAttention": GPT_BLOCK
+    + "attn.{c_attn[{0,1,2}].{weight,bias},c_proj.{weight,bias}}",
+    "Transformer-%d-MultiHeadSelfAttention-Norm": GPT_BLOCK + "ln_1.{bias,weight}",
+    "Transformer-%d-FeedForward": GPT_BLOCK + "mlp.{c_fc,c_proj}.{weight,bias}",
+    "Transformer-%d-FeedForward-Norm": GPT_BLOCK + "ln_2.{bias,weight}",
+}
 
 
 class GPT(LM_Mask, BERT):
@@ -26,6 +34,14 @@ class GPT(LM_Mask, BERT):
         kwargs: arguments of `BERT`.
     """
 
+    model_type: str | None = "openai-gpt"
+    huggingface_table = dict(
+        {
+            "Embedding-Token": "transformer:tokens_embed.weight|lm_head.weight",
+            "Embedding-Position": "transformer:positions_embed.weight",
+        },
+        **HUGGING_FACE_BLOCK,
+    )
     weight_table = LM_VARIABLES
     vocabulary_variables = ("gpt/embeddings/word_embeddings",)
 
@@ -51,6 +67,15 @@ class GPT2(GPT):
     https://github.com/openai/gpt-2 , in the format of CPM-LM
     """
 
+    model_type = "gpt2"
+    huggingface_table = dict(
+        {
+            "Embedding-Token": "transformer:wte.weight|lm_head.weight",
+            "Embedding-Position": "transformer:wpe.weight",
+            "Output-Norm": "transformer:ln_f.{bias,weight}",
+        },
+        **HUGGING_FACE_BLOCK,
+    )
     norm_place = "before"
     norm_arguments = {"epsilon": 1e-5}
     weight_table = dict(
@@ -80,6 +105,8 @@ class GPT2_ML(GPT):
     https://github.com/imcaspar/gpt2-ml
     """
 
+    model_type = None
+    huggingface_table = {}
     norm_arguments = {"epsilon": 1e-5}
     weight_table = {
         "Embedding-Token": "newslm/embeddings/word_embed",

@@ -8,6 +8,10 @@ from bert4keras3.models.bert import BERT
 class NEZHA(BERT):
     """BERT with fixed relative positions in keys and values, clipped at a distance of 64 tokens."""
 
+    model_type = "nezha"
+    huggingface_table = {
+        layer: names.replace("bert:", "nezha:") for layer, names in BERT.huggingface_table.items()
+    }
     norm_arguments = {}
     position_bias_kind = "typical_relative"
 

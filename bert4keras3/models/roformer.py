@@ -6,6 +6,7 @@ from typing import Any, Callable
 
 from bert4keras3.backend import K, Tensor, Tensors, keras, serializable
 from bert4keras3.layers import Embedding, SinusoidalPositionEmbedding
+from bert4keras3.models.bert import BERT
 from bert4keras3.models.nezha import NEZHA
 from bert4keras3.weights import expand_braces
 
@@ -13,6 +14,11 @@ from bert4keras3.weights import expand_braces
 class RoFormer(NEZHA):
     """BERT with rotary positions."""
 
+    model_type: str | None = "roformer"
+    huggingface_table = dict(
+        {layer: names.replace("bert:", "roformer:") for layer, names in BERT.huggingface_table.items()},
+        **{"Embedding-Mapping": "roformer:embeddings_project.{weight.T,bias}"},
+    )
     position_bias_kind = "rotary"
 
     def compute_position_bias(self, inputs: Tensors = None) -> Tensor:
@@ -63,6 +69,8 @@ def is_kernel(name):
 class RoFormerV2(RoFormer):
     """RoFormer without biases and with RMS norms without weights; its only head is the vocabulary."""
 
+    model_type = None
+    huggingface_table = {}
     norm_arguments = {"zero_mean": False, "scale": False, "offset": False}
     attention_arguments = {"use_bias": False}
     feed_forward_arguments = {"use_bias": False}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from bert4keras3.backend import Model, Tensor, Tensors
@@ -14,7 +15,8 @@ from bert4keras3.layers import (
 )
 from bert4keras3.transformers import LM_Mask, Transformer, as_list
 
-FEED_FORWARD = {"t5.1.0": "{wi,wo}", "t5.1.1": "{wi_0,wi_1,wo}", "mt5.1.1": "{wi_0,wi_1,wo}"}
+GATED = "{wi_0,wi_1,wo}"
+FEED_FORWARD = {"t5.1.0": "{wi,wo}", "t5.1.1": GATED, "mt5.1.1": GATED, "umt5": GATED}
 
 
 class T5_Base(Transformer):
@@ -23,8 +25,10 @@ class T5_Base(Transformer):
     Names of variables are those of https://github.com/google-research/text-to-text-transfer-transformer
 
     Args:
-        version: "t5.1.0" (tied output projection), "t5.1.1" (gated feed-forward, own output projection) or "mt5.1.1"
-            (like "t5.1.1" with other names of variables, as in T5-PEGASUS).
+        version: "t5.1.0" (tied output projection), "t5.1.1" (gated feed-forward, own output projection) "mt5.1.1"
+            (like "t5.1.1" with other names of variables, as in T5-PEGASUS) or "umt5" (like "t5.1.1", with relative
+            positions of its own in each block).
+        relative_attention_num_buckets, relative_attention_max_distance: see `RelativePositionEmbeddingT5`.
         kwargs: arguments of `Transformer`.
     """
 
@@ -35,12 +39,22 @@ class T5_Base(Transformer):
     position_bias_kind = "t5_relative"
     side = ""
     applications = ("encoder",)
+    model_type = "t5"
 
-    def __init__(self, version: str = "t5.1.0", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        version: str = "t5.1.0",
+        relative_attention_num_buckets: int = 32,
+        relative_attention_max_distance: int = 128,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if version not in FEED_FORWARD:
             raise ValueError(f"version: expected one of {', '.join(FEED_FORWARD)}, got {version!r}")
         self.version = version
+        self.relative_attention_num_buckets = relative_attention_num_buckets
+        self.relative_attention_max_distance = relative_attention_max_distance
+        self.block = ""  # "Transformer-3-" while a block with positions of its own is built
 
     @property
     def weight_table(self):
@@ -53,8 +67,9 @@ class T5_Base(Transformer):
             ("decoder", ("MultiHeadSelfAttention", "MultiHeadCrossAttention", "FeedForward")),
         ):
             title = side.title() + "-"
-            first = side + "/block_000/layer_000/SelfAttention/relative_attention_bias"
-            table[title + "Embedding-Relative-Position"] = first
+            block, layer = ("Transformer-%d-", "%03d") if self.version == "umt5" else ("", "000")
+            positions = f"{side}/block_{layer}/layer_000/SelfAttention/relative_attention_bias"
+            table[title + block + "Embedding-Relative-Position"] = positions
             table[title + "Output-Norm"] = f"{side}/{final_norm}/scale"
             for number, part in enumerate(parts):
                 layer = f"{side}/block_%03d/layer_{number:03d}/"
@@ -66,6 +81,35 @@ class T5_Base(Transformer):
                 table[title + "Transformer-%d-" + part] = layer + names[part]
                 table[title + "Transformer-%d-" + part + "-Norm"] = layer + norm + "/scale"
         return table
+
+    @property
+    def huggingface_table(self):
+        """`weight_table` with the names of Hugging Face, which are the same for all versions."""
+        patterns = (
+            (r"shared/embedding", "shared.weight|encoder.embed_tokens.weight|decoder.embed_tokens.weight"),
+            (r"decoder/logits/kernel", "lm_head.weight.T|shared.weight.T"),
+            (r"/block_000/", ".block.0."),
+            (r"/block_%03d/", ".block.%d."),
+            (r"layer_00(\d)/", r"layer.\1."),
+            (r"(final_layer|layer|rms)_norm/scale", r"\1_norm.weight"),
+            (r"Attention/(.*)", r"Attention.\1.weight.T"),
+            (r"DenseReluDense/(.*)/kernel", r"DenseReluDense.\1.weight.T"),
+            (r"(.*coder)/(rms|final_layer)_norm", r"\1.final_layer_norm"),
+            (r"rms_norm", "layer_norm"),
+        )
+        table = dict(self.weight_table)
+        for pattern, name in patterns:
+            table = {layer: re.sub(pattern, name, names) for layer, names in table.items()}
+        return table
+
+    def start_block(self, index: int) -> None:
+        """Forget the positions of the last block if each block has its own."""
+        if self.version == "umt5":
+            self.position_bias, self.block = None, f"Transformer-{index}-"
+
+    def apply_main_layers(self, inputs: Tensors, index: int) -> Tensors:
+        self.start_block(index)
+        return super().apply_main_layers(inputs, index)
 
     def apply_side_embedding(self, x: Tensor) -> Tensor:
         """(batch, length) → (batch, length, hidden_size), with dropout."""
@@ -91,11 +135,12 @@ class T5_Base(Transformer):
         return self.apply(
             [query, key],
             layer=RelativePositionEmbeddingT5,
-            input_dim=32,
+            input_dim=self.relative_attention_num_buckets,
             output_dim=self.num_attention_heads,
+            max_distance=self.relative_attention_max_distance,
             bidirectional=bidirectional,
             embeddings_initializer=self.initializer,
-            name=self.side + "-Embedding-Relative-Position",
+            name=f"{self.side}-{self.block}Embedding-Relative-Position",
         )  # (query, key, head)
 
     def load_variable(self, checkpoint: Any, name: str) -> Any:
@@ -141,14 +186,18 @@ class T5_Decoder(LM_Mask, T5_Base):
     Args:
         with_lm: True or an activation: output the vocabulary, (batch, length, vocab_size).
         cross_position_bias: whether the cross attention has relative positions too.
+        scale_output: whether the last hidden states are divided by the square root of `hidden_size`.
         kwargs: arguments of `T5_Base`.
     """
 
     side = "Decoder"
     layer_prefix = "Decoder-Transformer-%d-"
 
-    def __init__(self, with_lm: Any = True, cross_position_bias: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, with_lm: Any = True, cross_position_bias: bool = True, scale_output: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
+        self.scale_output = scale_output
         self.with_lm = with_lm
         self.cross_position_bias = cross_position_bias
 
@@ -163,6 +212,7 @@ class T5_Decoder(LM_Mask, T5_Base):
         return [context, self.apply_side_embedding(x)]
 
     def apply_main_layers(self, inputs: Tensors, index: int) -> Tensors:
+        self.start_block(index)
         context, x = inputs
         attention_bias = self.compute_attention_bias(index)
         self_position, cross_position = self.compute_position_bias([x, context])
@@ -182,9 +232,10 @@ class T5_Decoder(LM_Mask, T5_Base):
     def apply_final_layers(self, inputs: Tensors) -> Tensors:
         _, x = inputs
         x = self.apply_output_norm(x)
-        x = self.apply(
-            x, layer=ScaleOffset, scale=self.hidden_size**-0.5, offset=False, name="Decoder-Output-Scale"
-        )
+        if self.scale_output:
+            x = self.apply(
+                x, layer=ScaleOffset, scale=self.hidden_size**-0.5, offset=False, name="Decoder-Output-Scale"
+            )
         if not self.with_lm:
             return x
         activation = "softmax" if self.with_lm is True else self.with_lm

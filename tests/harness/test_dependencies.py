@@ -29,6 +29,7 @@ LIBRARY_ORDER = [
     "vocabulary",
     "weights",
     "blocks",
+    "huggingface",
     "generation",
     "transformers",
     "models",

@@ -29,6 +29,9 @@ MODELS = {
     "bert-unilm": dict(application="unilm"),
     "albert": dict(model="albert", embedding_size=4, with_mlm=True),
     "albert_unshared": dict(model="albert_unshared", with_pool=True),
+    "distilbert": dict(model="distilbert", with_mlm=True),
+    "fb_roberta": dict(model="fb_roberta", segment_vocab_size=1, with_mlm=True),
+    "electra_generator": dict(model="electra_generator", embedding_size=4, with_mlm=True),
     "nezha": dict(model="nezha", application="lm"),
     "roformer": dict(model="roformer", with_mlm="linear"),
     "roformer_v2": dict(model="roformer_v2", with_mlm=True),
@@ -39,6 +42,7 @@ MODELS = {
     "gau_alpha": dict(model="gau_alpha", hidden_act="swish", attention_key_size=4),
     "t5": dict(model="t5.1.0"),
     "t5.1.1": dict(model="t5.1.1", hidden_act=["gelu", "linear"]),
+    "umt5": dict(model="umt5", hidden_act=["gelu", "linear"], cross_position_bias=False),
     "t5-encoder": dict(model="t5.1.0_encoder"),
     "t5-decoder": dict(model="t5.1.0_decoder"),
 }

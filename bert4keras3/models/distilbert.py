@@ -1,0 +1,28 @@
+"""DistilBERT: https://arxiv.org/abs/1910.01108"""
+
+from typing import Any
+
+from bert4keras3.models.bert import BERT
+
+BLOCK = "distilbert:transformer.layer.%d."
+
+
+class DistilBERT(BERT):
+    """BERT without segments, pooler and next-sentence head. Names of variables are BERT's."""
+
+    model_type = "distilbert"
+    huggingface_table = {
+        "Embedding-Token": "distilbert:embeddings.word_embeddings.weight|vocab_projector.weight",
+        "Embedding-Position": "distilbert:embeddings.position_embeddings.weight",
+        "Embedding-Norm": "distilbert:embeddings.LayerNorm.{bias,weight}",
+        "Transformer-%d-MultiHeadSelfAttention": BLOCK + "attention.{q,k,v,out}_lin.{weight.T,bias}",
+        "Transformer-%d-MultiHeadSelfAttention-Norm": BLOCK + "sa_layer_norm.{bias,weight}",
+        "Transformer-%d-FeedForward": BLOCK + "ffn.{lin1,lin2}.{weight.T,bias}",
+        "Transformer-%d-FeedForward-Norm": BLOCK + "output_layer_norm.{bias,weight}",
+        "MLM-Dense": "vocab_transform.{weight.T,bias}",
+        "MLM-Norm": "vocab_layer_norm.{bias,weight}",
+        "MLM-Bias": "vocab_projector.bias",
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**dict(kwargs, segment_vocab_size=0))

@@ -1,0 +1,233 @@
+"""Folders that transformers writes, and what transformers computes from them, in one file.
+
+python -m parity.models.golden_huggingface          in the environment `transformers` (transformers 5)
+python -m parity.models.golden_huggingface nezha    with transformers 4.41, the last that has NEZHA
+
+All weights are random, norms and biases too, and representable in bfloat16, so that the file is small.
+"""
+
+import io
+import json
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import transformers
+
+from parity.models.huggingface import HUGGING_FACE
+
+IDS = np.array([[2, 7, 11, 5, 9, 13, 3], [2, 8, 6, 3, 0, 0, 0]])
+SEGMENTS = np.array([[0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 0, 0, 0]])
+DECODER_IDS = np.array([[0, 6, 12, 4], [0, 9, 5, 8]])
+ROBERTA_IDS = np.array([[0, 7, 11, 5, 9, 13, 2], [0, 8, 6, 2, 1, 1, 1]])
+BERT = dict(
+    vocab_size=20,
+    hidden_size=8,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=12,
+    max_position_embeddings=10,
+)
+GPT = dict(vocab_size=20, n_embd=8, n_layer=2, n_head=2, n_positions=9)
+T5 = dict(
+    vocab_size=20,
+    d_model=8,
+    d_kv=6,
+    d_ff=8,
+    num_layers=2,
+    num_heads=2,
+    relative_attention_num_buckets=8,
+    relative_attention_max_distance=5,
+)
+
+
+class Case(NamedTuple):
+    """One folder. `answers`: for each model of ours its arguments, and from the outputs of transformers the same."""
+
+    model: str
+    config: dict
+    answers: list
+    ids: Any = IDS
+    more: dict = {}
+
+
+def softmax(x):
+    return torch.softmax(x, -1)
+
+
+def logits(y):
+    return [y.logits]
+
+
+def hidden(y):
+    return [y.last_hidden_state]
+
+
+def both(y):
+    return [softmax(y.seq_relationship_logits), y.prediction_logits]
+
+
+MLM, SEGMENTED, DECODED = (
+    {"with_mlm": "linear"},
+    {"token_type_ids": SEGMENTS},
+    {"decoder_input_ids": DECODER_IDS},
+)
+CASES = {
+    "bert-pretraining": Case(
+        "BertForPreTraining",
+        dict(BERT, layer_norm_eps=1e-3, hidden_act="gelu_new"),
+        [(dict(MLM, with_nsp=True), both)],
+        more=SEGMENTED,
+    ),
+    "bert-model": Case(
+        "BertModel", BERT, [({}, hidden), ({"with_pool": True}, lambda y: [y.pooler_output])], more=SEGMENTED
+    ),
+    "bert-lm": Case(
+        "BertLMHeadModel",
+        dict(BERT, is_decoder=True),
+        [(dict(MLM, application="lm"), logits)],
+        more=SEGMENTED,
+    ),
+    "ernie": Case("ErnieModel", BERT, [({}, hidden)], more=SEGMENTED),
+    "distilbert": Case(
+        "DistilBertForMaskedLM",
+        dict(vocab_size=20, dim=8, n_layers=2, n_heads=2, hidden_dim=12, max_position_embeddings=10),
+        [(MLM, logits), ({}, lambda y: [y.hidden_states[-1]])],
+    ),
+    "albert": Case(
+        "AlbertForPreTraining",
+        dict(BERT, embedding_size=4, layer_norm_eps=1e-3),
+        [(dict(MLM, with_nsp=True), lambda y: [softmax(y.sop_logits), y.prediction_logits])],
+        more=SEGMENTED,
+    ),
+    "electra": Case(
+        "ElectraForPreTraining",
+        dict(BERT, embedding_size=4),
+        [({"with_discriminator": "linear"}, lambda y: [y.logits[..., None]])],
+        more=SEGMENTED,
+    ),
+    "electra-generator": Case(
+        "ElectraForMaskedLM", dict(BERT, embedding_size=4), [(MLM, logits)], more=SEGMENTED
+    ),
+    "roformer": Case("RoFormerForMaskedLM", dict(BERT, embedding_size=4), [(MLM, logits)], more=SEGMENTED),
+    "nezha": Case("NezhaForPreTraining", BERT, [(dict(MLM, with_nsp=True), both)], more=SEGMENTED),
+    "roberta": Case(
+        "RobertaForMaskedLM",
+        dict(BERT, type_vocab_size=1, layer_norm_eps=1e-5),
+        [(MLM, logits), ({}, lambda y: [y.hidden_states[-1]])],
+        ROBERTA_IDS,
+    ),
+    "xlm-roberta": Case(
+        "XLMRobertaModel",
+        dict(BERT, type_vocab_size=1),
+        [({"with_pool": True}, lambda y: [y.pooler_output])],
+        ROBERTA_IDS,
+    ),
+    "gpt2": Case(
+        "GPT2LMHeadModel", dict(GPT, layer_norm_epsilon=1e-3), [({"final_activation": "linear"}, logits)]
+    ),
+    "openai-gpt": Case(
+        "OpenAIGPTLMHeadModel",
+        GPT,
+        [
+            (
+                {"final_activation": "linear", "segment_vocab_size": 20, "shared_segment_embeddings": True},
+                logits,
+            )
+        ],
+        more={"token_type_ids": SEGMENTS + 14},
+    ),
+    "t5": Case(
+        "T5ForConditionalGeneration",
+        dict(T5, relative_attention_num_buckets=32, relative_attention_max_distance=128),
+        [({"with_lm": "linear"}, logits)],
+        more=DECODED,
+    ),
+    "t5.1.1": Case(
+        "T5ForConditionalGeneration",
+        dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+        [({"with_lm": "linear"}, logits)],
+        more=DECODED,
+    ),
+    "t5-encoder": Case("T5EncoderModel", dict(T5, feed_forward_proj="gated-silu"), [({}, hidden)]),
+    "mt5": Case("MT5ForConditionalGeneration", T5, [({"with_lm": "linear"}, logits)], more=DECODED),
+    "umt5": Case("UMT5ForConditionalGeneration", T5, [({"with_lm": "linear"}, logits)], more=DECODED),
+}
+
+
+def fill(model):
+    """Random weights; each array has its own scale."""
+    torch.manual_seed(22)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            center = float(parameter.ndim == 1 and name.endswith("weight"))
+            if parameter.requires_grad:  # RoFormer's sines are fixed
+                parameter.copy_((center + 0.4 * torch.randn_like(parameter)).bfloat16())
+
+
+def make(case):
+    kind = getattr(transformers, case.model)
+    model = kind(kind.config_class(**dict(case.config, attn_implementation="eager"))).eval()
+    if case.config.get("feed_forward_proj") and hasattr(model, "lm_head"):
+        model.lm_head.weight = torch.nn.Parameter(
+            model.lm_head.weight.clone()
+        )  # T5.1.1 has a table of its own
+    fill(model)
+    return model
+
+
+def call(model, case, dtype):
+    ids = torch.tensor(case.ids)
+    inputs = {name: torch.tensor(value) for name, value in case.more.items()}
+    with torch.no_grad():
+        mask = (
+            ids != model.config.pad_token_id if model.config.pad_token_id is not None else ids != 0
+        ).long()
+        return model.to(dtype)(input_ids=ids, attention_mask=mask, output_hidden_states=True, **inputs)
+
+
+def record(name, case, archive):
+    """Write the folder and what transformers computes into the archive."""
+    model, arrays = make(case), {}
+    inputs = [case.ids, *case.more.values()]
+    arrays.update({f"input/{i}": value for i, value in enumerate(inputs)})
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        files = {f"{name}/{path.name}": path.read_bytes() for path in sorted(Path(folder).iterdir())}
+    answers = []
+    for dtype in (torch.float32, torch.float64):
+        outputs = call(model, case, dtype)
+        for i, (_, select) in enumerate(case.answers):
+            for j, value in enumerate(select(outputs)):
+                arrays[f"{str(dtype)[6:]}/{i}/{j}"] = value.numpy()
+    answers = [arguments for arguments, _ in case.answers]
+    info = {"answers": answers, "transformers": transformers.__version__, "torch": torch.__version__}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    files.update({f"{name}/golden.npz": buffer.getvalue(), f"{name}/golden.json": json.dumps(info).encode()})
+    for path, content in files.items():
+        if "generation_config" not in path:
+            archive.writestr(zipfile.ZipInfo(path), content, zipfile.ZIP_DEFLATED, 9)
+
+
+def main():
+    chosen = sys.argv[1:] or [name for name, case in CASES.items() if hasattr(transformers, case.model)]
+    kept = {}
+    if HUGGING_FACE.exists():
+        with zipfile.ZipFile(HUGGING_FACE) as archive:
+            kept = {
+                path: archive.read(path) for path in archive.namelist() if path.split("/")[0] not in chosen
+            }
+    with zipfile.ZipFile(HUGGING_FACE, "w") as archive:
+        for path, content in kept.items():
+            archive.writestr(zipfile.ZipInfo(path), content, zipfile.ZIP_DEFLATED, 9)
+        for name in chosen:
+            record(name, CASES[name], archive)
+
+
+if __name__ == "__main__":
+    main()
