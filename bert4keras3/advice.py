@@ -24,12 +24,18 @@ FAMILIES = (
         "This is an ALBERT of brightmart/albert_zh in its own format. Take one of its google versions "
         "(albert_tiny_zh_google, albert_small_zh_google) or one converted by bojone/albert_zh",
     ),
+    Family("distilbert/", "This is a DistilBERT: try model='distilbert'"),
+    Family("roberta/", "This is a RoBERTa of Facebook: try model='fb_roberta'"),
+    Family(
+        "generator/", "This is the generator of an ELECTRA: try model='electra_generator'", "electra/encoder"
+    ),
     Family("GAU_alpha/", "This is GAU-alpha: try model='gau_alpha'"),
     Family("electra/", "This is an ELECTRA: try model='electra'"),
     Family("newslm/", "This is a GPT2-ML: try model='gpt2_ml'"),
     Family("gpt/output/LayerNorm", "This is a GPT-2 in the format of CPM-LM: try model='gpt2'"),
     Family("gpt/embeddings/", "This is a GPT, such as CDial-GPT: try model='gpt'"),
     Family("group_0/inner_group_0", "This is an ALBERT: try model='albert'"),
+    Family("block_001/layer_000/SelfAttention/relative_attention_bias", "This is a umT5: try model='umt5'"),
     Family("/rms_norm/", "This is an mT5 or a T5-PEGASUS: try model='mt5.1.1'"),
     Family(
         "DenseReluDense/wi_0/",
@@ -45,8 +51,7 @@ FAMILIES = (
     Family("bert/encoder/layer_0/", "This is a BERT: try model='bert'"),
     Family(
         "encoder.layer.0.",
-        "It has the names of Hugging Face. Take the TensorFlow checkpoint of the same release, or a dict of arrays "
-        "with the names of that checkpoint",
+        "It has the names of another model of Hugging Face. Give build_transformer_model its folder, with config.json",
     ),
 )
 

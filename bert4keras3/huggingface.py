@@ -488,6 +488,9 @@ def find_files(config_path: Any, checkpoint_path: Any) -> tuple[Any, Any]:
         path for path in found if "tokenizer" not in path and "generation" not in path
     ]
     weights = checkpoint_path if checkpoint_path is not None else find_weights(folder)
+    bundles = glob.glob(os.path.join(glob.escape(folder), "*.index"))
+    if weights is None and len(bundles) == 1:
+        weights = bundles[0][: -len(".index")]
     if len(configs) != 1 or weights is None:
         lacks = (
             "config.json"
@@ -553,6 +556,11 @@ def save_pretrained(
         segments = rows.get("bert/embeddings/token_type_embeddings")
         if segments and "type_vocab_size" in family.defaults and not transformer.segment_vocab_size:
             yield places_of(segments)[0].full, np.zeros((1, transformer.embedding_size), K.floatx())
+        if model_type == "roformer":
+            yield (
+                "roformer.encoder.embed_positions.weight",
+                roformer_positions(transformer.max_position, transformer.attention_key_size),
+            )
 
     unique = dict(stand_ins())
     specs = [
@@ -582,6 +590,12 @@ def named_parameters(
         if len(parts) == PARTS:
             yield place.full, np.concatenate([parts[i] for i in range(PARTS)], axis=-1)
             del thirds[place.full]
+
+
+def roformer_positions(count, size):
+    """The sines and cosines of RoFormer, which transformers keeps in its files: (count, size)."""
+    angles = np.arange(count)[:, None] / 10000 ** (np.arange(0, size, 2) / size)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1).astype("float32")
 
 
 def check_layers(transformer, mapping, rows):
@@ -648,9 +662,16 @@ def config_of(transformer: Any, model_type: str, family: Family) -> dict[str, An
     if "type_vocab_size" in config:
         config["type_vocab_size"] = config["type_vocab_size"] or 1
     if "feed_forward_proj" in config:
-        config.update(
-            tie_word_embeddings=transformer.version == "t5.1.0", eos_token_id=1, decoder_start_token_id=0
-        )
+        decoder = getattr(transformer, "_decoder", transformer)
+        scaled = getattr(decoder, "scale_output", None)
+        released = transformer.version == "t5.1.0"
+        config.update(eos_token_id=1, decoder_start_token_id=0)
+        config["tie_word_embeddings"] = released if scaled is None else scaled
+        if "decoder" in heads and (decoder.cross_position_bias or (scaled is None and not released)):
+            logger.warning(
+                "save_pretrained: T5 of transformers has no position bias in the cross-attention, and T5.1.1 does not "
+                "scale its output. Its answers differ from the answers of this model, see docs/checkpoints.md."
+            )
     if model_type != "gpt2" and model_type != "openai-gpt":
         config.setdefault("pad_token_id", 0)
     return {"architectures": [architecture], "model_type": model_type, **config}

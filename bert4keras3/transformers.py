@@ -50,7 +50,6 @@ class Transformer(ResidualBlocks):
         embedding_size: size of the token embeddings; None: `hidden_size`.
         attention_head_size: size of values; None: hidden_size // num_attention_heads.
         attention_key_size: size of queries and keys; None: `attention_head_size`.
-        layer_norm_eps: epsilon of all norms; None: that of the model class.
         sequence_length: fixed length of the inputs; None: any length.
         keep_tokens: ids of the vocabulary's rows to keep, in this order.
         compound_tokens: for each token to append, a list of ids of kept rows whose embeddings are averaged, or a pair
@@ -61,6 +60,7 @@ class Transformer(ResidualBlocks):
         layers: {name: layer} to share.
         prefix: prefix of all layers' names.
         name: name of the Keras model.
+        layer_norm_eps: epsilon of all norms; None: that of the model class.
         kwargs: temperature, penalty, penalty_window and mask_output for `build_cache_model`; others are ignored.
     """
 
@@ -84,7 +84,6 @@ class Transformer(ResidualBlocks):
         embedding_size: int | None = None,
         attention_head_size: int | None = None,
         attention_key_size: int | None = None,
-        layer_norm_eps: float | None = None,
         sequence_length: int | None = None,
         keep_tokens: Sequence[int] | None = None,
         compound_tokens: Sequence[Any] | None = None,
@@ -94,6 +93,7 @@ class Transformer(ResidualBlocks):
         layers: dict[str, Any] | None = None,
         prefix: str | None = None,
         name: str | None = None,
+        layer_norm_eps: float | None = None,
         **kwargs: Any,
     ) -> None:
         self.keep_tokens = keep_tokens

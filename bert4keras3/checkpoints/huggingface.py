@@ -137,9 +137,8 @@ def translate_names(checkpoint, rows):
 
 
 def find_weights(folder):
-    """Path of the weights in a folder; None if there are none."""
+    """Path of the weights of Hugging Face in a folder; None if there are none."""
     for name in WEIGHT_FILES:
         if os.path.isfile(os.path.join(folder, name)):
             return os.path.join(folder, name)
-    bundles = sorted(name[: -len(".index")] for name in os.listdir(folder) if name.endswith(".index"))
-    return os.path.join(folder, bundles[0]) if len(bundles) == 1 else None
+    return None

@@ -18,7 +18,7 @@ from bert4keras3.backend.script_names import *  # noqa: F403
 from bert4keras3.layers.attention import MultiHeadAttention
 from bert4keras3.layers.batches import BatchConcat, BatchSplit
 from bert4keras3.layers.dropout import Dropout
-from bert4keras3.layers.embeddings import Embedding
+from bert4keras3.layers.embeddings import Embedding, PaddedEmbedding
 from bert4keras3.layers.feed_forward import FeedForward
 from bert4keras3.layers.gated_attention import GatedAttentionUnit
 from bert4keras3.layers.loss import Loss
@@ -57,6 +57,7 @@ __all__ = [
     "Loss",
     "MaximumEntropyMarkovModel",
     "MultiHeadAttention",
+    "PaddedEmbedding",
     "PaddedPositionEmbedding",
     "PositionEmbedding",
     "RelativePositionEmbedding",

@@ -20,21 +20,7 @@ class Embedding(Layer, keras.layers.Embedding):
     mode="embedding": (batch, length) ids → (batch, length, output_dim). mode="dense": (batch, length, output_dim) →
     (batch, length, input_dim), a matmul with the transposed table, without bias. With `mask_zero` the first token is
     never masked, because T5 decoders start with id 0.
-
-    Args:
-        padding_id: the id that `mask_zero` masks.
-        arguments: arguments of Keras's layer.
     """
-
-    def __init__(self, *arguments: Any, padding_id: int = 0, **kwargs: Any) -> None:
-        super().__init__(*arguments, **kwargs)
-        self.padding_id = padding_id
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        if self.padding_id:  # otherwise Keras's own layer can be made from it
-            config.update(padding_id=self.padding_id)
-        return config
 
     def call(self, inputs: Tensors, mode: str = "embedding") -> Tensors:
         table = self.embeddings
@@ -65,7 +51,7 @@ class Embedding(Layer, keras.layers.Embedding):
     def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         if len(inputs.shape) != 2:
             return mask
-        return padding_mask(inputs, self.padding_id) if self.mask_zero else None
+        return padding_mask(inputs) if self.mask_zero else None
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Keras does not pass the mode, so the number of axes determines it."""
@@ -73,3 +59,23 @@ class Embedding(Layer, keras.layers.Embedding):
         if len(input_shape) == 2:
             return input_shape + (self.output_dim,)
         return input_shape[:-1] + (self.input_dim,)
+
+
+class PaddedEmbedding(Embedding):
+    """Embedding whose padding token has another id than 0, as in RoBERTa.
+
+    Args:
+        arguments: arguments of `Embedding`.
+        padding_id: id of the padding token.
+        kwargs: arguments of `Embedding`.
+    """
+
+    def __init__(self, *arguments: Any, padding_id: int = 1, **kwargs: Any) -> None:
+        super().__init__(*arguments, **kwargs)
+        self.padding_id = padding_id
+
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
+        return mask if len(inputs.shape) != 2 else padding_mask(inputs, self.padding_id)
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(super().get_config(), padding_id=self.padding_id)

@@ -136,10 +136,17 @@ APPLICATIONS = {
 }
 
 
+class Default(str):
+    """The default of an argument, which differs from the same text that a caller gives."""
+
+
+BERT_BY_DEFAULT = Default("bert")
+
+
 def build_transformer_model(
     config_path: str | None = None,
     checkpoint_path: Any = None,
-    model: Any = None,
+    model: Any = BERT_BY_DEFAULT,
     application: str = "encoder",
     return_keras_model: bool = True,
     **kwargs: Any,
@@ -151,7 +158,7 @@ def build_transformer_model(
             with "@revision" or without, for such a folder of the Hugging Face Hub.
         checkpoint_path: prefix of a TensorFlow checkpoint, a `.npz`, a file or folder of Hugging Face (`.safetensors`,
             `pytorch_model.bin`) or a dict of arrays; None: random weights.
-        model: a name in MODELS or a class; None: the `model_type` of a configuration of Hugging Face, otherwise "bert".
+        model: a name in MODELS or a class. The `model_type` of a configuration of Hugging Face replaces the default.
         application: "encoder", "lm" (causal mask) or "unilm" (the prefix attends to itself).
         return_keras_model: return the Keras model; False: return the `Transformer`, whose `model` is the Keras model.
         kwargs: values that replace those of the configuration file, and other arguments of the model class. An unknown
@@ -164,13 +171,12 @@ def build_transformer_model(
     config_path, checkpoint_path = find_files(config_path, checkpoint_path)
     configs, version = read_file(config_path), ""
     if "model_type" in configs and (
-        has_huggingface_names(checkpoint_path) if checkpoint_path is not None else model is None
+        isinstance(model, Default) if checkpoint_path is None else has_huggingface_names(checkpoint_path)
     ):
         configs = translate_config(config_path, configs, application.lower())
         model = chosen_model(config_path, configs.pop("model_type"), configs.pop("model"), model)
     else:
         configs.pop("layer_norm_eps", None)  # files of Google's format have it without meaning it
-    model = "bert" if model is None else model
     if isinstance(model, str):
         if model.lower() not in MODELS:
             raise ValueError(f"model: expected a class or one of {', '.join(MODELS)}, got {model!r}")
@@ -199,7 +205,7 @@ def build_transformer_model(
 
 def chosen_model(config_path, model_type, expected, given):
     """The model of a folder of Hugging Face; an error if the caller asked for another."""
-    if given is None:
+    if isinstance(given, Default):
         return expected
     name = given.lower() if isinstance(given, str) else ""
     model = MODELS.get(name, given)

@@ -8,7 +8,7 @@ BLOCK = "distilbert:transformer.layer.%d."
 
 
 class DistilBERT(BERT):
-    """BERT without segments, pooler and next-sentence head. Names of variables are BERT's."""
+    """BERT without segments, pooler and next-sentence head."""
 
     model_type = "distilbert"
     huggingface_table = {
@@ -23,6 +23,10 @@ class DistilBERT(BERT):
         "MLM-Norm": "vocab_layer_norm.{bias,weight}",
         "MLM-Bias": "vocab_projector.bias",
     }
+    weight_table = {
+        layer: names.replace("bert/", "distilbert/") for layer, names in BERT.weight_table.items()
+    }
+    vocabulary_variables = ("distilbert/embeddings/word_embeddings", "cls/predictions/output_bias")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**dict(kwargs, segment_vocab_size=0))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bert4keras3.backend import Tensor, Tensors
-from bert4keras3.layers import Embedding, PaddedPositionEmbedding, ScaleOffset
+from bert4keras3.layers import PaddedEmbedding, PaddedPositionEmbedding, ScaleOffset
 from bert4keras3.models.bert import BERT
 
 
@@ -34,6 +34,8 @@ class RoBERTa(BERT):
         },
     )
     del huggingface_table["NSP-Proba"]
+    weight_table = {layer: names.replace("bert/", "roberta/") for layer, names in BERT.weight_table.items()}
+    vocabulary_variables = ("roberta/embeddings/word_embeddings", "cls/predictions/output_bias")
 
     def __init__(self, pad_token_id: int = 1, **kwargs: Any) -> None:
         super().__init__(**dict(kwargs, custom_position_ids=False))
@@ -45,11 +47,10 @@ class RoBERTa(BERT):
     def apply_token_embedding(self, x: Tensor) -> Tensor:
         return self.apply(
             x,
-            layer=Embedding,
+            layer=PaddedEmbedding,
             input_dim=self.vocab_size,
             output_dim=self.embedding_size,
             embeddings_initializer=self.initializer,
-            mask_zero=True,
             padding_id=self.pad_token_id,
             name="Embedding-Token",
         )

@@ -186,7 +186,8 @@ class T5_Decoder(LM_Mask, T5_Base):
     Args:
         with_lm: True or an activation: output the vocabulary, (batch, length, vocab_size).
         cross_position_bias: whether the cross attention has relative positions too.
-        scale_output: whether the last hidden states are divided by the square root of `hidden_size`.
+        scale_output: whether the last hidden states are divided by the square root of `hidden_size`. None: they are, but
+            `save_pretrained` writes T5.1.1 as it was released, without this.
         kwargs: arguments of `T5_Base`.
     """
 
@@ -194,7 +195,11 @@ class T5_Decoder(LM_Mask, T5_Base):
     layer_prefix = "Decoder-Transformer-%d-"
 
     def __init__(
-        self, with_lm: Any = True, cross_position_bias: bool = True, scale_output: bool = True, **kwargs: Any
+        self,
+        with_lm: Any = True,
+        cross_position_bias: bool = True,
+        scale_output: bool | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.scale_output = scale_output
@@ -232,7 +237,7 @@ class T5_Decoder(LM_Mask, T5_Base):
     def apply_final_layers(self, inputs: Tensors) -> Tensors:
         _, x = inputs
         x = self.apply_output_norm(x)
-        if self.scale_output:
+        if self.scale_output is not False:
             x = self.apply(
                 x, layer=ScaleOffset, scale=self.hidden_size**-0.5, offset=False, name="Decoder-Output-Scale"
             )

@@ -64,6 +64,8 @@ def test_a_checkpoint_opened_as_any_other_model_names_its_own(release, caplog):
     _, checkpoint = release_paths(BY_NAME[release])
     caplog.set_level(logging.WARNING, logger="bert4keras3")
     others = sorted(set(MODELS) - set(FILES[release]))
+    if release == "t5_1_1":  # of one block, as here, umT5 has the same names
+        others = [model for model in others if not model.startswith("umt5")]
     said = {model: opening(model, checkpoint, caplog) for model in others}
     assert not {model: text for model, text in said.items() if f"model={FILES[release][0]!r}" not in text}
 
