@@ -303,6 +303,7 @@ FAMILIES = {
             "inner_group_num": ((1,), "the group of our ALBERT has one layer"),
         },
         harmless="down_scale_factor gap_size layers_to_keep net_structure_type num_memory_blocks",
+        arguments=lambda values, config, path: dict(values, embedding_mapping=True),
         architectures={
             "AlbertModel": "pool",
             "AlbertForMaskedLM": "mlm",
@@ -534,9 +535,14 @@ def has_huggingface_names(checkpoint: Any) -> bool:
 
 
 def save_pretrained(
-    transformer: Any, folder: str, tokenizer: Any, max_shard_size: Any, dtype: str | None
+    transformer: Any,
+    folder: str,
+    tokenizer: Any,
+    max_shard_size: Any,
+    dtype: str | None,
+    progress: Callable = iter,
 ) -> None:
-    """`Transformer.save_pretrained`."""
+    """`Transformer.save_pretrained`; progress: the (variable, array) pairs → the same, on the way."""
     model_type = "umt5" if getattr(transformer, "version", "") == "umt5" else transformer.model_type
     family = FAMILIES.get(model_type)
     if family is None or not family.architectures:
@@ -556,6 +562,15 @@ def save_pretrained(
         segments = rows.get("bert/embeddings/token_type_embeddings")
         if segments and "type_vocab_size" in family.defaults and not transformer.segment_vocab_size:
             yield places_of(segments)[0].full, np.zeros((1, transformer.embedding_size), K.floatx())
+        if model_type == "albert" and transformer.prefixed("Embedding-Mapping") not in mapping:
+            yield (
+                "albert.encoder.embedding_hidden_mapping_in.weight",
+                np.eye(transformer.hidden_size, dtype=K.floatx()),
+            )
+            yield (
+                "albert.encoder.embedding_hidden_mapping_in.bias",
+                np.zeros(transformer.hidden_size, K.floatx()),
+            )
         if model_type == "roformer":
             yield (
                 "roformer.encoder.embed_positions.weight",
@@ -570,7 +585,11 @@ def save_pretrained(
     config["dtype"] = specs[0].dtype
     texts = {"config.json": json.dumps(config, indent=2) + "\n", **tokenizer_files(tokenizer)}
     write_folder(
-        folder, specs, parameters(iterate_weights(transformer.layers, mapping)), texts, max_shard_size
+        folder,
+        specs,
+        parameters(progress(iterate_weights(transformer.layers, mapping))),
+        texts,
+        max_shard_size,
     )
 
 
@@ -659,6 +678,10 @@ def config_of(transformer: Any, model_type: str, family: Family) -> dict[str, An
             ", ".join(sorted(heads)) or "none",
             architecture,
         )
+    if "pool" in heads and getattr(transformer, "with_pool", True) not in (True, "tanh"):
+        logger.warning("save_pretrained: the pooler of transformers has tanh, in place of with_pool.")
+    if "n_embd" in config:
+        config.update(bos_token_id=None, eos_token_id=None)
     if "type_vocab_size" in config:
         config["type_vocab_size"] = config["type_vocab_size"] or 1
     if "feed_forward_proj" in config:
@@ -682,9 +705,18 @@ def their_activation(hidden_act: Any, key: str, model_type: str) -> str:
     gated = isinstance(hidden_act, (list, tuple)) and len(hidden_act) == 2 and key == "feed_forward_proj"
     if gated and get_activation(hidden_act[1]) is not get_activation("linear"):
         raise ValueError(f"save_pretrained: a {model_type} of transformers has no hidden_act {hidden_act!r}")
+    if isinstance(hidden_act, (list, tuple)) and not gated:
+        raise ValueError(
+            f"save_pretrained: a {model_type} of transformers has no gated layer, {hidden_act!r}"
+        )
     function = get_activation(hidden_act[0] if gated else hidden_act)
     names = [theirs for theirs, our in ACTIVATIONS.items() if get_activation(our) is function]
     if model_type == "openai-gpt":
+        if names[:1] == ["gelu"]:
+            raise ValueError(
+                "save_pretrained: the gelu of an openai-gpt is the tanh form. Build the model with hidden_act='gelu_new' "
+                "if its weights were trained with it"
+            )
         names = {"gelu_new": ["gelu"], "relu": ["relu"], "silu": ["silu"]}.get((names or [""])[0], [])
     if not names:
         raise ValueError(f"save_pretrained: a {model_type} of transformers has no activation {hidden_act!r}")

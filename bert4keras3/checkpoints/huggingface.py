@@ -98,7 +98,7 @@ class HuggingFaceCheckpoint(Checkpoint):
 
     def _require(self, name):
         if name not in self._shapes:
-            asked = f"{self._rows[name]} ({name})" if name in self._rows else name
+            asked = f"{places_of(self._rows[name])[0].full} ({name})" if name in self._rows else name
             raise VariableNotFoundError(asked, self.path, tuple(self._checkpoint))
 
     def _read(self, name):

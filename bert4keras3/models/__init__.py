@@ -170,13 +170,12 @@ def build_transformer_model(
     """
     config_path, checkpoint_path = find_files(config_path, checkpoint_path)
     configs, version = read_file(config_path), ""
-    if "model_type" in configs and (
-        isinstance(model, Default) if checkpoint_path is None else has_huggingface_names(checkpoint_path)
-    ):
-        configs = translate_config(config_path, configs, application.lower())
-        model = chosen_model(config_path, configs.pop("model_type"), configs.pop("model"), model)
-    else:
+    translated = hugging_face_configs(config_path, configs, checkpoint_path, model, application)
+    if translated is None:
         configs.pop("layer_norm_eps", None)  # files of Google's format have it without meaning it
+    else:
+        configs = translated
+        model = chosen_model(config_path, configs.pop("model_type"), configs.pop("model"), model)
     if isinstance(model, str):
         if model.lower() not in MODELS:
             raise ValueError(f"model: expected a class or one of {', '.join(MODELS)}, got {model!r}")
@@ -201,6 +200,20 @@ def build_transformer_model(
             transformer.build(**configs)
             transformer.load_weights_from_checkpoint(checkpoint_path)
     return transformer.model if return_keras_model else transformer
+
+
+def hugging_face_configs(config_path, configs, checkpoint_path, model, application):
+    """Our arguments from a configuration of Hugging Face; None if it goes with weights in TensorFlow's names.
+
+    A configuration without weights is translated if no model is named.
+    """
+    if "model_type" not in configs:
+        return None
+    if checkpoint_path is None or str(checkpoint_path).endswith(".h5"):
+        is_theirs = isinstance(model, Default)
+    else:
+        is_theirs = has_huggingface_names(checkpoint_path)
+    return translate_config(config_path, configs, application.lower()) if is_theirs else None
 
 
 def chosen_model(config_path, model_type, expected, given):

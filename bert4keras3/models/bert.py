@@ -31,6 +31,7 @@ class BERT(Transformer):
         hierarchical_position: True or alpha, see PositionEmbedding.
         custom_position_ids: whether position ids are one more input.
         shared_segment_embeddings: whether segments use the table of the tokens.
+        embedding_mapping: whether embeddings of `hidden_size` are projected too, as in ALBERT of Hugging Face.
         kwargs: arguments of `Transformer`.
     """
 
@@ -80,6 +81,7 @@ class BERT(Transformer):
         hierarchical_position: None | bool | float = None,
         custom_position_ids: bool = False,
         shared_segment_embeddings: bool = False,
+        embedding_mapping: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -91,6 +93,7 @@ class BERT(Transformer):
         self.hierarchical_position = hierarchical_position
         self.custom_position_ids = custom_position_ids
         self.shared_segment_embeddings = shared_segment_embeddings
+        self.embedding_mapping = embedding_mapping
 
     def get_inputs(self) -> Tensors:
         inputs = [self.apply_input("Input-Token")]
@@ -145,7 +148,7 @@ class BERT(Transformer):
 
     def apply_embedding_mapping(self, x: Tensor) -> Tensor:
         """Project embeddings of another size to (batch, length, hidden_size)."""
-        if self.embedding_size == self.hidden_size:
+        if self.embedding_size == self.hidden_size and not self.embedding_mapping:
             return x
         return self.apply_dense(x, self.hidden_size, "Embedding-Mapping")
 

@@ -186,8 +186,8 @@ class T5_Decoder(LM_Mask, T5_Base):
     Args:
         with_lm: True or an activation: output the vocabulary, (batch, length, vocab_size).
         cross_position_bias: whether the cross attention has relative positions too.
-        scale_output: whether the last hidden states are divided by the square root of `hidden_size`. None: they are, but
-            `save_pretrained` writes T5.1.1 as it was released, without this.
+        scale_output: whether the last hidden states are divided by √`hidden_size`. None: they are, but
+            `save_pretrained` writes T5.1.1 as it was released, without the division.
         kwargs: arguments of `T5_Base`.
     """
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import transformers
 
+from parity.models import huggingface
 from parity.models.huggingface import HUGGING_FACE
 
 IDS = np.array([[2, 7, 11, 5, 9, 13, 3], [2, 8, 6, 3, 0, 0, 0]])
@@ -92,7 +93,7 @@ CASES = {
         [(dict(MLM, application="lm"), logits)],
         more=SEGMENTED,
     ),
-    "ernie": Case("ErnieModel", BERT, [({}, hidden)], more=SEGMENTED),
+    "ernie": Case("ErnieModel", dict(BERT, num_hidden_layers=1), [({}, hidden)], more=SEGMENTED),
     "distilbert": Case(
         "DistilBertForMaskedLM",
         dict(vocab_size=20, dim=8, n_layers=2, n_heads=2, hidden_dim=12, max_position_embeddings=10),
@@ -123,7 +124,7 @@ CASES = {
     ),
     "xlm-roberta": Case(
         "XLMRobertaModel",
-        dict(BERT, type_vocab_size=1),
+        dict(BERT, type_vocab_size=1, num_hidden_layers=1),
         [({"with_pool": True}, lambda y: [y.pooler_output])],
         ROBERTA_IDS,
     ),
@@ -180,13 +181,16 @@ def make(case):
     return model
 
 
+def padding_of(model):
+    """Id of the padding."""
+    return model.config.pad_token_id or 0
+
+
 def call(model, case, dtype):
     ids = torch.tensor(case.ids)
     inputs = {name: torch.tensor(value) for name, value in case.more.items()}
     with torch.no_grad():
-        mask = (
-            ids != model.config.pad_token_id if model.config.pad_token_id is not None else ids != 0
-        ).long()
+        mask = (ids != padding_of(model)).long()
         return model.to(dtype)(input_ids=ids, attention_mask=mask, output_hidden_states=True, **inputs)
 
 
@@ -197,15 +201,23 @@ def record(name, case, archive):
     arrays.update({f"input/{i}": value for i, value in enumerate(inputs)})
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
+        if name == "bert-model":
+            state = model.state_dict()
+            torch.save({key: one.half() for key, one in state.items()}, f"{folder}/zip.bin")
+            transposed = {key: one.bfloat16().t().contiguous().t() for key, one in state.items()}
+            torch.save(transposed, f"{folder}/legacy.bin", _use_new_zipfile_serialization=False)
         files = {f"{name}/{path.name}": path.read_bytes() for path in sorted(Path(folder).iterdir())}
-    answers = []
-    for dtype in (torch.float32, torch.float64):
-        outputs = call(model, case, dtype)
-        for i, (_, select) in enumerate(case.answers):
-            for j, value in enumerate(select(outputs)):
-                arrays[f"{str(dtype)[6:]}/{i}/{j}"] = value.numpy()
-    answers = [arguments for arguments, _ in case.answers]
-    info = {"answers": answers, "transformers": transformers.__version__, "torch": torch.__version__}
+    outputs = [call(model, case, dtype) for dtype in (torch.float32, torch.float64)]
+    for i, (_, select) in enumerate(case.answers):
+        single, double = ([value.numpy() for value in select(one)] for one in outputs)
+        noise = huggingface.error(single, double, case.ids != padding_of(model))
+        arrays.update({f"noise/{i}": noise, **{f"exact/{i}/{j}": value for j, value in enumerate(double)}})
+    info = {
+        "answers": [arguments for arguments, _ in case.answers],
+        "padding": padding_of(model),
+        "transformers": transformers.__version__,
+        "torch": torch.__version__,
+    }
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     files.update({f"{name}/golden.npz": buffer.getvalue(), f"{name}/golden.json": json.dumps(info).encode()})

@@ -20,11 +20,13 @@ class Folder(NamedTuple):
     Attributes:
         files: {name: bytes}.
         inputs: arrays for our model.
-        answers: for each of our models (arguments, outputs in float32, outputs in float64).
+        seen: (batch, length), False for padding.
+        answers: for each of our models (arguments, outputs in float64, error of the outputs in float32).
     """
 
     files: dict
     inputs: list
+    seen: Any
     answers: list
 
 
@@ -47,25 +49,26 @@ def read(name: str) -> Folder:
     inputs = [arrays[f"input/{i}"] for i in range(sum(key.startswith("input") for key in arrays.files))]
     answers = []
     for i, arguments in enumerate(info["answers"]):
-        outputs = [
-            sorted(key for key in arrays.files if key.startswith(f"{kind}/{i}/"))
-            for kind in ("float32", "float64")
-        ]
-        answers.append((arguments, *[[arrays[key] for key in keys] for keys in outputs]))
-    return Folder(files, inputs, answers)
+        exact = [arrays[key] for key in sorted(arrays.files) if key.startswith(f"exact/{i}/")]
+        answers.append((arguments, exact, float(arrays[f"noise/{i}"])))
+    return Folder(files, inputs, inputs[0] != info["padding"], answers)
 
 
-def ratio(answers: Any, expected: Any, exact: Any, seen: Any) -> float:
-    """Error ratio of the outputs of one model; seen: (batch, length), False for padding.
-
-    expected, exact: what transformers computes in float32 and in float64.
-    """
-    if [one.shape for one in answers] != [one.shape for one in exact]:
+def error(outputs: Any, exact: Any, seen: Any) -> float:
+    """Root mean square of outputs − exact, without padding; infinite if shapes differ."""
+    if [one.shape for one in outputs] != [one.shape for one in exact]:
         return np.inf
+    differences = [one - two for one, two in zip(outputs, exact)]
+    return rms([one[seen] if one.shape[:2] == seen.shape else one for one in differences])
 
-    def kept(arrays):
-        return [one[seen] if one.shape[:2] == seen.shape else one for one in arrays]
 
-    answers, expected, exact = kept(answers), kept(expected), kept(exact)
-    noise = rms([one - two for one, two in zip(expected, exact)])
-    return rms([one - two for one, two in zip(answers, exact)]) / max(noise, FLOOR * rms(exact))
+def ratio(outputs: Any, exact: Any, noise: float, seen: Any) -> float:
+    """Error ratio of the outputs of one model.
+
+    Args:
+        outputs: arrays.
+        exact: what transformers computes in float64.
+        noise: error of what it computes in float32.
+        seen: (batch, length), False for padding.
+    """
+    return error(outputs, exact, seen) / max(noise, FLOOR * rms(exact))

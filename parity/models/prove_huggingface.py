@@ -10,8 +10,6 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
-
 from parity.models import huggingface
 
 
@@ -58,7 +56,7 @@ def prove(folder):
         outputs = call(model.eval(), case, torch.float32)
         place = fullest(known)
         answers = [value.numpy() for value in case.answers[place][1](outputs)]
-        ratio = huggingface.ratio(answers, *known.answers[place][1:], np.ones(case.ids.shape, bool))
+        ratio = huggingface.ratio(answers, *known.answers[place][1:], known.seen)
         missing, unexpected = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
         print(f"{name}: {architecture}, missing {missing}, unexpected {unexpected}, error ratio {ratio:.2f}")
 

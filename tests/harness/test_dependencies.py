@@ -33,6 +33,7 @@ LIBRARY_ORDER = [
     "generation",
     "transformers",
     "models",
+    "convert",
 ]
 # The same inside backend/. The longest name counts, so that keras3/private.py stands before accelerate/.
 BACKEND_ORDER = [
@@ -67,6 +68,7 @@ MAY_IMPORT_THE_LIBRARY = {
     "accelerate.py",
     "identify.py",
     "minilm.py",
+    "prove_huggingface.py",
     "call_overhead.py",
     "recompute.py",
     "checkpoint_loading.py",
