@@ -75,6 +75,10 @@ def convert(
 ) -> int:
     """Convert, print what was done, and compare the outputs of both; 0 if they are the same."""
     config, weights = find_files(config or source, None if config is None else source)
+    if weights is None:
+        raise CheckpointError(
+            f"'{source}' is no folder with a configuration. Give its configuration with --config"
+        )
     transformer, arguments = load(config, weights, model, arguments)
     mapping = transformer.mapped_layers()
     names = list(dict.fromkeys(name for layer in mapping.values() for name in layer))

@@ -714,8 +714,8 @@ def their_activation(hidden_act: Any, key: str, model_type: str) -> str:
     if model_type == "openai-gpt":
         if names[:1] == ["gelu"]:
             raise ValueError(
-                "save_pretrained: the gelu of an openai-gpt is the tanh form. Build the model with hidden_act='gelu_new' "
-                "if its weights were trained with it"
+                "save_pretrained: the gelu of an openai-gpt is the tanh form. Build the model with "
+                "hidden_act='gelu_new' if its weights were trained with it"
             )
         names = {"gelu_new": ["gelu"], "relu": ["relu"], "silu": ["silu"]}.get((names or [""])[0], [])
     if not names:
