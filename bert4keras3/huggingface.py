@@ -122,7 +122,7 @@ ATTRIBUTES = {  # our key: the attribute of a Transformer
     "type_vocab_size": "segment_vocab_size",
 }
 # {their key: (values that our models can express, why no others)}
-EXPECTED = {
+EXPECTED: dict[str, tuple] = {
     "add_cross_attention": ((False,), "our decoder with cross-attention is T5's"),
     "auto_map": ((None,), "the model is defined by code of its own"),
     "cross_attention_hidden_size": ((None,), "our decoder with cross-attention is T5's"),

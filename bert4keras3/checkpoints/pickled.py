@@ -122,7 +122,7 @@ class _Reader(pickle._Unpickler):
     def load_build(self):
         self.stack.pop()  # attributes, which no tensor and no dict needs
 
-    dispatch[pickle.REDUCE[0]], dispatch[pickle.BUILD[0]] = load_reduce, load_build
+    dispatch.update({pickle.REDUCE[0]: load_reduce, pickle.BUILD[0]: load_build})  # type: ignore[dict-item]
 
 
 class Refused(Exception):

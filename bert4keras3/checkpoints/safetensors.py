@@ -1,5 +1,6 @@
 """Reads `.safetensors` without its library: 8 bytes of header length, a JSON header, then the data, mapped.
 
+The library `safetensors` was tried: it reads no bfloat16 into NumPy, and a pairing has NumPy and its framework alone.
 The format has no checksums. Therefore every byte of the data must belong to exactly one tensor, which detects a
 truncated file.
 """

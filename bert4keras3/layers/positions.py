@@ -193,6 +193,13 @@ class PaddedPositionEmbedding(PositionEmbedding):
         position_ids = ops.cumsum(seen, axis=1) * seen + self.padding_id  # (batch, length)
         return merge_positions(x, self.lookup(position_ids), self.merge_mode)
 
+    def checked_length(self, length: Any) -> Any:
+        message = f"{self.name}: expected texts of at most {self.max_position} tokens, got %s. The table has "
+        message += (
+            f"{self.input_dim} rows, and the first {self.padding_id + 1} are no positions. Cut the texts"
+        )
+        return at_most(length, self.max_position, message)
+
     def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return None if mask is None else mask[0]
 

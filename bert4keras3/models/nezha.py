@@ -1,5 +1,7 @@
 """NEZHA: https://arxiv.org/abs/1909.00204"""
 
+from __future__ import annotations
+
 from bert4keras3.backend import Tensor, Tensors
 from bert4keras3.layers import RelativePositionEmbedding
 from bert4keras3.models.bert import BERT
@@ -8,7 +10,7 @@ from bert4keras3.models.bert import BERT
 class NEZHA(BERT):
     """BERT with fixed relative positions in keys and values, clipped at a distance of 64 tokens."""
 
-    model_type = "nezha"
+    model_type: str | None = "nezha"
     huggingface_table = {
         layer: names.replace("bert:", "nezha:") for layer, names in BERT.huggingface_table.items()
     }

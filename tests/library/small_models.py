@@ -30,7 +30,7 @@ MODELS = {
     "albert": dict(model="albert", embedding_size=4, with_mlm=True),
     "albert_unshared": dict(model="albert_unshared", with_pool=True),
     "distilbert": dict(model="distilbert", with_mlm=True),
-    "fb_roberta": dict(model="fb_roberta", segment_vocab_size=1, with_mlm=True),
+    "fb_roberta": dict(model="fb_roberta", max_position=26, segment_vocab_size=1, with_mlm=True),
     "electra_generator": dict(model="electra_generator", embedding_size=4, with_mlm=True),
     "nezha": dict(model="nezha", application="lm"),
     "roformer": dict(model="roformer", with_mlm="linear"),

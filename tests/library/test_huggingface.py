@@ -423,6 +423,11 @@ def test_damaged_pickles_raise_one_kind_of_error(file, tmp_path):
             pass
 
 
+def test_a_text_beyond_the_positions_of_roberta_is_an_error():
+    with pytest.raises(ValueError, match="at most 8 tokens, got 9. The table has 10 rows"):
+        build_transformer_model(model="fb_roberta", segment_vocab_size=1, sequence_length=9, **BERT_SIZES)
+
+
 @pytest.mark.parametrize("target", ["a.ckpt", "a.npz", "a.h5", "folder"])
 def test_convert_gives_the_same_numbers(target, unpack, tmp_path, capsys):
     path, _ = unpack("bert-pretraining")

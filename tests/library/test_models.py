@@ -292,7 +292,7 @@ def test_ignored_weights_of_a_dict_are_reported():
         ("zhuiyi_roformer", dict(), "'roformer'"),
         ("google_albert", dict(), "model='albert'"),
         ("google_bert", dict(model="albert"), "model='bert'"),
-        ("google_electra", dict(), "model='electra'"),
+        ("google_electra", dict(model="bert"), "model='electra'"),
         ("labse", dict(with_mlm=True), "leave with_mlm"),
         ("zhuiyi_wobert", dict(with_pool=True), "leave with_pool"),
         ("nezha_gen", dict(), "segment_vocab_size=0"),
