@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bert4keras3.backend import keras
+from parity.models import huggingface
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDENS = ROOT / "parity" / "goldens"
@@ -26,11 +27,14 @@ ON_KERAS_3 = "from bert4keras3.generation import"
 
 @pytest.fixture
 def released_folder(tmp_path, monkeypatch):
-    """An empty working directory with the folder that the pages name, as downloaded."""
+    """An empty working directory with the folders that the pages name, as downloaded."""
     folder = tmp_path / "chinese_L-12_H-768_A-12"
     shutil.copytree(str(GOLDENS / "checkpoints" / "google_bert"), str(folder))
     tokens = (GOLDENS / "vocab.txt").read_text(encoding="utf-8").split("\n")[:120]
     (folder / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
+    shutil.copytree(str(folder), str(tmp_path / "bert-base-chinese"), ignore=shutil.ignore_patterns("bert_*"))
+    for name, content in huggingface.read("bert-pretraining").files.items():
+        (tmp_path / "bert-base-chinese" / name).write_bytes(content)
     monkeypatch.chdir(tmp_path)
     return folder
 
