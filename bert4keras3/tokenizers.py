@@ -665,7 +665,7 @@ class BpeTokenizer(TokenizerBase):
         self._warn_of_unknown(path, lambda token: token in known)
 
     def token_to_id(self, token: str) -> int:
-        """Id of a token; an unknown token has the id of <unk>, or of <|endoftext|>."""
+        """Id of a token; an unknown token has the id of `<unk>`, or of `<|endoftext|>`."""
         found = self.bpe_model.token_to_id(token)
         return getattr(self, "_token_unk_id", 0) if found is None else found
 

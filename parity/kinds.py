@@ -1,4 +1,4 @@
-"""What is proven beside the systems: layers, optimizers, generation, tokenizers and snippets.
+"""What is proven beside the systems: layers, folders of Hugging Face, optimizers, generation, tokenizers and snippets.
 
 Each kind has many small cases and is one cell of a pairing. Its folder has `record.py`, which runs inside the pairing
 (`record(kind, library, flavour, case)`), and `compare.py`, which judges with NumPy only (`expected_cases`, `compare`).
@@ -43,6 +43,7 @@ KINDS = (
     Kind("tokenizers", "text", ("tokenizers.json",), exact=True),
     Kind("snippets", "text", ("snippets.json", "snippet_scenarios.json"), exact=True),
     Kind("layers", "layers", ("layers.npz", "layers.json")),
+    Kind("hugging-face", "huggingface", ("huggingface.zip",)),
     Kind("optimizers", "optimizers", OPTIMIZER_GOLDENS, needs="training"),
     Kind("generation", "generation", ("generation.json",), exact=True),
 )

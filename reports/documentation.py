@@ -183,6 +183,26 @@ TABLES = {
             for name in (*USUAL, "tfkeras-tf2.15", "keras2.3.1-tf2.2")
         ),
     ),
+    "accelerate": Table(
+        "accelerate",
+        tuple(ratio(BACKENDS[name], candidate="plain", metric="time", pairing=name) for name in USUAL),
+        tuple(
+            (label, {"case": case})
+            for label, case in (
+                ("feed-forward layers, one token, float32", "dense, float32, 1 rows"),
+                ("the same, bfloat16", "dense, bfloat16, 1 rows"),
+                ("feed-forward layer, 128 tokens, float32", "dense, float32, 128 rows"),
+                ("the same, bfloat16", "dense, bfloat16, 128 rows"),
+                ("logits of one token, float32", "logits, float32, 1 rows"),
+                ("the same, bfloat16", "logits, bfloat16, 1 rows"),
+                ("attention of 128 tokens", "attention, 128 tokens"),
+                ("layer normalization", "layer_norm, 128 rows"),
+                ("GELU", "gelu"),
+                ("dropout", "dropout, attention weights"),
+                ("`predict` of 16 tokens by a small BERT", "predict of one batch"),
+            )
+        ),
+    ),
 }
 EPYC = "2 cores of an AMD EPYC with AVX-512"
 MATMUL = {"candidate": "matmul", "metric": "share", "machine": EPYC}

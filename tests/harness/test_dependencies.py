@@ -68,7 +68,7 @@ MAY_IMPORT_THE_LIBRARY = {
     "accelerate.py",
     "identify.py",
     "minilm.py",
-    "prove_huggingface.py",
+    "prove.py",
     "call_overhead.py",
     "recompute.py",
     "checkpoint_loading.py",

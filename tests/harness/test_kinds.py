@@ -1,4 +1,4 @@
-"""The comparer of layers, optimizers, generation, tokenizers and snippets is fed what it has to refuse: all red."""
+"""The comparer of layers, folders, optimizers, generation, tokenizers and snippets refuses what is wrong: all red."""
 
 import shutil
 
@@ -7,6 +7,7 @@ import pytest
 
 from pairings import BY_NAME, PAIRINGS
 from parity.generation.compare import sequences_of
+from parity.huggingface.compare import read
 from parity.kinds import KINDS, KINDS_BY_NAME, compare_kind, golden_checksums
 from parity.layers.compare import read_golden
 from parity.optimizers.cases import SHAPES
@@ -20,6 +21,9 @@ RIGHT = {
     "layers": lambda case: {
         str(i): np.nan_to_num(one, posinf=np.inf, neginf=-np.inf)
         for i, one in enumerate(read_golden()[3][case])
+    },
+    "hugging-face": lambda case: {
+        f"{i}/{j}": one for i, answer in enumerate(read(case).answers) for j, one in enumerate(answer[1])
     },
     "optimizers": lambda case: {name: golden_of(case)[name] for name in SHAPES},
     "generation": lambda case: [one["tokens"] for one in sequences_of(case)],

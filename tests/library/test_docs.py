@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bert4keras3.backend import keras
-from parity.models import huggingface
+from parity.huggingface.compare import read
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDENS = ROOT / "parity" / "goldens"
@@ -33,7 +33,7 @@ def released_folder(tmp_path, monkeypatch):
     tokens = (GOLDENS / "vocab.txt").read_text(encoding="utf-8").split("\n")[:120]
     (folder / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
     shutil.copytree(str(folder), str(tmp_path / "bert-base-chinese"), ignore=shutil.ignore_patterns("bert_*"))
-    for name, content in huggingface.read("bert-pretraining").files.items():
+    for name, content in read("bert-pretraining").files.items():
         (tmp_path / "bert-base-chinese" / name).write_bytes(content)
     monkeypatch.chdir(tmp_path)
     return folder

@@ -14,12 +14,12 @@ from bert4keras3.checkpoints.dtypes import without_bfloat16
 from bert4keras3.convert import main
 from bert4keras3.models import BERT, build_transformer_model
 from bert4keras3.tokenizers import Tokenizer
-from parity.adapter import listed
 from parity.compare import BOUND
-from parity.models import huggingface
+from parity.huggingface.compare import joint_ratio, names, read
+from parity.huggingface.record import outputs_of
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
-NAMES = huggingface.names()
+NAMES = names()
 BERT_SIZES = dict(
     vocab_size=20,
     hidden_size=8,
@@ -36,7 +36,7 @@ def unpack(tmp_path):
     """Write a folder by its name, and return its path and what is known of it."""
 
     def write(name):
-        known = huggingface.read(name)
+        known = read(name)
         (tmp_path / name).mkdir()
         for file, content in known.files.items():
             (tmp_path / name / file).write_bytes(content)
@@ -51,18 +51,9 @@ def log(caplog):
     return lambda: [record.getMessage() for record in caplog.records if record.name == "bert4keras3"]
 
 
-def outputs_of(model, inputs):
-    values = [np.asarray(value, "float32") for value in inputs[: len(model.inputs)]]
-    if len(values) < len(model.inputs):
-        values.append(np.zeros_like(values[0]))
-    return [
-        np.asarray(one) for one in listed(model.predict_on_batch(values if len(values) > 1 else values[0]))
-    ]
-
-
 def ratio(model, known, answer):
     """Error ratio of all outputs of a model."""
-    return huggingface.ratio(outputs_of(model, known.inputs), *answer[1:], known.seen)
+    return joint_ratio(outputs_of(model, known.inputs), *answer[1:], known.seen)
 
 
 def change(path, **keys):
@@ -410,7 +401,7 @@ def test_a_compressed_archive_is_refused(tmp_path):
 
 @pytest.mark.parametrize("file", ["zip.bin", "legacy.bin"])
 def test_damaged_pickles_raise_one_kind_of_error(file, tmp_path):
-    content, random = huggingface.read("bert-model").files[file], np.random.RandomState(0)
+    content, random = read("bert-model").files[file], np.random.RandomState(0)
     for i in range(150):
         damaged = bytearray(content[: random.randint(len(content))] if i % 3 == 0 else content)
         for place in random.randint(0, min(len(damaged), 6000), 3 if damaged else 0):

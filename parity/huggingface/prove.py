@@ -1,8 +1,8 @@
 """The way back: what `save_pretrained` writes, transformers reads, and computes the same from it.
 
-python -m parity.models.prove_huggingface FOLDER          in an environment with transformers
+python -m parity.huggingface.prove FOLDER          in an environment with transformers
 
-Run with a library's pairing first, `python -m parity.models.prove_huggingface FOLDER --write`, which writes each golden
+Run with a library's pairing first, `python -m parity.huggingface.prove FOLDER --write`, which writes each golden
 folder again. Printed for each: missing and unexpected keys, and the error ratio of transformers' outputs.
 """
 
@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from parity.models import huggingface
+from parity.huggingface.compare import joint_ratio, names, read
 
 
 def fullest(known):
@@ -22,10 +22,10 @@ def write(folder):
     """Load each golden folder with the most heads of its answers, and save it."""
     from bert4keras3.models import build_transformer_model
 
-    for name in huggingface.names():
+    for name in names():
         source, target = folder / name / "theirs", folder / name / "ours"
         source.mkdir(parents=True, exist_ok=True)
-        known = huggingface.read(name)
+        known = read(name)
         for file, content in known.files.items():
             (source / file).write_bytes(content)
         transformer = build_transformer_model(
@@ -42,13 +42,13 @@ def prove(folder):
     import torch
     import transformers
 
-    from parity.models.golden_huggingface import CASES, call
+    from parity.huggingface.golden import CASES, call
 
-    for name in huggingface.names():
+    for name in names():
         target = folder / name / "ours"
         if not target.exists():
             continue
-        case, known = CASES[name], huggingface.read(name)
+        case, known = CASES[name], read(name)
         (architecture,) = json.loads((target / "config.json").read_text())["architectures"]
         model, info = getattr(transformers, architecture).from_pretrained(
             str(target), output_loading_info=True, attn_implementation="eager"
@@ -56,7 +56,7 @@ def prove(folder):
         outputs = call(model.eval(), case, torch.float32)
         place = fullest(known)
         answers = [value.numpy() for value in case.answers[place][1](outputs)]
-        ratio = huggingface.ratio(answers, *known.answers[place][1:], known.seen)
+        ratio = joint_ratio(answers, *known.answers[place][1:], known.seen)
         missing, unexpected = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
         print(f"{name}: {architecture}, missing {missing}, unexpected {unexpected}, error ratio {ratio:.2f}")
 

@@ -1,5 +1,6 @@
-"""The folders that golden_huggingface.py has recorded: what they hold, and the error ratio of an answer."""
+"""Judge models from folders that transformers wrote, by the error ratio to what transformers computes."""
 
+import functools
 import io
 import json
 import zipfile
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parity.compare import FLOOR
+from parity.compare import FLOOR, Red, rank
 from parity.store import GOLDENS
 from parity.subsample import rms
 
@@ -36,6 +37,7 @@ def names():
         return sorted({path.split("/")[0] for path in archive.namelist()})
 
 
+@functools.lru_cache(maxsize=None)
 def read(name: str) -> Folder:
     """One folder."""
     with zipfile.ZipFile(str(HUGGING_FACE)) as archive:
@@ -62,7 +64,7 @@ def error(outputs: Any, exact: Any, seen: Any) -> float:
     return rms([one[seen] if one.shape[:2] == seen.shape else one for one in differences])
 
 
-def ratio(outputs: Any, exact: Any, noise: float, seen: Any) -> float:
+def joint_ratio(outputs: Any, exact: Any, noise: float, seen: Any) -> float:
     """Error ratio of the outputs of one model.
 
     Args:
@@ -72,3 +74,23 @@ def ratio(outputs: Any, exact: Any, noise: float, seen: Any) -> float:
         seen: (batch, length), False for padding.
     """
     return error(outputs, exact, seen) / max(noise, FLOOR * rms(exact))
+
+
+def expected_cases(kind, flavour, everything):
+    """A case is a folder."""
+    return names()
+
+
+def compare(kind, name, results):
+    """(largest error ratio of the models of a folder, their arguments); all outputs of a model count together."""
+    known, ratios = read(name), {}
+    expected = {f"{i}/{j}" for i, (_, exact, _) in enumerate(known.answers) for j in range(len(exact))}
+    if set(results) != expected:
+        raise Red(f"outputs {sorted(results)}, expected {sorted(expected)}")
+    for i, (arguments, exact, noise) in enumerate(known.answers):
+        outputs = [results[f"{i}/{j}"] for j in range(len(exact))]
+        if [one.shape for one in outputs] != [one.shape for one in exact]:
+            raise Red(f"shapes {[one.shape for one in outputs]}, expected {[one.shape for one in exact]}")
+        ratios[str(arguments)] = joint_ratio(outputs, exact, noise, known.seen)
+    worst = max(ratios, key=lambda arguments: rank(ratios[arguments]))
+    return ratios[worst], worst

@@ -1,7 +1,7 @@
 """Folders that transformers writes, and what transformers computes from them, in one file.
 
-python -m parity.models.golden_huggingface          in the environment `transformers` (transformers 5)
-python -m parity.models.golden_huggingface nezha    with transformers 4.41, the last that has NEZHA
+python -m parity.huggingface.golden          in the environment `transformers` (transformers 5)
+python -m parity.huggingface.golden nezha    with transformers 4.41, the last that has NEZHA
 
 All weights are random, norms and biases too, and representable in bfloat16, so that the file is small.
 """
@@ -18,8 +18,7 @@ import numpy as np
 import torch
 import transformers
 
-from parity.models import huggingface
-from parity.models.huggingface import HUGGING_FACE
+from parity.huggingface.compare import HUGGING_FACE, error
 
 IDS = np.array([[2, 7, 11, 5, 9, 13, 3], [2, 8, 6, 3, 0, 0, 0]])
 SEGMENTS = np.array([[0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 0, 0, 0]])
@@ -210,7 +209,7 @@ def record(name, case, archive):
     outputs = [call(model, case, dtype) for dtype in (torch.float32, torch.float64)]
     for i, (_, select) in enumerate(case.answers):
         single, double = ([value.numpy() for value in select(one)] for one in outputs)
-        noise = huggingface.error(single, double, case.ids != padding_of(model))
+        noise = error(single, double, case.ids != padding_of(model))
         arrays.update({f"noise/{i}": noise, **{f"exact/{i}/{j}": value for j, value in enumerate(double)}})
     info = {
         "answers": [arguments for arguments, _ in case.answers],

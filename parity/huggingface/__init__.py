@@ -1,0 +1,1 @@
+"""Folders of Hugging Face: what transformers computes from them, and from ours."""
