@@ -661,9 +661,10 @@ def config_of(transformer: Any, model_type: str, family: Family) -> dict[str, An
         if problem:
             raise ValueError(f"save_pretrained: a {model_type} of transformers has no {name} as this model")
     heads = {head for head, layer in HEADS.items() if transformer.prefixed(layer) in transformer.layers}
-    if transformer.is_causal and any("causal" in need for need in family.architectures.values()):
+    mask = None if "n_embd" in config or "d_kv" in config else transformer.mask_kind  # theirs are causal too
+    if mask == "causal" and any("causal" in need for need in family.architectures.values()):
         heads.add("causal")
-        config["is_decoder"] = True
+        config["is_decoder"], mask = True, None
     wider = {name: set(need.split()) for name, need in family.architectures.items()}
     fitting = [name for name in wider if wider[name] >= heads]
     architecture = (
@@ -678,6 +679,8 @@ def config_of(transformer: Any, model_type: str, family: Family) -> dict[str, An
             ", ".join(sorted(heads)) or "none",
             architecture,
         )
+    if mask:
+        logger.warning("save_pretrained: %s has no %s mask. Give each call a mask.", architecture, mask)
     if "pool" in heads and getattr(transformer, "with_pool", True) not in (True, "tanh"):
         logger.warning("save_pretrained: the pooler of transformers has tanh, in place of with_pool.")
     if "n_embd" in config:

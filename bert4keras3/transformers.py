@@ -68,7 +68,7 @@ class Transformer(ResidualBlocks):
     huggingface_table: dict[str, str] = {}  # the same layers with the names of Hugging Face
     model_type: str | None = None  # as which `save_pretrained` writes the model
     applications: tuple[str, ...] = ("encoder", "lm", "unilm")
-    is_causal = False
+    mask_kind: str | None = None  # "causal" or "UniLM"
     generation_cache: Any = None  # of a copy that generates, see generation/cached_call.py
 
     def __init__(
@@ -437,7 +437,7 @@ def as_list(items):
 class LM_Mask(Mixin):
     """Mixin with a causal mask: each token attends to itself and to the tokens before it."""
 
-    is_causal = True
+    mask_kind: str | None = "causal"
     attention_bias: Tensor
 
     @property
@@ -458,6 +458,7 @@ class UniLM_Mask(Mixin):
     Segment 0 attends to all of segment 0; segment 1 attends to segment 0 and, causally, to itself.
     """
 
+    mask_kind: str | None = "UniLM"
     attention_bias: Tensor
 
     @property

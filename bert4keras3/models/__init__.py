@@ -126,6 +126,7 @@ def masked_language_model(mask, model):
             super().__init__(*arguments, **options)
             self.with_mlm = self.with_mlm or True
 
+    LanguageModel.__name__ = model.__name__
     return LanguageModel
 
 

@@ -279,6 +279,14 @@ def test_what_our_model_cannot_express_is_refused(name, keys, reason, unpack):
         build_transformer_model(str(path))
 
 
+@pytest.mark.parametrize("folder, application", [("bert-lm", "unilm"), ("albert", "lm"), ("roformer", "lm")])
+def test_a_mask_that_transformers_lacks_is_logged(folder, application, unpack, log, tmp_path):
+    arguments = dict(application=application, return_keras_model=False)
+    build_transformer_model(str(unpack(folder)[0]), **arguments).save_pretrained(str(tmp_path / "ours"))
+    found = [line for line in log() if "Give each call a mask" in line]
+    assert len(found) == (folder != "roformer")  # transformers has RoFormerForCausalLM
+
+
 def test_an_unknown_key_is_logged(unpack, log):
     path, _ = unpack("bert-model")
     build_transformer_model(str(path))
