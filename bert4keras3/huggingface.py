@@ -583,7 +583,10 @@ def save_pretrained(
         for name, value in parameters(unique.items())
     ]
     config["dtype"] = specs[0].dtype
-    texts = {"config.json": json.dumps(config, indent=2) + "\n", **tokenizer_files(tokenizer)}
+    texts = {
+        "config.json": json.dumps(config, indent=2) + "\n",
+        **(tokenizer.huggingface_files() if tokenizer else {}),
+    }
     write_folder(
         folder,
         specs,
@@ -726,32 +729,3 @@ def their_activation(hidden_act: Any, key: str, model_type: str) -> str:
     if gated:
         return "gated-" + {"gelu_new": "gelu", "gelu": "gelu_python"}.get(names[0], names[0])
     return names[0]
-
-
-def tokenizer_files(tokenizer: Any) -> dict[str, str]:
-    """{file: content} of a `Tokenizer`, as BertTokenizer of transformers reads it."""
-    if tokenizer is None:
-        return {}
-    vocabulary = getattr(tokenizer, "_token_dict", None)
-    if vocabulary is None:
-        raise ValueError(
-            f"save_pretrained: expected a Tokenizer, got {type(tokenizer).__name__}. Copy its files"
-        )
-    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
-    if [vocabulary[token] for token in tokens] != list(range(len(tokens))):
-        raise ValueError(
-            "save_pretrained: the ids of the vocabulary have gaps, and vocab.txt cannot have them"
-        )
-    config = {
-        "tokenizer_class": "BertTokenizer",
-        "do_lower_case": tokenizer._do_lower_case,
-        "cls_token": tokenizer._token_start,
-        "sep_token": tokenizer._token_end,
-        "pad_token": tokenizer._token_pad,
-        "unk_token": tokenizer._token_unk,
-        "mask_token": tokenizer._token_mask,
-    }
-    return {
-        "vocab.txt": "".join(token + "\n" for token in tokens),
-        "tokenizer_config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
-    }

@@ -288,6 +288,10 @@ class TokenizerBase:
         """Ids → readable text."""
         raise NotImplementedError
 
+    def huggingface_files(self) -> dict[str, str]:
+        """{file: content} for a Hugging Face folder; ValueError if this kind of tokenizer is not written."""
+        raise ValueError(f"expected a Tokenizer, got {type(self).__name__}: copy its files")
+
     def _tokenize(self, text: str) -> list[str]:
         """Text → tokens, without start and end token."""
         raise NotImplementedError
@@ -399,6 +403,25 @@ class Tokenizer(TokenizerBase):
         text = ENGLISH_CONTRACTION.sub("'", text)
         text = _SPACE_AFTER[self._cjk_punctuation() + NO_SPACE_AFTER].sub(r"\1", text)
         return SPACE_IN_A_NUMBER.sub(r"\1\2", text).strip()
+
+    def huggingface_files(self) -> dict[str, str]:
+        """{file: content}, as BertTokenizer of transformers reads it; ValueError if the ids have gaps."""
+        tokens = sorted(self._token_dict, key=self._token_dict.__getitem__)
+        if [self._token_dict[token] for token in tokens] != list(range(len(tokens))):
+            raise ValueError("the ids of the vocabulary have gaps, and vocab.txt cannot have them")
+        config = {
+            "tokenizer_class": "BertTokenizer",
+            "do_lower_case": self._do_lower_case,
+            "cls_token": self._token_start,
+            "sep_token": self._token_end,
+            "pad_token": self._token_pad,
+            "unk_token": self._token_unk,
+            "mask_token": self._token_mask,
+        }
+        return {
+            "vocab.txt": "".join(token + "\n" for token in tokens),
+            "tokenizer_config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
+        }
 
     def rematch(self, text: str, tokens: Sequence[str]) -> list[list[int]]:
         """Indices of the characters of each token in `text`; [] for a [special] token.
