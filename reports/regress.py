@@ -95,7 +95,9 @@ def write_baseline(results: Results, path: Path) -> None:
 
 
 def ratios(cell: Cell) -> dict[str, Any]:
-    return {"red": why_red(cell), **{name: finite(getattr(cell, name)) for name in RATIOS}}
+    """The verdict on a cell; of a kind also how many of its cases were judged and are green."""
+    counts = {} if cell.judged is None else {"judged": cell.judged, "green": cell.green}
+    return {"red": why_red(cell), **{name: finite(getattr(cell, name)) for name in RATIOS}, **counts}
 
 
 def accuracy(baseline: dict[str, dict[str, Any]], cells: list[Cell]) -> tuple[list[tuple[str, str]], int]:
