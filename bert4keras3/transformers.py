@@ -60,7 +60,7 @@ class Transformer(ResidualBlocks):
         layers: {name: layer} to share.
         prefix: prefix of all layers' names.
         name: name of the Keras model.
-        layer_norm_eps: epsilon of all norms; None: that of the model class.
+        layer_norm_eps: epsilon of all norms; None: the epsilon of the model class.
         kwargs: temperature, penalty, penalty_window and mask_output for `build_cache_model`; others are ignored.
     """
 
@@ -401,12 +401,12 @@ class Transformer(ResidualBlocks):
 
         Args:
             folder: the folder, which is created. If writing fails, its old files are unchanged.
-            tokenizer: a `Tokenizer` or `SpTokenizer` whose files are written too.
+            tokenizer: a `Tokenizer` whose files are written too.
             max_shard_size: bytes of one file of weights at most; more are written as several files.
             dtype: dtype of the weights, such as "bfloat16"; None: their own.
 
         Raises:
-            ValueError: transformers has no such model; the message says why.
+            ValueError: transformers has no such model, or the tokenizer is of another kind.
             CheckpointError: a file cannot be written.
         """
         save_pretrained(self, os.fspath(folder), tokenizer, max_shard_size, dtype)

@@ -25,7 +25,7 @@ class T5_Base(Transformer):
     Names of variables are those of https://github.com/google-research/text-to-text-transfer-transformer
 
     Args:
-        version: "t5.1.0" (tied output projection), "t5.1.1" (gated feed-forward, own output projection) "mt5.1.1"
+        version: "t5.1.0" (tied output projection), "t5.1.1" (gated feed-forward, own output projection), "mt5.1.1"
             (like "t5.1.1" with other names of variables, as in T5-PEGASUS) or "umt5" (like "t5.1.1", with relative
             positions of its own in each block).
         relative_attention_num_buckets, relative_attention_max_distance: see `RelativePositionEmbeddingT5`.
