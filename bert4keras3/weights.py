@@ -59,6 +59,11 @@ def expand_table(table: Mapping[str, str], num_hidden_layers: int) -> dict[str, 
     return mapping
 
 
+def renamed(table: Mapping[str, str], old: str, new: str) -> dict[str, str]:
+    """A table whose names have `new` in place of `old`."""
+    return {layer: names.replace(old, new) for layer, names in table.items()}
+
+
 def rows_of(
     table: Mapping[str, str], huggingface_table: Mapping[str, str], num_hidden_layers: int
 ) -> dict[str, str]:

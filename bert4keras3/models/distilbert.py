@@ -3,6 +3,7 @@
 from typing import Any
 
 from bert4keras3.models.bert import BERT
+from bert4keras3.weights import renamed
 
 BLOCK = "distilbert:transformer.layer.%d."
 
@@ -23,9 +24,7 @@ class DistilBERT(BERT):
         "MLM-Norm": "vocab_layer_norm.{bias,weight}",
         "MLM-Bias": "vocab_projector.bias",
     }
-    weight_table = {
-        layer: names.replace("bert/", "distilbert/") for layer, names in BERT.weight_table.items()
-    }
+    weight_table = renamed(BERT.weight_table, "bert/", "distilbert/")
     vocabulary_variables = ("distilbert/embeddings/word_embeddings", "cls/predictions/output_bias")
 
     def __init__(self, **kwargs: Any) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 from bert4keras3.backend import Tensors
 from bert4keras3.models.bert import BERT
 from bert4keras3.snippets import delete_arguments
+from bert4keras3.weights import renamed
 
-ENCODER = {layer: names.replace("bert/", "electra/") for layer, names in BERT.weight_table.items()}
 HUGGING_FACE = dict(
-    {layer: names.replace("bert:", "electra:") for layer, names in BERT.huggingface_table.items()},
+    renamed(BERT.huggingface_table, "bert:", "electra:"),
     **{
         "Embedding-Token": "electra:embeddings.word_embeddings.weight|generator_lm_head.weight",
         "Embedding-Mapping": "electra:embeddings_project.{weight.T,bias}",
@@ -36,7 +36,7 @@ class ELECTRA(BERT):
     model_type = "electra"
     huggingface_table = HUGGING_FACE
     weight_table = dict(
-        ENCODER,
+        renamed(BERT.weight_table, "bert/", "electra/"),
         **{
             "Embedding-Mapping": "electra/embeddings_project/{kernel,bias}",
             "Discriminator-Dense": "discriminator_predictions/dense/{kernel,bias}",
@@ -65,10 +65,7 @@ class ELECTRA_Generator(BERT):
     model_type = "electra"
     huggingface_table = HUGGING_FACE
     weight_table = dict(
-        {
-            layer: names.replace("bert/embeddings", "electra/embeddings").replace("bert/", "generator/")
-            for layer, names in BERT.weight_table.items()
-        },
+        renamed(renamed(BERT.weight_table, "bert/embeddings", "electra/embeddings"), "bert/", "generator/"),
         **{
             "Embedding-Mapping": "generator/embeddings_project/{kernel,bias}",
             "MLM-Dense": "generator_predictions/dense/{kernel,bias}",

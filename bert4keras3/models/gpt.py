@@ -9,11 +9,9 @@ from bert4keras3.layers import Embedding
 from bert4keras3.models.bert import BERT
 from bert4keras3.snippets import delete_arguments
 from bert4keras3.transformers import LM_Mask
+from bert4keras3.weights import renamed
 
-LM_VARIABLES = {
-    layer: names.replace("bert/", "gpt/").replace("encoder", "transformer")
-    for layer, names in BERT.weight_table.items()
-}
+LM_VARIABLES = renamed(renamed(BERT.weight_table, "bert/", "gpt/"), "encoder", "transformer")
 GPT_BLOCK = "transformer:h.%d."
 HUGGING_FACE_BLOCK = {
     "Transformer-%d-MultiHeadSelfAttention": GPT_BLOCK
@@ -79,10 +77,7 @@ class GPT2(GPT):
     norm_place = "before"
     norm_arguments = {"epsilon": 1e-5}
     weight_table = dict(
-        {
-            layer: names.replace("output/LayerNorm", "input/LayerNorm")
-            for layer, names in LM_VARIABLES.items()
-        },
+        renamed(LM_VARIABLES, "output/LayerNorm", "input/LayerNorm"),
         **{"Output-Norm": "gpt/output/LayerNorm/{beta,gamma}"},
     )
 

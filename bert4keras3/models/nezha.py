@@ -5,15 +5,14 @@ from __future__ import annotations
 from bert4keras3.backend import Tensor, Tensors
 from bert4keras3.layers import RelativePositionEmbedding
 from bert4keras3.models.bert import BERT
+from bert4keras3.weights import renamed
 
 
 class NEZHA(BERT):
     """BERT with fixed relative positions in keys and values, clipped at a distance of 64 tokens."""
 
     model_type: str | None = "nezha"
-    huggingface_table = {
-        layer: names.replace("bert:", "nezha:") for layer, names in BERT.huggingface_table.items()
-    }
+    huggingface_table = renamed(BERT.huggingface_table, "bert:", "nezha:")
     norm_arguments = {}
     position_bias_kind = "typical_relative"
 

@@ -9,6 +9,7 @@ import numpy as np
 from bert4keras3.backend import Tensor, Tensors
 from bert4keras3.layers import PaddedEmbedding, PaddedPositionEmbedding, ScaleOffset
 from bert4keras3.models.bert import BERT
+from bert4keras3.weights import renamed
 
 
 class RoBERTa(BERT):
@@ -25,7 +26,7 @@ class RoBERTa(BERT):
     applications = ("encoder",)
     model_type = "roberta"
     huggingface_table = dict(
-        {layer: names.replace("bert:", "roberta:") for layer, names in BERT.huggingface_table.items()},
+        renamed(BERT.huggingface_table, "bert:", "roberta:"),
         **{
             "Embedding-Token": "roberta:embeddings.word_embeddings.weight|lm_head.decoder.weight",
             "MLM-Dense": "lm_head.dense.{weight.T,bias}",
@@ -34,7 +35,7 @@ class RoBERTa(BERT):
         },
     )
     del huggingface_table["NSP-Proba"]
-    weight_table = {layer: names.replace("bert/", "roberta/") for layer, names in BERT.weight_table.items()}
+    weight_table = renamed(BERT.weight_table, "bert/", "roberta/")
     vocabulary_variables = ("roberta/embeddings/word_embeddings", "cls/predictions/output_bias")
 
     def __init__(self, pad_token_id: int = 1, **kwargs: Any) -> None:

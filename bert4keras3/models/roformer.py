@@ -8,7 +8,7 @@ from bert4keras3.backend import K, Tensor, Tensors, keras, serializable
 from bert4keras3.layers import Embedding, SinusoidalPositionEmbedding
 from bert4keras3.models.bert import BERT
 from bert4keras3.models.nezha import NEZHA
-from bert4keras3.weights import expand_braces
+from bert4keras3.weights import expand_braces, renamed
 
 
 class RoFormer(NEZHA):
@@ -16,7 +16,7 @@ class RoFormer(NEZHA):
 
     model_type: str | None = "roformer"
     huggingface_table = dict(
-        {layer: names.replace("bert:", "roformer:") for layer, names in BERT.huggingface_table.items()},
+        renamed(BERT.huggingface_table, "bert:", "roformer:"),
         **{"Embedding-Mapping": "roformer:embeddings_project.{weight.T,bias}"},
     )
     position_bias_kind = "rotary"
