@@ -451,17 +451,10 @@ def check_value(path, key, value, default):
     kinds = (int, float) if kind is float else (kind,)
     if not isinstance(value, kinds) or isinstance(value, bool):
         raise ValueError(f"{path}: {key} is {value!r}, expected a value of type {kind.__name__}")
-    if (
-        kind is int
-        and value < (0 if key in ("type_vocab_size", "pad_token_id") else 1)
-        or kind is float
-        and not 0 <= value < 1
-    ):
-        raise ValueError(
-            f"{path}: {key} is {value!r}, which is no size"
-            if kind is int
-            else f"{path}: {key} is {value!r}, expected 0 to 1"
-        )
+    if kind is int and value < (0 if key in ("type_vocab_size", "pad_token_id") else 1):
+        raise ValueError(f"{path}: {key} is {value!r}, which is no size")
+    if kind is float and not 0 <= value < 1:
+        raise ValueError(f"{path}: {key} is {value!r}, expected 0 to 1")
 
 
 def our_activation(path, key, name):
@@ -638,16 +631,38 @@ def config_of(transformer: Any, model_type: str, family: Family) -> dict[str, An
         ValueError: the model computes what no configuration expresses.
     """
     ours = {theirs: our for our, theirs in family.names.items()}
-    epsilon = transformer.layer_norm_eps or transformer.norm_arguments.get("epsilon", K.epsilon())
     config: dict[str, Any] = {}
     for key in family.defaults:
         our = ours.get(key, key)
-        value = getattr(transformer, ATTRIBUTES.get(our, our), None)
+        config[key] = getattr(transformer, ATTRIBUTES.get(our, our), None)
         if our == "layer_norm_eps":
-            value = epsilon
+            config[key] = config[key] or transformer.norm_arguments.get("epsilon", K.epsilon())
         if our == "hidden_act":
-            value = their_activation(transformer.hidden_act, key, model_type)
-        config[key] = value
+            config[key] = their_activation(transformer.hidden_act, key, model_type)
+    check_expressible(transformer, model_type, config)
+    heads = {head for head, layer in HEADS.items() if transformer.prefixed(layer) in transformer.layers}
+    mask = None if "n_embd" in config or "d_kv" in config else transformer.mask_kind  # theirs are causal too
+    if mask == "causal" and any("causal" in need for need in family.architectures.values()):
+        heads.add("causal")
+        config["is_decoder"], mask = True, None
+    architecture = choose_architecture(family, heads)
+    if mask:
+        logger.warning("save_pretrained: %s has no %s mask. Give each call a mask.", architecture, mask)
+    if "pool" in heads and getattr(transformer, "with_pool", True) not in (True, "tanh"):
+        logger.warning("save_pretrained: the pooler of transformers has tanh, in place of with_pool.")
+    if "n_embd" in config:
+        config.update(bos_token_id=None, eos_token_id=None)
+    if "type_vocab_size" in config:
+        config["type_vocab_size"] = config["type_vocab_size"] or 1
+    if "feed_forward_proj" in config:
+        config.update(t5_keys(transformer, has_decoder="decoder" in heads))
+    if model_type not in ("gpt2", "openai-gpt"):
+        config.setdefault("pad_token_id", 0)
+    return {"architectures": [architecture], "model_type": model_type, **config}
+
+
+def check_expressible(transformer, model_type, config):
+    """Raise ValueError for an argument of a model that transformers does not have."""
     head_size = transformer.attention_head_size
     problems = {
         "residual_attention_scores": transformer.residual_attention_scores,
@@ -663,47 +678,37 @@ def config_of(transformer: Any, model_type: str, family: Family) -> dict[str, An
     for name, problem in problems.items():
         if problem:
             raise ValueError(f"save_pretrained: a {model_type} of transformers has no {name} as this model")
-    heads = {head for head, layer in HEADS.items() if transformer.prefixed(layer) in transformer.layers}
-    mask = None if "n_embd" in config or "d_kv" in config else transformer.mask_kind  # theirs are causal too
-    if mask == "causal" and any("causal" in need for need in family.architectures.values()):
-        heads.add("causal")
-        config["is_decoder"], mask = True, None
-    wider = {name: set(need.split()) for name, need in family.architectures.items()}
-    fitting = [name for name in wider if wider[name] >= heads]
-    architecture = (
-        min(fitting, key=lambda name: len(wider[name]))
-        if fitting
-        else max(wider, key=lambda name: len(wider[name] & heads))
-    )
-    if wider[architecture] != heads:
+
+
+def choose_architecture(family, heads):
+    """The class of transformers with these heads, or the nearest one, which the log names."""
+    found = {name: set(need.split()) for name, need in family.architectures.items()}
+    fitting = [name for name in found if found[name] >= heads]
+    if fitting:
+        architecture = min(fitting, key=lambda name: len(found[name]))
+    else:
+        architecture = max(found, key=lambda name: len(found[name] & heads))
+    if found[architecture] != heads:
         logger.warning(
             "save_pretrained: no class of transformers has just the heads %s. %s starts those that it misses anew, and "
             "ignores those that it lacks.",
             ", ".join(sorted(heads)) or "none",
             architecture,
         )
-    if mask:
-        logger.warning("save_pretrained: %s has no %s mask. Give each call a mask.", architecture, mask)
-    if "pool" in heads and getattr(transformer, "with_pool", True) not in (True, "tanh"):
-        logger.warning("save_pretrained: the pooler of transformers has tanh, in place of with_pool.")
-    if "n_embd" in config:
-        config.update(bos_token_id=None, eos_token_id=None)
-    if "type_vocab_size" in config:
-        config["type_vocab_size"] = config["type_vocab_size"] or 1
-    if "feed_forward_proj" in config:
-        decoder = getattr(transformer, "_decoder", transformer)
-        scaled = getattr(decoder, "scale_output", None)
-        released = transformer.version == "t5.1.0"
-        config.update(eos_token_id=1, decoder_start_token_id=0)
-        config["tie_word_embeddings"] = released if scaled is None else scaled
-        if "decoder" in heads and (decoder.cross_position_bias or (scaled is None and not released)):
-            logger.warning(
-                "save_pretrained: T5 of transformers has no position bias in the cross-attention, and T5.1.1 does not "
-                "scale its output. Its answers differ from the answers of this model, see docs/checkpoints.md."
-            )
-    if model_type != "gpt2" and model_type != "openai-gpt":
-        config.setdefault("pad_token_id", 0)
-    return {"architectures": [architecture], "model_type": model_type, **config}
+    return architecture
+
+
+def t5_keys(transformer, has_decoder):
+    """Keys of a configuration that only T5 has. The log says if T5 of transformers answers otherwise."""
+    decoder = getattr(transformer, "_decoder", transformer)
+    scaled, released = getattr(decoder, "scale_output", None), transformer.version == "t5.1.0"
+    if has_decoder and (decoder.cross_position_bias or (scaled is None and not released)):
+        logger.warning(
+            "save_pretrained: T5 of transformers has no position bias in the cross-attention, and T5.1.1 does not "
+            "scale its output. Its answers differ from the answers of this model, see docs/checkpoints.md."
+        )
+    tied = released if scaled is None else scaled
+    return dict(eos_token_id=1, decoder_start_token_id=0, tie_word_embeddings=tied)
 
 
 def their_activation(hidden_act: Any, key: str, model_type: str) -> str:
