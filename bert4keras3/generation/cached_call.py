@@ -21,9 +21,7 @@ from bert4keras3.backend import (
     write_column,
 )
 from bert4keras3.layers import MultiHeadAttention
-
-# Layers of Keras that treat each token alone. A layer of ours or of a user says so by `token_wise = True`.
-TOKEN_WISE = (keras.layers.Activation, keras.layers.Add, keras.layers.Dropout, keras.layers.Embedding)
+from bert4keras3.layers.token_wise import is_token_wise
 
 
 class Cache:
@@ -107,7 +105,7 @@ class Cache:
             return layer.call_cached(inputs, self, self.positions, **arguments)
         if isinstance(layer, keras.layers.Dense):
             return dense(layer, inputs)
-        if isinstance(layer, TOKEN_WISE) or getattr(layer, "token_wise", False):
+        if is_token_wise(layer):
             return layer(inputs, **arguments)
         raise ValueError(
             f"{layer.name} ({type(layer).__name__}): cannot be cached, as it may look at other tokens than the new "

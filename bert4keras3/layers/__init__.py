@@ -22,9 +22,10 @@ from bert4keras3.layers.embeddings import Embedding, PaddedEmbedding
 from bert4keras3.layers.feed_forward import FeedForward
 from bert4keras3.layers.gated_attention import GatedAttentionUnit
 from bert4keras3.layers.loss import Loss
-from bert4keras3.layers.masks import CausalMask, UniLMMask
+from bert4keras3.layers.masks import AttentionBias, CausalMask, UniLMMask
 from bert4keras3.layers.merging import Add, Concatenate1D
 from bert4keras3.layers.normalization import LayerNormalization, ScaleOffset
+from bert4keras3.layers.packing import TextMask, TextPooling, TextStart
 from bert4keras3.layers.pointers import EfficientGlobalPointer, GlobalPointer
 from bert4keras3.layers.pooling import FirstToken, GlobalAveragePooling1D, GlobalMaxPooling1D, LastToken
 from bert4keras3.layers.positions import (
@@ -38,6 +39,7 @@ from bert4keras3.layers.tagging import ConditionalRandomField, MaximumEntropyMar
 
 __all__ = [
     "Add",
+    "AttentionBias",
     "BatchConcat",
     "BatchSplit",
     "CausalMask",
@@ -64,6 +66,9 @@ __all__ = [
     "RelativePositionEmbeddingT5",
     "ScaleOffset",
     "SinusoidalPositionEmbedding",
+    "TextMask",
+    "TextPooling",
+    "TextStart",
     "UniLMMask",
 ]
 custom_objects = {name: globals()[name] for name in __all__}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bert4keras3.backend import Layer, Tensor, Tensors, ops
+from bert4keras3.backend import Layer, Tensor, Tensors, mask_value, ops, sequence_masking
 
 
 def at_or_before(keys: Tensor, queries: Tensor) -> Tensor:
@@ -20,6 +20,26 @@ class AttentionMask(Layer):
 
     def compute_mask(self, inputs, mask=None):
         return None
+
+
+class AttentionBias(Layer):
+    """The bias of a RealFormer: [mask or bias, scores of the previous layer (batch, head, query, key)].
+
+    The mask has bools or numbers, (query, key) or (batch, query, key). A score whose mask is False becomes a large
+    negative number, as in `attention_normalize`. Numbers are added.
+    """
+
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
+        bias, scores = inputs
+        if len(bias.shape) == 3:
+            bias = ops.expand_dims(bias, 1)
+        return sequence_masking(scores, value=mask_value(scores), bias=bias)
+
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
+        return None
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape[1])
 
 
 class CausalMask(AttentionMask):

@@ -35,15 +35,20 @@ def merge_positions(x, embeddings, merge_mode):
     return ops.concatenate([x, embeddings], axis=-1)
 
 
+def has_several(shape):
+    """Whether a layer gets the shapes of several inputs."""
+    return isinstance(shape, list) and not isinstance(shape[0], int) and shape[0] is not None
+
+
 class TokenPositions(ConfiguredLayer):
     """Base of the position embeddings.
 
-    Inputs: x (batch, length, size), or [x, position ids (batch, length)] with `custom_position_ids`.
+    Inputs: x (batch, length, size), or [x, position ids (batch, length)].
 
     Args:
         output_dim: size of an embedding.
         merge_mode: "add", "mul" for x · (1 + p), "zero" for the positions alone. Any other joins the last axes.
-        custom_position_ids: position ids are an input.
+        custom_position_ids: the model has position ids as an input; the inputs of the call decide.
     """
 
     def __init__(
@@ -56,10 +61,10 @@ class TokenPositions(ConfiguredLayer):
         self.custom_position_ids = custom_position_ids
 
     def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
-        return mask[0] if self.custom_position_ids and mask is not None else mask
+        return mask[0] if isinstance(mask, (list, tuple)) else mask
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        shape = tuple(input_shape[0] if self.custom_position_ids else input_shape)
+        shape = tuple(input_shape[0] if has_several(input_shape) else input_shape)
         if self.merge_mode in ("add", "mul", "zero"):
             return shape[:2] + (self.output_dim,)
         return shape[:2] + (shape[2] + self.output_dim,)
@@ -121,7 +126,7 @@ class PositionEmbedding(PositionTable, TokenPositions):
         self.hierarchical = hierarchical
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
-        if self.custom_position_ids:
+        if isinstance(inputs, (list, tuple)):
             x, position_ids = inputs
             embeddings = self.lookup(ops.cast(position_ids, "int32"))  # (batch, length, size)
         else:
@@ -157,7 +162,7 @@ class PositionEmbedding(PositionTable, TokenPositions):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         shape = super().compute_output_shape(input_shape)
-        if not self.custom_position_ids and shape[1] is not None:
+        if not has_several(input_shape) and shape[1] is not None:
             self.checked_length(shape[1])
         return shape
 
@@ -175,7 +180,7 @@ class PositionEmbedding(PositionTable, TokenPositions):
 class PaddedPositionEmbedding(PositionEmbedding):
     """Trained positions of tokens that are no padding, counted from `padding_id` + 1, as in RoBERTa.
 
-    Inputs: [x (batch, length, size), token ids (batch, length)].
+    Inputs: [x (batch, length, size), token ids (batch, length)], or the position ids as a third input.
 
     Args:
         padding_id: id of the padding token, and its row of the table.
@@ -187,7 +192,10 @@ class PaddedPositionEmbedding(PositionEmbedding):
         self.padding_id = padding_id
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
-        x, ids = inputs
+        x, ids, *given = inputs
+        if given:
+            position_ids = ops.cast(given[0], "int32") + self.padding_id + 1
+            return merge_positions(x, self.lookup(position_ids), self.merge_mode)
         self.checked_length(ops.shape(x)[1])
         seen = ops.cast(ops.not_equal(ids, self.padding_id), "int32")
         position_ids = ops.cumsum(seen, axis=1) * seen + self.padding_id  # (batch, length)
@@ -219,7 +227,7 @@ class SinusoidalPositionEmbedding(TokenPositions):
     """Fixed sine and cosine position embeddings. Rotary attention takes them with `merge_mode="zero"`."""
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
-        if self.custom_position_ids:
+        if isinstance(inputs, (list, tuple)):
             x, position_ids = inputs
         else:
             x = inputs

@@ -117,7 +117,7 @@ class BERT(Transformer):
         if self.segment_vocab_size > 0:
             s = self.apply_segment_embedding(inputs.pop(0))
             x = self.apply([x, s], layer=Add, name="Embedding-Token-Segment")
-        return x, inputs.pop(0) if self.custom_position_ids else None
+        return x, inputs.pop(0) if self.custom_position_ids else self.position_ids
 
     def apply_segment_embedding(self, s: Tensor) -> Tensor:
         """(batch, length) → (batch, length, embedding_size)"""
@@ -181,12 +181,16 @@ class BERT(Transformer):
 
     def apply_pooler(self, x: Tensor) -> Tensor:
         """(batch, length, hidden_size) → (batch, hidden_size), or next-sentence probabilities (batch, 2)."""
-        x = self.apply(x, layer=FirstToken, name="Pooler")
+        x = self.apply_first_token(x)
         activation: Any = "tanh" if self.with_pool is True else self.with_pool
         x = self.apply_dense(x, self.hidden_size, "Pooler-Dense", activation)
         if self.with_nsp:
             x = self.apply_dense(x, 2, "NSP-Proba", "softmax")
         return x
+
+    def apply_first_token(self, x: Tensor) -> Tensor:
+        """(batch, length, hidden_size) → (batch, hidden_size)"""
+        return self.apply(x, layer=FirstToken, name="Pooler")
 
     def apply_mlm(self, x: Tensor) -> Tensor:
         """(batch, length, hidden_size) → (batch, length, vocab_size), with the activation `with_mlm`."""

@@ -41,6 +41,7 @@ class GPT(LM_Mask, BERT):
         **HUGGING_FACE_BLOCK,
     )
     weight_table = LM_VARIABLES
+    with_lm = True  # False: the output is the last hidden states
     vocabulary_variables = ("gpt/embeddings/word_embeddings",)
 
     @delete_arguments("with_pool", "with_mlm")
@@ -55,6 +56,8 @@ class GPT(LM_Mask, BERT):
         return self.apply_embedding_mapping(x)
 
     def apply_final_layers(self, inputs: Tensors) -> Tensors:
+        if not self.with_lm:
+            return inputs
         x = self.apply(inputs, layer=Embedding, arguments={"mode": "dense"}, name="Embedding-Token")
         return self.apply_activation(x, self.final_activation, "LM-Activation")
 
@@ -85,8 +88,8 @@ class GPT2(GPT):
         super().__init__(**dict(kwargs, segment_vocab_size=0, custom_position_ids=False))
 
     def apply_embeddings(self, inputs: Tensors) -> Tensors:
-        x, _ = self.apply_token_and_segment(inputs)
-        return self.apply_embedding_mapping(self.apply_position(x))
+        x, position_ids = self.apply_token_and_segment(inputs)
+        return self.apply_embedding_mapping(self.apply_position(x, position_ids))
 
     def apply_final_layers(self, inputs: Tensors) -> Tensors:
         x = self.apply_norm(inputs, "Output-Norm", **self.norm_arguments)
@@ -119,8 +122,8 @@ class GPT2_ML(GPT):
         super().__init__(**dict(kwargs, segment_vocab_size=0, custom_position_ids=False))
 
     def apply_embeddings(self, inputs: Tensors) -> Tensors:
-        x, _ = self.apply_token_and_segment(inputs)
-        x = self.apply_norm(self.apply_position(x), "Embedding-Norm", **self.norm_arguments)
+        x, position_ids = self.apply_token_and_segment(inputs)
+        x = self.apply_norm(self.apply_position(x, position_ids), "Embedding-Norm", **self.norm_arguments)
         return self.apply_embedding_mapping(x)
 
     def apply_main_layers(self, inputs: Tensors, index: int) -> Tensors:

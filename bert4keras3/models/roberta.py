@@ -60,7 +60,7 @@ class RoBERTa(BERT):
         x = self.apply_token_embedding(inputs)
         x = self.apply(x, layer=ScaleOffset, scale=False, name="Embedding-Segment")
         x = self.apply(
-            [x, inputs],
+            self.simplify([x, inputs, self.position_ids]),
             layer=PaddedPositionEmbedding,
             input_dim=self.max_position,
             output_dim=self.embedding_size,

@@ -24,7 +24,7 @@ class RoFormer(NEZHA):
     def compute_position_bias(self, inputs: Tensors = None) -> Tensor:
         if self.position_bias is None:
             self.position_bias = self.apply(
-                [inputs, self.inputs[2]] if self.custom_position_ids else inputs,
+                self.simplify([inputs, self.inputs[2] if self.custom_position_ids else self.position_ids]),
                 layer=SinusoidalPositionEmbedding,
                 output_dim=self.attention_key_size,
                 merge_mode="zero",

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parity.compare import FLOOR, Red, rank
+from parity.compare import FLOOR, Red, gradient_ratios, rank
 from parity.store import GOLDENS
 from parity.subsample import rms
 
 HUGGING_FACE = GOLDENS / "huggingface.zip"
+GRADIENTS = "hugging-face-gradients"
 
 
 class Folder(NamedTuple):
@@ -23,12 +24,19 @@ class Folder(NamedTuple):
         inputs: arrays for our model.
         seen: (batch, length), False for padding.
         answers: for each of our models (arguments, outputs in float64, error of the outputs in float32).
+        gradients: {parameter: gradient in float64, parameter@noise: its error in float32}, of the fullest answer.
     """
 
     files: dict
     inputs: list
     seen: Any
     answers: list
+    gradients: dict
+
+
+def fullest(answers):
+    """Number of the answer whose model has the most heads."""
+    return max(range(len(answers)), key=lambda i: len(answers[i][0]))
 
 
 def names():
@@ -53,7 +61,9 @@ def read(name: str) -> Folder:
     for i, arguments in enumerate(info["answers"]):
         exact = [arrays[key] for key in sorted(arrays.files) if key.startswith(f"exact/{i}/")]
         answers.append((arguments, exact, float(arrays[f"noise/{i}"])))
-    return Folder(files, inputs, inputs[0] != info["padding"], answers)
+    prefix = "gradient/"
+    gradients = {key[len(prefix) :]: arrays[key] for key in arrays.files if key.startswith(prefix)}
+    return Folder(files, inputs, inputs[0] != info["padding"], answers, gradients)
 
 
 def error(outputs: Any, exact: Any, seen: Any) -> float:
@@ -82,8 +92,15 @@ def expected_cases(kind, flavour, everything):
 
 
 def compare(kind, name, results):
-    """(largest error ratio of the models of a folder, their arguments); all outputs of a model count together."""
-    known, ratios = read(name), {}
+    """(largest error ratio of a folder, what has it)."""
+    ratios = (compare_gradients if kind == GRADIENTS else compare_outputs)(read(name), results)
+    worst = max(ratios, key=lambda place: rank(ratios[place]))
+    return ratios[worst], worst
+
+
+def compare_outputs(known, results):
+    """{arguments of a model: error ratio}; all outputs of a model count together."""
+    ratios = {}
     expected = {f"{i}/{j}" for i, (_, exact, _) in enumerate(known.answers) for j in range(len(exact))}
     if set(results) != expected:
         raise Red(f"outputs {sorted(results)}, expected {sorted(expected)}")
@@ -92,5 +109,19 @@ def compare(kind, name, results):
         if [one.shape for one in outputs] != [one.shape for one in exact]:
             raise Red(f"shapes {[one.shape for one in outputs]}, expected {[one.shape for one in exact]}")
         ratios[str(arguments)] = joint_ratio(outputs, exact, noise, known.seen)
-    worst = max(ratios, key=lambda arguments: rank(ratios[arguments]))
-    return ratios[worst], worst
+    return ratios
+
+
+def compare_gradients(known, results):
+    """{parameter: error ratio}. A folder may lack the first part of our names, as that of a BertModel does."""
+    expected = [name for name in known.gradients if "@" not in name]
+    ours = {
+        name: next((one for one in results if one == name or one.endswith("." + name)), None)
+        for name in expected
+    }
+    missing = [name for name, one in ours.items() if one is None]
+    unexpected = sorted(set(results) - set(ours.values()))
+    if missing or unexpected:
+        raise Red(f"gradients differ: missing {missing[:3]}, unexpected {unexpected[:3]}")
+    record = {name: results[one] for name, one in ours.items()}
+    return gradient_ratios(known.gradients, record, expected, layer_of=lambda name: name.rsplit(".", 2)[0])

@@ -4,6 +4,8 @@ python -m parity.huggingface.golden          in the environment `transformers` (
 python -m parity.huggingface.golden nezha    with transformers 4.41, the last that has NEZHA
 
 All weights are random, norms and biases too, and representable in bfloat16, so that the file is small.
+Embeddings of another size than the hidden states have more numbers: a norm over four numbers made gradients so
+sensitive that one rounding was 10 times another.
 """
 
 import io
@@ -18,11 +20,14 @@ import numpy as np
 import torch
 import transformers
 
-from parity.huggingface.compare import HUGGING_FACE, error
+from parity.huggingface.compare import HUGGING_FACE, error, fullest
+from parity.models.training import targets_and_importances
+from parity.subsample import GRADIENT_SAMPLE, rms, sample
 
 IDS = np.array([[2, 7, 11, 5, 9, 13, 3], [2, 8, 6, 3, 0, 0, 0]])
 SEGMENTS = np.array([[0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 0, 0, 0]])
 DECODER_IDS = np.array([[0, 6, 12, 4], [0, 9, 5, 8]])
+PRECISIONS = (torch.float32, torch.float64)
 ROBERTA_IDS = np.array([[0, 7, 11, 5, 9, 13, 2], [0, 8, 6, 2, 1, 1, 1]])
 BERT = dict(
     vocab_size=20,
@@ -100,20 +105,20 @@ CASES = {
     ),
     "albert": Case(
         "AlbertForPreTraining",
-        dict(BERT, embedding_size=4, layer_norm_eps=1e-3),
+        dict(BERT, embedding_size=12, layer_norm_eps=1e-3),
         [(dict(MLM, with_nsp=True), lambda y: [softmax(y.sop_logits), y.prediction_logits])],
         more=SEGMENTED,
     ),
     "electra": Case(
         "ElectraForPreTraining",
-        dict(BERT, embedding_size=4),
+        dict(BERT, embedding_size=12),
         [({"with_discriminator": "linear"}, lambda y: [y.logits[..., None]])],
         more=SEGMENTED,
     ),
     "electra-generator": Case(
-        "ElectraForMaskedLM", dict(BERT, embedding_size=4), [(MLM, logits)], more=SEGMENTED
+        "ElectraForMaskedLM", dict(BERT, embedding_size=12), [(MLM, logits)], more=SEGMENTED
     ),
-    "roformer": Case("RoFormerForMaskedLM", dict(BERT, embedding_size=4), [(MLM, logits)], more=SEGMENTED),
+    "roformer": Case("RoFormerForMaskedLM", dict(BERT, embedding_size=12), [(MLM, logits)], more=SEGMENTED),
     "nezha": Case("NezhaForPreTraining", BERT, [(dict(MLM, with_nsp=True), both)], more=SEGMENTED),
     "roberta": Case(
         "RobertaForMaskedLM",
@@ -188,9 +193,23 @@ def padding_of(model):
 def call(model, case, dtype):
     ids = torch.tensor(case.ids)
     inputs = {name: torch.tensor(value) for name, value in case.more.items()}
-    with torch.no_grad():
-        mask = (ids != padding_of(model)).long()
-        return model.to(dtype)(input_ids=ids, attention_mask=mask, output_hidden_states=True, **inputs)
+    mask = (ids != padding_of(model)).long()
+    return model.to(dtype)(input_ids=ids, attention_mask=mask, output_hidden_states=True, **inputs)
+
+
+def gradients(model, case, select, dtype):
+    """{parameter: its gradient}, of the loss that `parity.models.training` has; without dropout."""
+    outputs = select(call(model, case, dtype))
+    shapes = [tuple(one.shape) for one in outputs]
+    targets, importances = targets_and_importances(shapes, case.ids != padding_of(model))
+    loss = sum(
+        (torch.tensor(importance) * (output - torch.tensor(target)) ** 2).sum()
+        for output, target, importance in zip(outputs, targets, importances)
+    )
+    model.zero_grad()
+    (loss / len(case.ids)).backward()
+    named = {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
+    return {name: sample(gradient.numpy(), GRADIENT_SAMPLE) for name, gradient in named.items()}
 
 
 def record(name, case, archive):
@@ -206,7 +225,13 @@ def record(name, case, archive):
             transposed = {key: one.bfloat16().t().contiguous().t() for key, one in state.items()}
             torch.save(transposed, f"{folder}/legacy.bin", _use_new_zipfile_serialization=False)
         files = {f"{name}/{path.name}": path.read_bytes() for path in sorted(Path(folder).iterdir())}
-    outputs = [call(model, case, dtype) for dtype in (torch.float32, torch.float64)]
+    with torch.no_grad():
+        outputs = [call(model, case, dtype) for dtype in PRECISIONS]
+    _, select = case.answers[fullest(case.answers)]
+    single, double = (gradients(model, case, select, dtype) for dtype in PRECISIONS)
+    for parameter, exact in double.items():
+        noise = rms([single[parameter] - exact])
+        arrays.update({f"gradient/{parameter}": exact, f"gradient/{parameter}@noise": noise})
     for i, (_, select) in enumerate(case.answers):
         single, double = ([value.numpy() for value in select(one)] for one in outputs)
         noise = error(single, double, case.ids != padding_of(model))

@@ -10,12 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from parity.huggingface.compare import joint_ratio, names, read
-
-
-def fullest(known):
-    """Number of the answer whose model has the most heads."""
-    return max(range(len(known.answers)), key=lambda i: len(known.answers[i][0]))
+from parity.huggingface.compare import fullest, joint_ratio, names, read
 
 
 def write(folder):
@@ -29,7 +24,7 @@ def write(folder):
         for file, content in known.files.items():
             (source / file).write_bytes(content)
         transformer = build_transformer_model(
-            str(source), return_keras_model=False, **known.answers[fullest(known)][0]
+            str(source), return_keras_model=False, **known.answers[fullest(known.answers)][0]
         )
         try:
             transformer.save_pretrained(str(target))
@@ -53,8 +48,9 @@ def prove(folder):
         model, info = getattr(transformers, architecture).from_pretrained(
             str(target), output_loading_info=True, attn_implementation="eager"
         )
-        outputs = call(model.eval(), case, torch.float32)
-        place = fullest(known)
+        with torch.no_grad():
+            outputs = call(model.eval(), case, torch.float32)
+        place = fullest(known.answers)
         answers = [value.numpy() for value in case.answers[place][1](outputs)]
         ratio = joint_ratio(answers, *known.answers[place][1:], known.seen)
         missing, unexpected = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])

@@ -7,26 +7,58 @@ from pathlib import Path
 import numpy as np
 
 from parity.adapter import listed
-from parity.huggingface.compare import read
+from parity.huggingface.compare import GRADIENTS, fullest, read
+from parity.models.training import make_step, measure_gradients
+from parity.subsample import GRADIENT_SAMPLE, sample
+
+NO_DROPOUT = {"dropout_rate": 0, "attention_dropout_rate": 0}
 
 
 def record(kind, library, flavour, name):
-    """{"<number of the model>/<number of the output>": array}"""
-    build = importlib.import_module(library.name + ".models").build_transformer_model
-    known, arrays = read(name), {}
+    """Outputs {"<number of the model>/<number of the output>": array}, or gradients {parameter: array}."""
+    known = read(name)
     with tempfile.TemporaryDirectory() as folder:
         for file, content in known.files.items():
             (Path(folder) / file).write_bytes(content)
-        for i, (arguments, _, _) in enumerate(known.answers):
-            outputs = outputs_of(build(folder, **arguments), known.inputs)
-            arrays.update((f"{i}/{j}", output) for j, output in enumerate(outputs))
+        return (gradients if kind == GRADIENTS else outputs)(library, known, folder)
+
+
+def outputs(library, known, folder):
+    arrays = {}
+    for i, (arguments, _, _) in enumerate(known.answers):
+        model = library.build_transformer_model(folder, **arguments)
+        feed = inputs_of(model, known.inputs)
+        predicted = model.predict_on_batch(feed if len(feed) > 1 else feed[0])
+        arrays.update((f"{i}/{j}", np.asarray(output)) for j, output in enumerate(listed(predicted)))
     return arrays
 
 
-def outputs_of(model, inputs):
-    """Outputs of a model; a model with an input more than transformers gets zeros, as segments."""
-    values = [np.asarray(value, "float32") for value in inputs[: len(model.inputs)]]
+def gradients(library, known, folder):
+    """{parameter: gradient}, in the names and the layout of transformers."""
+    library_names = importlib.import_module(library.name + ".huggingface")
+    places_of = library_names.places_of
+    arguments = dict(known.answers[fullest(known.answers)][0], **NO_DROPOUT)
+    transformer = library.build_transformer_model(folder, return_keras_model=False, **arguments)
+    step = make_step(library, transformer.model, inputs_of(transformer.model, known.inputs), known.seen)
+    found = measure_gradients(transformer.model, step)
+    variables = {
+        variable: transformer.create_variable(variable, found[layer][i])
+        for layer, names in transformer.mapped_layers().items()
+        for i, variable in enumerate(names)
+        if i in found.get(layer, ())
+    }
+    rows = transformer.huggingface_rows()
+    named = dict(library_names.named_parameters(variables.items(), rows))
+    for row in rows.values():  # two layers of ours that have one parameter there, as the logits of T5
+        first, *copies = [place.full for place in places_of(row)]
+        if first in named and copies and copies[0] in named and first not in known.gradients:
+            named[copies[0]] = named[copies[0]] + named.pop(first)
+    return {name: sample(gradient, GRADIENT_SAMPLE) for name, gradient in named.items()}
+
+
+def inputs_of(model, values):
+    """Inputs of a model; a model with an input more than transformers gets zeros, as segments."""
+    values = [np.asarray(value, "float32") for value in values[: len(model.inputs)]]
     if len(values) < len(model.inputs):
         values.append(np.zeros_like(values[0]))
-    outputs = model.predict_on_batch(values if len(values) > 1 else values[0])
-    return [np.asarray(output) for output in listed(outputs)]
+    return values

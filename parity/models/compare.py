@@ -6,7 +6,18 @@ import argparse
 
 import numpy as np
 
-from parity.compare import BOUND, FLOOR, RECORDED, TINY, Cell, Red, rank, read_record_info, training_ratio
+from parity.compare import (
+    BOUND,
+    FLOOR,
+    RECORDED,
+    TINY,
+    Cell,
+    Red,
+    gradient_ratios,
+    rank,
+    read_record_info,
+    training_ratio,
+)
 from parity.models.cases import Case, add_case_arguments, chosen_cases
 from parity.store import checkpoint_folder, golden_folder, read_arrays, read_json, record_folder, sha256
 from parity.subsample import judged, rms, sample_output
@@ -94,23 +105,12 @@ def judge(
 
 
 def judge_training(cell: Cell, golden: dict[str, np.ndarray], record: dict[str, np.ndarray]) -> Cell:
-    """The verdict on gradients, variable by variable, and on the losses of some steps.
-
-    A few numbers tell the reference's noise badly: of the 8 of a gamma it was once a third of what the same gamma of
-    the next layer has. So the noise of a gradient counts as at least the usual one of the case, relative to its
-    size. What is zero but for rounding, as the gradient of a key's bias, is rounded like the rest of its layer.
-    """
+    """The verdict on gradients, variable by variable, and on the losses of some steps."""
     gradients = [name for name in golden if name.startswith(GRADIENT) and "@" not in name]
     if not gradients:
         return cell
-    sizes = {name: rms([golden[name]]) for name in gradients}
-    usual = np.median([rms([golden[name + "@noise"]]) / max(sizes[name], TINY) for name in gradients])
-    ratios = {}
-    for name in gradients:
-        layer = name.rsplit("/", 1)[0]
-        largest = max(size for other, size in sizes.items() if other.rsplit("/", 1)[0] == layer)
-        least = max(usual * sizes[name], FLOOR * largest)
-        ratios[name[len(GRADIENT) :]] = training_ratio(golden, record, name, least)
+    ratios = gradient_ratios(golden, record, gradients, layer_of=lambda name: name.rsplit("/", 1)[0])
+    ratios = {name[len(GRADIENT) :]: ratio for name, ratio in ratios.items()}
     worst = max(ratios, key=lambda name: rank(ratios[name]))
     losses = training_ratio(golden, record, LOSSES, FLOOR * rms([golden[LOSSES]]))
     cell = cell._replace(gradient_ratio=ratios[worst], worst_gradient=worst, losses_ratio=losses)

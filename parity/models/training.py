@@ -8,7 +8,7 @@ import numpy as np
 
 from parity.adapter import known_shape, listed, token_input
 from parity.models.build import build_case, load_case, make_inputs
-from parity.subsample import unpadded_places
+from parity.subsample import seen, unpadded_places
 
 STEPS = 20
 RATE = 2.0**-7
@@ -23,31 +23,52 @@ def record_training(library, case, weights):
     load_case(transformer, case, weights)
     values = make_inputs(library, case, case.lengths[-1], transformer, model)
     tokens = values[token_input(model)]
-    shapes = [np.asarray(output).shape for output in listed(model.predict(values, verbose=0))]
+    step = make_step(library, model, values, seen(tokens))
+    arrays = {
+        f"training/gradient/{layer}/{i}": gradient
+        for layer, gradients in measure_gradients(model, step).items()
+        for i, gradient in gradients.items()
+    }
+    arrays["training/losses"] = np.array([step(1.0) for _ in range(STEPS)], "float64")
+    return arrays
 
+
+def make_step(library, model, values, seen):
+    """Function that makes one step of SGD, (scale of the loss) → loss. seen: (batch, length), False for padding."""
+    shapes = [np.asarray(output).shape for output in listed(model.predict(values, verbose=0))]
     trained = with_loss(library, model)
     trained.compile(library.keras.optimizers.SGD(RATE), "mean_absolute_error")
-    targets = [np.random.RandomState(i).normal(size=shape) for i, shape in enumerate(shapes)]
-    importance = [unpadded_places(shape, tokens) / np.prod(shape[1:]) for shape in shapes]
-    zeros = np.zeros((len(tokens), 1))
+    targets, importances = targets_and_importances(shapes, seen)
+    zeros = np.zeros((len(seen), 1))
 
     def step(scale):
-        feed = values + targets + [scale * one for one in importance]
+        feed = values + targets + [scale * one for one in importances]
         return np.ravel(trained.train_on_batch(feed, zeros))[0]
 
+    return step
+
+
+def targets_and_importances(shapes, seen):
+    """What outputs of these shapes are trained towards, and how much each number counts."""
+    targets = [np.random.RandomState(i).normal(size=shape) for i, shape in enumerate(shapes)]
+    return targets, [unpadded_places(shape, seen) / np.prod(shape[1:]) for shape in shapes]
+
+
+def measure_gradients(model, step):
+    """{layer: {number of a trainable weight: its gradient}}, from one step, which is then taken back."""
     layers = [layer for layer in model.layers if layer.trainable_weights]
     before = [layer.get_weights() for layer in layers]
     step(LARGE)
-    arrays = {}
+    gradients = {}
     for layer, old in zip(layers, before):
         trainable = [any(one is weight for one in layer.trainable_weights) for weight in layer.weights]
-        for i, (was, now) in enumerate(zip(old, layer.get_weights())):
-            if trainable[i]:
-                change = was.astype("float64") - now.astype("float64")
-                arrays[f"training/gradient/{layer.name}/{i}"] = change / (RATE * LARGE)
+        gradients[layer.name] = {
+            i: (was.astype("float64") - now.astype("float64")) / (RATE * LARGE)
+            for i, (was, now) in enumerate(zip(old, layer.get_weights()))
+            if trainable[i]
+        }
         layer.set_weights(old)
-    arrays["training/losses"] = np.array([step(1.0) for _ in range(STEPS)], "float64")
-    return arrays
+    return gradients
 
 
 def with_loss(library, model):

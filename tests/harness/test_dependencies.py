@@ -32,8 +32,11 @@ LIBRARY_ORDER = [
     "huggingface",
     "generation",
     "transformers",
+    "packing",
     "models",
     "convert",
+    "text_encoder",
+    "embed",
 ]
 # The same inside backend/. The longest name counts, so that keras3/private.py stands before accelerate/.
 BACKEND_ORDER = [
@@ -71,6 +74,7 @@ MAY_IMPORT_THE_LIBRARY = {
     "prove.py",
     "call_overhead.py",
     "recompute.py",
+    "reviews.py",
     "checkpoint_loading.py",
     "tokenize_texts.py",
     "profile_forward.py",

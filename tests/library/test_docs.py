@@ -32,9 +32,12 @@ def released_folder(tmp_path, monkeypatch):
     shutil.copytree(str(GOLDENS / "checkpoints" / "google_bert"), str(folder))
     tokens = (GOLDENS / "vocab.txt").read_text(encoding="utf-8").split("\n")[:120]
     (folder / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
+    for name in ("chinese_simbert_L-12_H-768_A-12", "all-MiniLM-L6-v2"):
+        shutil.copytree(str(folder), str(tmp_path / name))
     shutil.copytree(str(folder), str(tmp_path / "bert-base-chinese"), ignore=shutil.ignore_patterns("bert_*"))
     for name, content in read("bert-pretraining").files.items():
         (tmp_path / "bert-base-chinese" / name).write_bytes(content)
+    (tmp_path / "bert-base-chinese" / "vocab.txt").write_text("\n".join(tokens[:20]), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -80,6 +83,15 @@ def check_generation(names):
     assert [tokens.tolist() for tokens in names["greedy"]] == [[4, 5, 6, 7], [9, 1, 2, 3]]
 
 
+def check_vectors(names):
+    assert names["vectors"].shape == (2, 32) and np.isfinite(names["vectors"]).all()
+
+
+def check_packed(names):
+    assert [one.shape for one in names["vectors"]] == [(32,), (32,)]
+    assert [one.shape for one in names["hidden_states"]] == [(3, 32), (5, 32)]
+
+
 # {(page, number of its block): what has to hold after it}
 CHECKS = {
     ("README.md", 0): check_quick_start,
@@ -87,4 +99,6 @@ CHECKS = {
     ("docs/getting_started.md", 2): check_fine_tuning,
     ("docs/getting_started.md", 3): check_saving,
     ("docs/getting_started.md", 5): check_generation,
+    ("docs/text_encoder.md", 0): check_vectors,
+    ("docs/text_encoder.md", 2): check_packed,
 }

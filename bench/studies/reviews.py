@@ -1,0 +1,98 @@
+"""Reviews: vectors of real texts of all lengths, from strings, by TextEncoder and by `predict`.
+
+    python -m bench.studies.reviews sentiment.zip [--texts 128] [--rounds 3]     in the environment of a pairing
+
+BERT-base with random weights and the characters of the reviews as its vocabulary. Each candidate gives the vector of
+[CLS] of each text; all are compared with the first. Its figure is real tokens a second.
+"""
+
+import argparse
+import zipfile
+from collections import Counter
+
+import numpy as np
+
+from bench.studies import Study, interleave, ratio_to, timed
+from bert4keras3.models import build_transformer_model
+from bert4keras3.snippets import predict_in_buckets, sequence_padding
+from bert4keras3.text_encoder import TextEncoder
+from bert4keras3.tokenizers import Tokenizer
+from parity.models.releases import BY_NAME
+
+BATCH = 32
+MAXLEN = 512
+PACKED, BATCHES, SORTED, BUCKETS = "TextEncoder", "predict, in order", "predict, sorted", "predict_in_buckets"
+
+
+def read_reviews(path, count):
+    """The first texts of the training data."""
+    with zipfile.ZipFile(path) as archive:
+        lines = archive.read("sentiment/sentiment.train.data").decode("utf-8").splitlines()
+    return [line.rsplit("\t", 1)[0] for line in lines[:count]]
+
+
+def make_tokenizer(texts, size):
+    """The characters of the texts as a vocabulary."""
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    tokens += [character for character, _ in Counter("".join(texts).lower()).most_common(size - len(tokens))]
+    return Tokenizer({token: i for i, token in enumerate(tokens)}, do_lower_case=True)
+
+
+def candidates_of(transformer, tokenizer, texts):
+    """{candidate: () → vectors of the texts in their order}"""
+    encoder = TextEncoder(transformer, tokenizer, max_length=MAXLEN)
+
+    def tokenized():
+        return [tokenizer.encode(text, maxlen=MAXLEN)[0] for text in texts]
+
+    def predict(order, ids):
+        vectors = [None] * len(ids)
+        for start in range(0, len(ids), BATCH):
+            chosen = order[start : start + BATCH]
+            tokens = sequence_padding([ids[i] for i in chosen])
+            for i, vector in zip(chosen, transformer.model.predict_on_batch([tokens, tokens * 0])):
+                vectors[i] = np.asarray(vector)[0]
+        return np.array(vectors)
+
+    def sorted_by_length():
+        ids = tokenized()
+        return predict(np.argsort([len(one) for one in ids], kind="stable"), ids)
+
+    def in_buckets():
+        tokens = sequence_padding(tokenized())
+        return predict_in_buckets(transformer.model, [tokens, tokens * 0], batch_size=BATCH)[:, 0]
+
+    candidates = {PACKED: lambda: encoder.encode(texts, show_progress=False), BUCKETS: in_buckets}
+    candidates.update({BATCHES: lambda: predict(range(len(texts)), tokenized()), SORTED: sorted_by_length})
+    return encoder, candidates
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("archive", help="sentiment.zip")
+    parser.add_argument("--texts", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--candidate", action="append", help="default: all")
+    options = parser.parse_args()
+    texts = read_reviews(options.archive, options.texts)
+    release = BY_NAME["bert_base"]
+    transformer = build_transformer_model(**release.config, return_keras_model=False)
+    tokenizer = make_tokenizer(texts, release.config["vocab_size"])
+    tokens = sum(len(tokenizer.encode(text, maxlen=MAXLEN)[0]) for text in texts)
+    encoder, candidates = candidates_of(transformer, tokenizer, texts)
+    candidates = {name: one for name, one in candidates.items() if name in (options.candidate or candidates)}
+    expected = encoder.encode(texts, show_progress=False)
+    for name, candidate in candidates.items():
+        assert np.abs(candidate() - expected).max() < 1e-3, name
+    study = Study("reviews", options.rounds)
+    seconds = interleave({name: timed(one) for name, one in candidates.items()}, options.rounds, warm_up=0)
+    for name, values in seconds.items():
+        against = ratio_to(seconds[PACKED], values, PACKED) if name != PACKED and PACKED in seconds else {}
+        study.add(f"{len(texts)} reviews", name, "tokens", tokens / np.median(values), "tokens/s", **against)
+    packed = encoder.packed
+    study.add(f"{len(texts)} reviews", PACKED, "real tokens", packed.real_tokens / packed.computed_tokens)
+    study.write()
+
+
+if __name__ == "__main__":
+    main()
