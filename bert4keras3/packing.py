@@ -19,7 +19,7 @@ from bert4keras3.layers import FirstToken, TextMask, TextPooling, TextStart
 from bert4keras3.layers.token_wise import is_token_wise
 from bert4keras3.transformers import as_list
 
-ROW_LENGTH = 512  # longer texts have longer rows
+ROW_LENGTHS = (256, 512)  # longer texts have longer rows
 MAX_TEXTS = 64  # of a row
 BATCH_TOKENS = 16384
 
@@ -180,6 +180,7 @@ class PackedModel:
         self.transformer = transformer
         self.batch_tokens = batch_tokens
         self.real_tokens = self.computed_tokens = 0
+        self.full_shapes: set[tuple[int, int]] = set()  # of batches
 
     @property
     def has_segments(self) -> bool:
@@ -204,22 +205,27 @@ class PackedModel:
                 they may be filled by texts that come later.
         """
         lengths = [len(one) for one in tokens]
-        row_length = max([ROW_LENGTH, *lengths])
-        if sum(lengths) <= row_length:
-            row_length = rounded_up(sum(lengths), least=16)
-        rows = pack(lengths, row_length, self.transformer.max_texts)
-        size = max(1, self.batch_tokens // row_length)
-        if not rest:
-            rows.sort(key=lambda row: sum(lengths[i] for i in row), reverse=True)
-            rows = rows[: max(0, len(rows) // size - 1) * size]
-        for start in range(0, len(rows), size):
-            chunk = rows[start : start + size]
-            shape = min(size, rounded_up(len(chunk))), row_length
-            batch = self.fill_rows(chunk, tokens, segments, shape)
-            self.computed_tokens += shape[0] * shape[1]
-            self.real_tokens += sum(place.length for place in batch.places)
-            outputs = self.transformer.model.predict_on_batch(batch.inputs)
-            yield batch, [np.asarray(one) for one in as_list(outputs)]
+        for row_length, texts in group_by_row(lengths).items():
+            rows = [
+                [texts[i] for i in row]
+                for row in pack([lengths[i] for i in texts], row_length, self.transformer.max_texts)
+            ]
+            size = max(1, self.batch_tokens // row_length)
+            if not rest:
+                rows.sort(key=lambda row: sum(lengths[i] for i in row), reverse=True)
+                rows = rows[: max(0, len(rows) // size - 1) * size]
+            for start in range(0, len(rows), size):
+                chunk = rows[start : start + size]
+                # a shape that was compiled is cheaper than a smaller one
+                full = len(chunk) == size or (size, row_length) in self.full_shapes
+                shape = (size if full else rows_of_batch(len(chunk), size), row_length)
+                if full:
+                    self.full_shapes.add(shape)
+                batch = self.fill_rows(chunk, tokens, segments, shape)
+                self.computed_tokens += shape[0] * shape[1]
+                self.real_tokens += sum(place.length for place in batch.places)
+                outputs = self.transformer.model.predict_on_batch(batch.inputs)
+                yield batch, [np.asarray(one) for one in as_list(outputs)]
 
     def fill_rows(
         self,
@@ -253,6 +259,23 @@ class PackedModel:
                 places.append(Place(index, i, number, part, length))
                 start += length
         return Batch([ids, *([segment_ids] if self.has_segments else []), positions, texts], places)
+
+
+def group_by_row(lengths: Sequence[int]) -> dict[int, list[int]]:
+    """{length of a row: indices of the texts in such rows}. Attention costs less in short rows."""
+    if sum(lengths) <= ROW_LENGTHS[0]:
+        return {rounded_up(sum(lengths), least=16): list(range(len(lengths)))}
+    groups: dict[int, list[int]] = {}
+    for i, length in enumerate(lengths):
+        row_length = next((one for one in ROW_LENGTHS if length <= one), rounded_up(length))
+        groups.setdefault(row_length, []).append(i)
+    return groups
+
+
+def rows_of_batch(count: int, size: int) -> int:
+    """Rows of a batch that is not full: a power of two, or a multiple of an eighth of a full batch."""
+    step = max(1, size // 8)
+    return min(size, rounded_up(count) if count <= step else -(-count // step) * step)
 
 
 def rounded_up(number: int, least: int = 1) -> int:

@@ -288,8 +288,8 @@ class TokenizerBase:
         """Ids → readable text."""
         raise NotImplementedError
 
-    def huggingface_files(self) -> dict[str, str]:
-        """{file: content} for a Hugging Face folder; ValueError if this kind of tokenizer is not written."""
+    def huggingface_files(self) -> dict[str, str | bytes]:
+        """{file: content} for a Hugging Face folder; ValueError if this tokenizer cannot be written."""
         raise ValueError(f"expected a Tokenizer, got {type(self).__name__}: copy its files")
 
     def _tokenize(self, text: str) -> list[str]:
@@ -404,7 +404,7 @@ class Tokenizer(TokenizerBase):
         text = _SPACE_AFTER[self._cjk_punctuation() + NO_SPACE_AFTER].sub(r"\1", text)
         return SPACE_IN_A_NUMBER.sub(r"\1\2", text).strip()
 
-    def huggingface_files(self) -> dict[str, str]:
+    def huggingface_files(self) -> dict[str, str | bytes]:
         """{file: content}, as BertTokenizer of transformers reads it; ValueError if the ids have gaps."""
         tokens = sorted(self._token_dict, key=self._token_dict.__getitem__)
         if [self._token_dict[token] for token in tokens] != list(range(len(tokens))):
@@ -635,6 +635,12 @@ class SpTokenizer(TokenizerBase):
         """Token of an id; '' for an id beyond the model's, which a padded vocabulary may produce."""
         return self.sp_model.id_to_piece(int(i)) if i < self._vocab_size else ""
 
+    def huggingface_files(self) -> dict[str, str | bytes]:
+        """{"spiece.model": content}; ValueError if the tokenizer comes from a tokenizer.json with more than the model."""
+        if self._prepare is not None:
+            raise ValueError("this tokenizer.json has a normalizer that no spiece.model has: copy the file")
+        return {"spiece.model": self.sp_model.serialized_model_proto()}
+
     def decode(self, ids: Iterable[int]) -> str:
         """Ids → readable text; translated tokens are translated back first."""
         tokens = [self._token_translate_inv.get(token) or token for token in self.ids_to_tokens(ids)]
@@ -695,6 +701,10 @@ class BpeTokenizer(TokenizerBase):
     def id_to_token(self, i: int) -> str:
         """Token of an id; '' for an id beyond the vocabulary."""
         return self.bpe_model.id_to_token(int(i)) or ""
+
+    def huggingface_files(self) -> dict[str, str | bytes]:
+        """{"tokenizer.json": content}"""
+        return {"tokenizer.json": self.bpe_model.to_str(pretty=True)}
 
     def decode(self, ids: Iterable[int]) -> str:
         """Ids → text, without special tokens."""

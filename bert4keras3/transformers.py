@@ -402,12 +402,12 @@ class Transformer(ResidualBlocks):
 
         Args:
             folder: the folder, which is created. If writing fails, its old files are unchanged.
-            tokenizer: a `Tokenizer` whose files are written too.
+            tokenizer: whose files are written too: vocab.txt, spiece.model or tokenizer.json.
             max_shard_size: bytes of one file of weights at most; more are written as several files.
             dtype: dtype of the weights, such as "bfloat16"; None: their own.
 
         Raises:
-            ValueError: transformers has no such model, or the tokenizer is of another kind.
+            ValueError: transformers has no such model, or the tokenizer cannot be written.
             CheckpointError: a file cannot be written.
         """
         save_pretrained(self, os.fspath(folder), tokenizer, max_shard_size, dtype)

@@ -187,8 +187,7 @@ TABLES = {
         "reviews",
         tuple(Column(BACKENDS[name], ({"metric": "tokens", "pairing": name},)) for name in USUAL),
         tuple(
-            (name, {"candidate": name})
-            for name in ("TextEncoder", "predict, sorted", "predict_in_buckets", "predict, in order")
+            (name, {"candidate": name}) for name in ("TextEncoder", "predict, sorted", "predict, in order")
         ),
     ),
     "accelerate": Table(

@@ -1,4 +1,4 @@
-"""Writes a folder of Hugging Face: `model.safetensors` or its shards, and small files of text.
+"""Writes a folder of Hugging Face: `model.safetensors` or its shards, and small files.
 
 All files are written into a folder beside the old ones and then renamed, so an error on the way leaves the old files
 unchanged. One array is in memory at a time: names, dtypes and shapes are known before the first array is asked for.
@@ -41,7 +41,7 @@ def write_folder(
     folder: str,
     specs: list[Spec],
     arrays: Iterable[tuple[str, Any]],
-    texts: dict[str, str],
+    texts: dict[str, str | bytes],
     max_shard_size: int | str = "5GB",
 ) -> None:
     """Write weights and texts into a folder, which is created.
@@ -73,7 +73,7 @@ def write_folder(
         with system_errors_named(folder, "write"):
             for name, text in texts.items():
                 with open(os.path.join(beside, name), "wb") as file:
-                    file.write(text.encode("utf-8"))
+                    file.write(text.encode("utf-8") if isinstance(text, str) else text)
                     _flush(file)
             for name in [*names, *texts]:
                 os.replace(os.path.join(beside, name), os.path.join(folder, name))

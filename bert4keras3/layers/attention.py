@@ -175,7 +175,7 @@ class MultiHeadAttention(ConfiguredLayer):
             qw, kw = apply_rotary_position_embeddings(extra[0], qw, kw)
         if a_bias is not None and len(a_bias.shape) == 3:
             a_bias = align(a_bias, [0, -2, -1], 4)
-        if self.may_fuse(qw, p_bias, kwargs.get("training")):
+        if self.may_fuse(qw, kw, p_bias, kwargs.get("training")):
             bias = self.fused_bias(qw, extra, mask[1], a_bias, p_bias)
             return attention(qw, kw, vw, bias, self.scale), None
         if self.attention_scale:  # the queries, as there are more scores
@@ -194,10 +194,10 @@ class MultiHeadAttention(ConfiguredLayer):
             o = o + ops.einsum("bhjk,jkd->bjhd", weights, extra[0])
         return o, a
 
-    def may_fuse(self, qw: Tensor, p_bias: str | None, training: bool | None) -> bool:
+    def may_fuse(self, qw: Tensor, kw: Tensor, p_bias: str | None, training: bool | None) -> bool:
         """Whether one fused operator computes the attention with the same results."""
         return (
-            use_fused_ops()
+            use_fused_ops(qw, kw, training)
             and type(self) is MultiHeadAttention  # a subclass may want the scores
             and not self.return_attention_scores
             and self.normalization == "softmax"

@@ -245,3 +245,27 @@ def test_all_reviews_by_real_vocabularies(tmp_path, name):
     texts = [line.rsplit("\t", 1)[0] for line in lines if line.strip()]
     assert len(texts) == 21105
     assert sum(ours.encode(text)[0] != theirs.encode(text).ids for text in texts) == PRIVATE_USE
+
+
+def test_tokenizers_are_written_as_they_were_read(tmp_path):
+    """`save_pretrained` writes these files beside the weights."""
+    (tmp_path / "bpe").mkdir()
+    bpe(tmp_path / "bpe")
+    nmt_nfkc(tmp_path)
+    for name, ours, kind in (
+        ("tokenizer.json", BpeTokenizer(tmp_path / "bpe"), BpeTokenizer),
+        ("spiece.model", SpTokenizer(str(tmp_path / "sp.model")), SpTokenizer),
+    ):
+        folder = tmp_path / kind.__name__
+        folder.mkdir()
+        for file, content in ours.huggingface_files().items():
+            assert file == name
+            (folder / file).write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        again = kind(str(folder))
+        assert [again.encode(line)[0] for line in LINES] == [ours.encode(line)[0] for line in LINES]
+
+
+def test_a_normalizer_that_no_spiece_model_has_is_refused(tmp_path):
+    unigram(tmp_path, normalizers.NFKC())
+    with pytest.raises(ValueError, match="has a normalizer that no spiece.model has"):
+        SpTokenizer(tmp_path).huggingface_files()

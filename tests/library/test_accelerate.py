@@ -61,8 +61,38 @@ CALLS = {
     "gelu": lambda: ("gelu", tensor(4, 50)),
     "layer_norm": lambda: ("layer_norm", tensor(2, 3, 6), weight(6), weight(6), 1e-5),
     "attention": lambda: ("attention", *(tensor(2, 3, 2, 4) for _ in "qkv"), None, 0.5),
-    "attention, bias": lambda: ("attention", *(tensor(2, 3, 2, 4) for _ in "qkv"), tensor(2, 1, 3, 3), 0.5),
+    **{
+        f"attention, bias {rows} x {heads}": lambda rows=rows, heads=heads: (
+            "attention",
+            *(tensor(2, 3, 2, 4) for _ in "qkv"),
+            tensor(rows, heads, 3, 3),
+            0.5,
+        )
+        for rows in (1, 2)
+        for heads in (1, 2)
+    },
 }
+
+
+@pytest.mark.skipif(framework != "jax", reason="a path of JAX alone")
+@pytest.mark.parametrize("kind", [None, "t5_relative"])
+def test_attention_layers_take_large_scores_row_by_row(kind, monkeypatch):
+    from bert4keras3.layers import MultiHeadAttention
+
+    layer = MultiHeadAttention(2, 4)
+    x, mask = tensor(3, 5, 8), ops.convert_to_tensor(np.arange(15).reshape(3, 5) % 5 < 4)
+    inputs = [x, x, x, ops.convert_to_tensor(np.tri(5) > 0)] + ([tensor(5, 5, 2)] if kind else [])
+    arguments = dict(mask=[mask] * len(inputs), a_bias=True, p_bias=kind, training=False)
+    expected = numbers(layer(inputs, **arguments))
+    rows = []
+    monkeypatch.setattr(path, "SCORES_IN_CACHES", 0)
+    monkeypatch.setattr(
+        "jax.lax.map", lambda f, xs, original=path.jax.lax.map: rows.append(3) or original(f, xs)
+    )
+    np.testing.assert_allclose(numbers(layer(inputs, **arguments)), expected, rtol=2e-6, atol=2e-6)
+    assert rows == [3]
+    layer(inputs, **dict(arguments, training=True))
+    assert rows == [3]
 
 
 @pytest.mark.parametrize("name", NAMES)

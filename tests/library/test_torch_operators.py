@@ -27,8 +27,8 @@ def plain(model, monkeypatch, tokens=TOKENS):
         patch.setattr(compiled_model, "may_trace", lambda model: False)
         patch.setattr(torch_path, "has_onednn", False)
         patch.setattr(torch_path, "has_fbgemm", False)
-        patch.setattr(torch_path, "use_fused_ops", lambda: False)
-        patch.setattr(attention, "use_fused_ops", lambda: False)
+        patch.setattr(torch_path, "use_fused_ops", lambda *args: False)
+        patch.setattr(attention, "use_fused_ops", lambda *args: False)
         return predict(model, tokens)
 
 

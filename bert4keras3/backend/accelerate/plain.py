@@ -78,8 +78,8 @@ def attention(query, key, value, bias, scale):
     return ops.einsum("bhjk,bkhd->bjhd", weights, value)
 
 
-def use_fused_ops():
-    """Whether attention layers call `attention`, because a fused operator is faster than their own steps."""
+def use_fused_ops(query, key, training):
+    """Whether attention layers call `attention` for these heads, because it is faster than their own steps."""
     return False
 
 
