@@ -73,7 +73,7 @@ def embed(options: argparse.Namespace) -> int:
     check_settings(options)
     for path in glob.glob(os.path.join(glob.escape(options.output), "*.tmp")):  # of a run that was killed
         os.remove(path)
-    bar = keras.utils.Progbar(total, unit_name="text")
+    bar = keras.utils.Progbar(total)
     bar.add(sum(rows_of_shard(path) for path in shards if os.path.exists(path)))
     if options.workers > 1:
         run_workers(options, shards, bar)

@@ -119,7 +119,7 @@ class TextEncoder:
         if isinstance(texts, str):
             return self.encode([texts], batch_tokens, show_progress=False)[0]
         total = len(texts) if hasattr(texts, "__len__") else None
-        bar = keras.utils.Progbar(total, unit_name="text") if show_progress and total != 0 else None
+        bar = keras.utils.Progbar(total) if show_progress and total != 0 else None
         found = []
         for indices, vectors in self.encode_batches(texts, batch_tokens):
             found.append((indices, vectors))

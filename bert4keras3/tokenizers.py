@@ -636,7 +636,7 @@ class SpTokenizer(TokenizerBase):
         return self.sp_model.id_to_piece(int(i)) if i < self._vocab_size else ""
 
     def huggingface_files(self) -> dict[str, str | bytes]:
-        """{"spiece.model": content}; ValueError if the tokenizer comes from a tokenizer.json with more than the model."""
+        """{"spiece.model": content}; ValueError if a tokenizer.json does more than the model."""
         if self._prepare is not None:
             raise ValueError("this tokenizer.json has a normalizer that no spiece.model has: copy the file")
         return {"spiece.model": self.sp_model.serialized_model_proto()}

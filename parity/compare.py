@@ -77,24 +77,6 @@ def training_ratio(golden, record, name, least):
     return error / max(rms([golden[name + "@noise"]]), least, TINY)
 
 
-def gradient_ratios(golden, record, names, layer_of):
-    """{name: error ratio} of gradients, array by array. layer_of: name → name of its layer.
-
-    A few numbers tell the reference's noise badly: of the 8 of a gamma it was once a third of what the same gamma of
-    the next layer has. So the noise of a gradient counts as at least the usual one of the case, relative to its
-    size. What is zero but for rounding, as the gradient of a key's bias, is rounded like the rest of its layer.
-    """
-    sizes = {name: rms([golden[name]]) for name in names}
-    usual = np.median([rms([golden[name + "@noise"]]) / max(sizes[name], TINY) for name in names])
-    largest = {}
-    for name, size in sizes.items():
-        largest[layer_of(name)] = max(size, largest.get(layer_of(name), 0))
-    return {
-        name: training_ratio(golden, record, name, max(usual * size, FLOOR * largest[layer_of(name)]))
-        for name, size in sizes.items()
-    }
-
-
 def read_record_info(path, golden):
     """Read what stands beside a record of the golden with these checksums. Raises Red if there is no such record."""
     if not path.exists():

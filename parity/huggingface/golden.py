@@ -24,11 +24,20 @@ from parity.huggingface.compare import HUGGING_FACE, error, fullest
 from parity.models.training import targets_and_importances
 from parity.subsample import GRADIENT_SAMPLE, rms, sample
 
-IDS = np.array([[2, 7, 11, 5, 9, 13, 3], [2, 8, 6, 3, 0, 0, 0]])
-SEGMENTS = np.array([[0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 0, 0, 0]])
-DECODER_IDS = np.array([[0, 6, 12, 4], [0, 9, 5, 8]])
+ROWS, LENGTH = 8, 7  # fewer rows would tell the noise of transformers badly
+SIZES = np.arange(ROWS) % (LENGTH - 2) + 3
+
+
+def random_ids(padding, length=LENGTH):
+    """Token ids (ROWS, length), with padding behind the first SIZES."""
+    ids = np.random.RandomState(22).randint(2, 20, (ROWS, length))
+    return np.where(np.arange(length) < SIZES[::-1, None], ids, padding)
+
+
+IDS, ROBERTA_IDS = random_ids(0), random_ids(1)
+SEGMENTS = np.where(IDS > 0, np.arange(LENGTH) * 2 >= SIZES[::-1, None], 0)
+DECODER_IDS = np.concatenate([np.zeros((ROWS, 1), int), random_ids(2, 3)], axis=1)
 PRECISIONS = (torch.float32, torch.float64)
-ROBERTA_IDS = np.array([[0, 7, 11, 5, 9, 13, 2], [0, 8, 6, 2, 1, 1, 1]])
 BERT = dict(
     vocab_size=20,
     hidden_size=8,

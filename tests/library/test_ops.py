@@ -98,6 +98,7 @@ ROWS = [
     ("less", (X, Y), {}, X < Y),
     ("less_equal", (X, Y), {}, X <= Y),
     ("logical_and", (B, Y > 0), {}, B & (Y > 0)),
+    ("logical_or", (B, Y > 0), {}, B | (Y > 0)),
     ("where", (B, X, 0.0), {}, np.where(B, X, 0)),
     ("where", (B[:, :1], X, Y), {}, np.where(B[:, :1], X, Y)),
     ("max_pool", (X, 2, 2), {}, X[:, :2].max(1, keepdims=True)),

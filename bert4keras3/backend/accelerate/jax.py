@@ -21,7 +21,6 @@ from bert4keras3.backend.accelerate.xla_matmul import (  # noqa: F401
     with_transposed_kernels,
 )
 
-
 SCORES_IN_CACHES = 2**24  # bytes
 
 

@@ -161,6 +161,7 @@ greater_equal = tf.greater_equal
 less = tf.less
 less_equal = tf.less_equal
 logical_and = tf.logical_and
+logical_or = tf.logical_or
 where = tf.compat.v2.where
 
 
