@@ -56,7 +56,7 @@ def parity(cells: pd.DataFrame) -> str:
         for system in dict.fromkeys(system for system, _ in entries)
     ]
     words = f"Largest error ratio of a system's cases; 1 is as accurate as the reference, more than {BOUND:g} is red. "
-    words += "Layers, packing, folders of Hugging Face, optimizers, generation, tokenizers and snippets show how many of their cases are green."
+    words += "The kinds below the systems show how many of their cases are green."
     return words + "\n\n" + pipe_table(["system", *names], rows)
 
 
