@@ -5,8 +5,6 @@ A path imports from here the functions that it does not accelerate.
 
 import contextlib
 
-import numpy as np
-
 from bert4keras3.backend.accelerate.quantized import is_int8, rounds_inputs
 from bert4keras3.backend.flavour import FLAVOUR
 from bert4keras3.backend.package import keras
@@ -15,9 +13,6 @@ if FLAVOUR == "keras3":
     ops = keras.ops
 else:
     from bert4keras3.backend.keras2 import ops
-
-TILE = 64  # rows and columns of an array that are copied at once
-
 
 def dense(layer, inputs):
     """layer(inputs) of a Dense inside another layer; inputs: (batch, …, size)."""
@@ -95,17 +90,7 @@ def with_transposed_kernels(groups, kernels):
 
 def to_assignable(array):
     """A NumPy array for `assign`. A read-only array is copied, because a framework may keep the pages of a file."""
-    if array.flags.writeable:
-        return array
-    if array.ndim != 2 or array.strides[0] >= array.strides[1]:
-        return array.copy()
-    copy = np.empty(
-        array.shape, array.dtype
-    )  # of a transposed array in tiles, which takes a third of the time
-    for i in range(0, array.shape[0], TILE):
-        for j in range(0, array.shape[1], TILE):
-            copy[i : i + TILE, j : j + TILE] = array[i : i + TILE, j : j + TILE]
-    return copy
+    return array if array.flags.writeable else array.copy()
 
 
 def rematerialize(compute):

@@ -168,7 +168,7 @@ def pack_for_fbgemm(weight, scale):
 
 
 def to_assignable(array):
-    """NumPy array → a tensor on the memory of the array. Keras would copy the array first."""
+    """NumPy array → a tensor on the memory of the array, which Keras would copy first."""
     if array.dtype not in ("float16", "float32", "float64") or min(array.strides, default=0) < 0:
         return array  # torch.from_numpy would fail
     with warnings.catch_warnings():  # PyTorch warns of read-only memory, and assigning only reads it

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
 
 import keras
+import numpy as np
 
 from bert4keras3.backend import accelerate
 from bert4keras3.backend.absent import not_supported
@@ -188,9 +191,33 @@ def get_values(weights: Any) -> list[Any]:
 
 
 def set_values(pairs: Any) -> None:
-    """Assign NumPy arrays to weights: `[(weight, value), ...]`."""
-    for weight, value in pairs:
-        weight.assign(accelerated.to_assignable(value))
+    """Assign NumPy arrays to weights: `[(weight, value), ...]`. Two threads transpose the next arrays meanwhile."""
+    coming: deque = deque()
+    with ThreadPoolExecutor(2) as pool:
+        for weight, value in pairs:
+            coming.append((weight, pool.submit(transposed, value)))
+            if len(coming) > 2:  # more would take the memory of the model again
+                assign_first(coming)
+        while coming:
+            assign_first(coming)
+
+
+def assign_first(coming):
+    weight, value = coming.popleft()
+    weight.assign(accelerated.to_assignable(value.result()))
+
+
+def transposed(array):
+    """Copy of a matrix that is a transposed view of a file; any other array.
+
+    Some rows of the file are copied at a time: they are read in order, and stay in the caches.
+    """
+    if array.flags.writeable or array.ndim != 2 or array.strides[0] >= array.strides[1]:
+        return array
+    rows, copy = array.T, np.empty(array.shape, array.dtype)
+    for start in range(0, len(rows), 64):
+        copy[:, start : start + 64] = np.ascontiguousarray(rows[start : start + 64]).T
+    return copy
 
 
 def get_available_gpus() -> list[str]:
