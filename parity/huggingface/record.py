@@ -26,10 +26,8 @@ def record(kind, library, flavour, name):
 def outputs(library, known, folder):
     arrays = {}
     for i, (arguments, _, _) in enumerate(known.answers):
-        model = library.build_transformer_model(folder, **arguments)
-        feed = inputs_of(model, known.inputs)
-        predicted = model.predict_on_batch(feed if len(feed) > 1 else feed[0])
-        arrays.update((f"{i}/{j}", np.asarray(output)) for j, output in enumerate(listed(predicted)))
+        found = outputs_of(library.build_transformer_model(folder, **arguments), known.inputs)
+        arrays.update((f"{i}/{j}", output) for j, output in enumerate(found))
     return arrays
 
 
@@ -54,6 +52,14 @@ def gradients(library, known, folder):
         if first in named and copies and copies[0] in named and first not in known.gradients:
             named[copies[0]] = named[copies[0]] + named.pop(first)
     return {name: sample(gradient, GRADIENT_SAMPLE) for name, gradient in named.items()}
+
+
+def outputs_of(model, values):
+    """What a model predicts for the inputs of a folder."""
+    feed = inputs_of(model, values)
+    return [
+        np.asarray(output) for output in listed(model.predict_on_batch(feed if len(feed) > 1 else feed[0]))
+    ]
 
 
 def inputs_of(model, values):

@@ -161,7 +161,7 @@ def test_arguments_of_ours_go_on_working(unpack):
     table = open_checkpoint(str(path))["bert.embeddings.word_embeddings.weight"]
     np.testing.assert_array_equal(get_values(kept.layers["My-Embedding-Token"].weights)[0], table[[0, 5, 2]])
     model = build_transformer_model(str(path), application="unilm", with_mlm="linear")
-    assert outputs_of(model, known.inputs)[0].shape == (2, 7, 20)
+    assert outputs_of(model, known.inputs)[0].shape == (8, 7, 20)
 
 
 def test_files_of_a_folder_may_be_given_one_by_one(unpack):
@@ -177,7 +177,7 @@ def test_files_of_a_folder_may_be_given_one_by_one(unpack):
 def test_a_configuration_alone_gives_random_weights(unpack):
     path, known = unpack("gpt2")
     model = build_transformer_model(str(path / "config.json"))
-    assert outputs_of(model, known.inputs)[0].shape == (2, 7, 20)
+    assert outputs_of(model, known.inputs)[0].shape == (8, 7, 20)
 
 
 def test_a_tensorflow_checkpoint_beside_the_configuration_loads_as_before(unpack, tmp_path):

@@ -14,6 +14,7 @@ if FLAVOUR == "keras3":
 else:
     from bert4keras3.backend.keras2 import ops
 
+
 def dense(layer, inputs):
     """layer(inputs) of a Dense inside another layer; inputs: (batch, …, size)."""
     return layer(inputs)
