@@ -308,7 +308,10 @@ def int8_outputs():
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 @pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 has no quantize")
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ("bert-mlm", "t5") else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES],
+)
 def test_int8_weights_are_the_rounded_ones(name, int8_outputs):
     """A twentieth of the roundings' own effect is left for weights that lie between two numbers in float32."""
     plain, rounded_weights, quantized, _ = int8_outputs(name)
