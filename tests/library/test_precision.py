@@ -306,12 +306,15 @@ def int8_outputs():
     return make
 
 
+# int8 models take long to compile, so a usual run has two
+QUANTIZED = [
+    name if name in ("bert-mlm", "t5") else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES
+]
+
+
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 @pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 has no quantize")
-@pytest.mark.parametrize(
-    "name",
-    [name if name in ("bert-mlm", "t5") else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES],
-)
+@pytest.mark.parametrize("name", QUANTIZED)
 def test_int8_weights_are_the_rounded_ones(name, int8_outputs):
     """A twentieth of the roundings' own effect is left for weights that lie between two numbers in float32."""
     plain, rounded_weights, quantized, _ = int8_outputs(name)
@@ -321,7 +324,7 @@ def test_int8_weights_are_the_rounded_ones(name, int8_outputs):
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 @pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 has no quantize")
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", QUANTIZED)
 def test_int8_products_are_as_close_as_their_roundings_allow(name, int8_outputs):
     """Inputs are rounded as well as weights, with one scale for a token's whole vector: see the bound of bfloat16."""
     plain, _, weight_only, quantized = int8_outputs(name)
