@@ -66,34 +66,35 @@ def main(arguments: list[str] | None = None) -> int:
 def embed(options: argparse.Namespace) -> int:
     """Write the shards that are missing."""
     total = count_texts(options)
-    shards = [shard_path(options.output, i) for i in range(-(-total // options.shard_size))]
+    shards = {i: shard_path(options.output, i) for i in range(-(-total // options.shard_size))}
     if options.worker is not None:
-        write_shards(options, shards[options.worker :: options.workers], None)
+        own = {i: path for i, path in shards.items() if i % options.workers == options.worker}
+        write_shards(options, own, None)
         return 0
     check_settings(options)
     for path in glob.glob(os.path.join(glob.escape(options.output), "*.tmp")):  # of a run that was killed
         os.remove(path)
     bar = keras.utils.Progbar(total)
-    bar.add(sum(rows_of_shard(path) for path in shards if os.path.exists(path)))
+    bar.add(sum(rows_of_shard(path) for path in shards.values() if os.path.exists(path)))
     if options.workers > 1:
-        run_workers(options, shards, bar)
+        run_workers(options, list(shards.values()), bar)
     else:
         write_shards(options, shards, bar)
     print(f"\n{total} vectors in {len(shards)} files in '{options.output}'")
     return 0
 
 
-def write_shards(options: argparse.Namespace, shards: list[str], bar: Any) -> None:
-    """Compute and write the shards that are missing."""
-    missing = [path for path in shards if not os.path.exists(path)]
+def write_shards(options: argparse.Namespace, shards: dict[int, str], bar: Any) -> None:
+    """Compute and write the shards that are missing, of {number: path}."""
+    missing = {i: path for i, path in shards.items() if not os.path.exists(path)}
     if not missing:
         return
     encoder = TextEncoder(
         options.model, pooling=options.pooling, normalize=options.normalize, max_length=options.max_length
     )
     texts, place = read_texts(options), 0
-    for path in missing:
-        start = int(path[-len("00000.npy") : -len(".npy")]) * options.shard_size
+    for number, path in missing.items():
+        start = number * options.shard_size
         chosen = itertools.islice(texts, start - place, start - place + options.shard_size)
         place = start + options.shard_size
         vectors: dict[int, np.ndarray] = {}

@@ -15,6 +15,7 @@ import numpy as np
 
 from bert4keras3.backend import Tensor, Tensors
 from bert4keras3.blocks import Mixin
+from bert4keras3.generation.state import rounded_up
 from bert4keras3.layers import FirstToken, TextMask, TextPooling, TextStart
 from bert4keras3.layers.token_wise import is_token_wise
 from bert4keras3.transformers import as_list
@@ -170,17 +171,24 @@ class PackedModel:
 
     Args:
         transformer: from `packed_copy`.
-        batch_tokens: tokens of a batch.
 
     Attributes:
         real_tokens, computed_tokens: how many tokens the texts had so far, and how many were computed.
     """
 
-    def __init__(self, transformer: Any, batch_tokens: int = BATCH_TOKENS) -> None:
+    def __init__(self, transformer: Any) -> None:
         self.transformer = transformer
-        self.batch_tokens = batch_tokens
         self.real_tokens = self.computed_tokens = 0
-        self.full_shapes: set[tuple[int, int]] = set()  # of batches
+        self.start(BATCH_TOKENS)
+
+    def start(self, batch_tokens: int) -> None:
+        """Begin with other texts, which `run` may get in several parts. A few texts shall not fill a batch of many.
+
+        Args:
+            batch_tokens: tokens of a batch.
+        """
+        self.batch_tokens = batch_tokens
+        self.full_shapes: set[tuple[int, int]] = set()  # of batches since
 
     @property
     def has_segments(self) -> bool:
@@ -264,7 +272,7 @@ class PackedModel:
 def group_by_row(lengths: Sequence[int]) -> dict[int, list[int]]:
     """{length of a row: indices of the texts in such rows}. Attention costs less in short rows."""
     if sum(lengths) <= ROW_LENGTHS[0]:
-        return {rounded_up(sum(lengths), least=16): list(range(len(lengths)))}
+        return {rounded_up(sum(lengths)): list(range(len(lengths)))}
     groups: dict[int, list[int]] = {}
     for i, length in enumerate(lengths):
         row_length = next((one for one in ROW_LENGTHS if length <= one), rounded_up(length))
@@ -275,12 +283,7 @@ def group_by_row(lengths: Sequence[int]) -> dict[int, list[int]]:
 def rows_of_batch(count: int, size: int) -> int:
     """Rows of a batch that is not full: a power of two, or a multiple of an eighth of a full batch."""
     step = max(1, size // 8)
-    return min(size, rounded_up(count) if count <= step else -(-count // step) * step)
-
-
-def rounded_up(number: int, least: int = 1) -> int:
-    """The next power of two, at least `least`."""
-    return max(least, 1 << (number - 1).bit_length())
+    return min(size, rounded_up(count, least=1) if count <= step else -(-count // step) * step)
 
 
 models: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # {transformer: its PackedModel}
@@ -311,7 +314,7 @@ def predict_packed(
         models[transformer] = PackedModel(packed_copy(transformer, PackedRows, max_texts=MAX_TEXTS))
     model = models[transformer]
     check_texts(model, tokens, segments)
-    model.batch_tokens = batch_tokens
+    model.start(batch_tokens)
     of_texts = [len(output.shape) == 2 for output in transformer.outputs]
     results: list[Any] = [None] * len(tokens)
     for batch, outputs in model.run(tokens, segments) if len(tokens) else ():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from bert4keras3.backend import Tensors, keras
 from bert4keras3.huggingface import HUB, download
 from bert4keras3.models import build_transformer_model
 from bert4keras3.packing import BATCH_TOKENS, MAX_TEXTS, PackedModel, PackedRows, packed_copy
+from bert4keras3.tokenizer_files import read_json
 from bert4keras3.tokenizers import Tokenizer
 
 logger = logging.getLogger("bert4keras3")
@@ -97,7 +97,7 @@ class TextEncoder:
         self.max_length = max_length or found.get("max_length") or limit or 512
         if limit is not None and self.max_length > limit:
             raise ValueError(
-                f"max_length: expected at most {limit}, the positions of the model, got {max_length}"
+                f"max_length: expected at most {limit}, the positions of the model, got {self.max_length}"
             )
 
     def encode(self, texts: Any, batch_tokens: int = BATCH_TOKENS, show_progress: bool = True) -> np.ndarray:
@@ -137,7 +137,8 @@ class TextEncoder:
 
         If a generator raises, what came before is computed and yielded first.
         """
-        self.packed.batch_tokens, self.cut = batch_tokens, 0
+        self.packed.start(batch_tokens)
+        self.cut = 0
         rest: list[Text] = []
         failure = None
         with ThreadPoolExecutor(1) as pool:  # reads and tokenizes the next texts while the device computes
@@ -236,10 +237,10 @@ def settings_of(folder: str) -> dict[str, Any]:
         ValueError: the folder has a layer that is none of these.
     """
     settings: dict[str, Any] = {}
-    for module in read_json(folder, "modules.json") or []:
+    for module in read_json(os.path.join(folder, "modules.json")) or []:
         kind = module["type"].rsplit(".", 1)[-1]
         if kind == "Pooling":
-            modes = read_json(folder, module["path"], "config.json") or {}
+            modes = read_json(os.path.join(folder, module["path"], "config.json")) or {}
             chosen = [name for key, name in POOLING_KEYS.items() if modes.get(key)]
             if len(chosen) != 1:
                 raise ValueError(
@@ -253,13 +254,5 @@ def settings_of(folder: str) -> dict[str, Any]:
                 f"'{folder}' has a layer {kind} of sentence-transformers, which is not supported. Build the model by "
                 "build_transformer_model and give the transformer"
             )
-    length = (read_json(folder, "sentence_bert_config.json") or {}).get("max_seq_length")
+    length = (read_json(os.path.join(folder, "sentence_bert_config.json")) or {}).get("max_seq_length")
     return dict(settings, max_length=length) if length else settings
-
-
-def read_json(folder, *names):
-    path = os.path.join(folder, *names)
-    if not os.path.isfile(path):
-        return None
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)

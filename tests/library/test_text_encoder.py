@@ -67,6 +67,14 @@ def test_order_and_windows(monkeypatch):
     assert one.packed.real_tokens / one.packed.computed_tokens > 0.8
 
 
+def test_one_text_after_many_fills_no_batch():
+    one = encoder()
+    one.encode(["a b c d e f g"] * 60, batch_tokens=512, show_progress=False)
+    before = one.packed.computed_tokens
+    one.encode(["a b c d e f g"] * 16, batch_tokens=512, show_progress=False)
+    assert one.packed.computed_tokens - before == 256
+
+
 def test_one_text_and_no_text():
     one = encoder()
     np.testing.assert_allclose(one.encode("a b c"), expected(one, ["a b c"])[0], atol=1e-5)
