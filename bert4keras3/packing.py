@@ -61,8 +61,8 @@ def pack(lengths: Sequence[int], row_length: int, max_texts: int) -> list[list[i
 class PackedRows(Mixin):
     """Mixin of a copy of a transformer whose model has two inputs more: positions and text numbers.
 
-    Text numbers are 1, 2, … in each row and 0 for padding. Its model has outputs of tokens (batch, length, size), and
-    in place of outputs of a text, (batch, size), those of all texts of a row, (batch, max_texts, size).
+    Text numbers are 1, 2, … in each row and 0 for padding. An output of tokens has the shape (batch, length, size). An
+    output of a text has the shape (batch, max_texts, size) in place of (batch, size), because a row has several texts.
     """
 
     max_texts: int
@@ -182,7 +182,7 @@ class PackedModel:
         self.start(BATCH_TOKENS)
 
     def start(self, batch_tokens: int) -> None:
-        """Begin with other texts, which `run` may get in several parts. A few texts shall not fill a batch of many.
+        """Begin with new texts, which `run` may get in several parts. The shapes of earlier batches are forgotten.
 
         Args:
             batch_tokens: tokens of a batch.

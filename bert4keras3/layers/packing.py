@@ -33,7 +33,7 @@ def mask_with_starts(mask, position_ids):
 
 
 class TextStart(Layer):
-    """Keeps the first token of each text, even if it has the id of padding, as `Embedding` keeps that of a row.
+    """Unmask the first token of each text, even if its id is the id of padding. `Embedding` does so for a row.
 
     Inputs: [x (batch, length, size), position ids (batch, length)]. Output: x.
     """
