@@ -73,7 +73,7 @@ def test_a_mask_that_is_off_by_one_is_noticed(monkeypatch):
     monkeypatch.setattr(TextMask, "call", off_by_one)
     transformer, (tokens, segments) = built("bert"), texts()
     packed = predict_packed(transformer, tokens, segments)
-    assert largest_difference(packed, alone(transformer, tokens, segments)) > 1e-2
+    assert largest_difference(packed, alone(transformer, tokens, segments)) > 1e-3  # 50 times what is allowed
 
 
 @pytest.mark.parametrize("seed", range(4))
