@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
 
@@ -191,20 +189,9 @@ def get_values(weights: Any) -> list[Any]:
 
 
 def set_values(pairs: Any) -> None:
-    """Assign NumPy arrays to weights: `[(weight, value), ...]`. Two threads transpose the next arrays meanwhile."""
-    coming: deque = deque()
-    with ThreadPoolExecutor(2) as pool:
-        for weight, value in pairs:
-            coming.append((weight, pool.submit(transposed, value)))
-            if len(coming) > 2:  # more would take the memory of the model again
-                assign_first(coming)
-        while coming:
-            assign_first(coming)
-
-
-def assign_first(coming):
-    weight, value = coming.popleft()
-    weight.assign(accelerated.to_assignable(value.result()))
+    """Assign NumPy arrays to weights: `[(weight, value), ...]`."""
+    for weight, value in pairs:
+        weight.assign(accelerated.to_assignable(transposed(value)))
 
 
 def transposed(array):
