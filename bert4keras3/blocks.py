@@ -36,20 +36,36 @@ class ResidualBlocks(Mixin):
         position_bias = self.compute_position_bias(inputs)
 
         def self_attention(x, name):
-            return self.apply_multi_head_attention([x, x, x], name, attention_bias, position_bias)
+            return self.apply_multi_head_attention([needed(x), x, x], name, attention_bias, position_bias)
 
-        x = self.apply_residual(inputs, self_attention, self.block_name(index, "MultiHeadSelfAttention"))
+        def needed(x):
+            return self.needed_tokens(x, index)
+
+        x = self.apply_residual(inputs, self_attention, self.block_name(index, "MultiHeadSelfAttention"), needed)
         return self.apply_residual(x, self.apply_feed_forward, self.block_name(index, "FeedForward"))
 
     def block_name(self, index: int, part: str) -> str:
         """Name of a layer in a block, such as "Transformer-0-MultiHeadSelfAttention"."""
         return self.layer_prefix.replace("%d", str(index)) + part
 
-    def apply_residual(self, x: Tensor, apply_layer: Callable, name: str) -> Tensor:
-        """x + Dropout(layer(x)) with its normalization; apply_layer: (x, name) → y."""
+    def needed_tokens(self, x: Tensor, index: int) -> Tensor:
+        """The tokens of x whose outputs of block number `index` are needed: all, (batch, length, hidden_size)."""
+        return x
+
+    def apply_residual(
+        self, x: Tensor, apply_layer: Callable, name: str, needed: Callable = lambda x: x
+    ) -> Tensor:
+        """x + Dropout(layer(x)) with its normalization.
+
+        Args:
+            x: (batch, length, hidden_size).
+            apply_layer: (x, name) → y, of the needed tokens.
+            name: of the layer.
+            needed: x → the tokens of x whose outputs are needed.
+        """
         before = self.norm_place == "before"
         y = self.apply_norm(x, name + "-Norm", **self.norm_arguments) if before else x
-        y = self.apply_add(x, apply_layer(y, name), name)
+        y = self.apply_add(needed(x), apply_layer(y, name), name)
         return y if before else self.apply_norm(y, name + "-Norm", **self.norm_arguments)
 
     def apply_add(self, x: Tensor, y: Tensor, name: str) -> Tensor:

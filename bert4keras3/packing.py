@@ -16,7 +16,7 @@ import numpy as np
 from bert4keras3.backend import Tensor, Tensors
 from bert4keras3.blocks import Mixin
 from bert4keras3.generation.state import rounded_up
-from bert4keras3.layers import FirstToken, TextMask, TextPooling, TextStart
+from bert4keras3.layers import FirstToken, TextMask, TextPooling, TextStart, TextTokens
 from bert4keras3.layers.token_wise import is_token_wise
 from bert4keras3.transformers import as_list
 
@@ -25,19 +25,27 @@ MAX_TEXTS = 64  # of a row
 BATCH_TOKENS = 16384
 
 
-def pack(lengths: Sequence[int], row_length: int, max_texts: int) -> list[list[int]]:
-    """Share out texts to rows: the longest text first, each into the fullest row that has room for it.
+class Row(NamedTuple):
+    """A row of several texts: how many tokens it has room for, and the indices of its texts."""
+
+    length: int
+    texts: list[int]
+
+
+def pack(lengths: Sequence[int], row_lengths: Sequence[int], max_texts: int = MAX_TEXTS) -> list[Row]:
+    """Share out texts to rows: the longest text first, each into the row whose room it fills best.
 
     Args:
-        lengths: tokens of each text, at most `row_length`.
-        row_length: tokens of a row.
+        lengths: tokens of each text.
+        row_lengths: lengths of rows, ascending. A new row has the first that its text fits in, or the length of a longer
+            text, rounded up. Attention costs less in short rows.
         max_texts: texts of a row at most.
 
     Returns:
-        For each row the indices of its texts.
+        The rows. Each text is in one of them.
     """
-    rows: list[list[int]] = []
-    rows_with_room: dict[int, list[list[int]]] = defaultdict(list)
+    rows: list[Row] = []
+    rows_with_room: dict[int, list[Row]] = defaultdict(list)
     room = 0  # bit n is set if a row has room for n tokens more, and for a text more
     for index in np.argsort(-np.asarray(lengths, int), kind="stable").tolist():
         length = int(lengths[index])
@@ -48,11 +56,12 @@ def pack(lengths: Sequence[int], row_length: int, max_texts: int) -> list[list[i
             if not rows_with_room[free]:
                 room ^= 1 << free
         else:
-            row, free = [], row_length
+            free = next((one for one in row_lengths if length <= one), rounded_up(length))
+            row = Row(free, [])
             rows.append(row)
-        row.append(index)
+        row.texts.append(index)
         free -= length
-        if free and len(row) < max_texts:
+        if free and len(row.texts) < max_texts:
             rows_with_room[free].append(row)
             room |= 1 << free
     return rows
@@ -95,13 +104,15 @@ class PackedRows(Mixin):
     def pool(self, x: Tensor, pooling: str) -> Tensor:
         """(batch, length, size) → (batch, max_texts, size); pooling: as in `TextPooling`."""
         name = f"Text-Pooling-{pooling}"
-        return self.apply(
-            [x, self.texts], layer=TextPooling, max_texts=self.max_texts, pooling=pooling, name=name
-        )
+        return self.apply([x, self.tokens_of_texts()], layer=TextPooling, pooling=pooling, name=name)
+
+    def tokens_of_texts(self) -> Tensor:
+        """Which tokens belong to which text: bools (batch, max_texts, length)."""
+        return self.apply(self.texts, layer=TextTokens, max_texts=self.max_texts, name="Text-Tokens")
 
     def call_layer(self, layer: Any, inputs: Tensors, arguments: dict[str, Any]) -> Tensors:
         """Call a layer for `apply`. Raises ValueError if the layer may look at other texts."""
-        knows_texts = isinstance(layer, (TextMask, TextPooling, TextStart)) or hasattr(layer, "call_cached")
+        knows_texts = isinstance(layer, (TextMask, TextPooling, TextStart, TextTokens)) or hasattr(layer, "call_cached")
         if isinstance(layer, FirstToken) or not (knows_texts or is_token_wise(layer)):
             raise ValueError(
                 f"{layer.name} ({type(layer).__name__}): cannot be packed, as it may look at tokens of other texts. "
@@ -213,11 +224,12 @@ class PackedModel:
                 they may be filled by texts that come later.
         """
         lengths = [len(one) for one in tokens]
-        for row_length, texts in group_by_row(lengths).items():
-            rows = [
-                [texts[i] for i in row]
-                for row in pack([lengths[i] for i in texts], row_length, self.transformer.max_texts)
-            ]
+        total = sum(lengths)  # few texts have a row of their own length
+        row_lengths = ROW_LENGTHS if total > ROW_LENGTHS[0] else [rounded_up(total)]
+        rows_by_length: dict[int, list[list[int]]] = {}
+        for row in pack(lengths, row_lengths, self.transformer.max_texts):
+            rows_by_length.setdefault(row.length, []).append(row.texts)
+        for row_length, rows in rows_by_length.items():
             size = max(1, self.batch_tokens // row_length)
             if not rest:
                 rows.sort(key=lambda row: sum(lengths[i] for i in row), reverse=True)
@@ -267,17 +279,6 @@ class PackedModel:
                 places.append(Place(index, i, number, part, length))
                 start += length
         return Batch([ids, *([segment_ids] if self.has_segments else []), positions, texts], places)
-
-
-def group_by_row(lengths: Sequence[int]) -> dict[int, list[int]]:
-    """{length of a row: indices of the texts in such rows}. Attention costs less in short rows."""
-    if sum(lengths) <= ROW_LENGTHS[0]:
-        return {rounded_up(sum(lengths)): list(range(len(lengths)))}
-    groups: dict[int, list[int]] = {}
-    for i, length in enumerate(lengths):
-        row_length = next((one for one in ROW_LENGTHS if length <= one), rounded_up(length))
-        groups.setdefault(row_length, []).append(i)
-    return groups
 
 
 def rows_of_batch(count: int, size: int) -> int:

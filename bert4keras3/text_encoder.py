@@ -9,7 +9,8 @@ from typing import Any, Generator, Iterable, Iterator, NamedTuple
 
 import numpy as np
 
-from bert4keras3.backend import Tensors, keras
+from bert4keras3.backend import Tensor, Tensors, keras
+from bert4keras3.blocks import ResidualBlocks
 from bert4keras3.huggingface import HUB, download
 from bert4keras3.models import build_transformer_model
 from bert4keras3.packing import BATCH_TOKENS, MAX_TEXTS, PackedModel, PackedRows, packed_copy
@@ -18,7 +19,7 @@ from bert4keras3.tokenizers import Tokenizer
 
 logger = logging.getLogger("bert4keras3")
 
-POOLINGS = {"cls": "first", "mean": "mean", "pooler": "", "last": "last"}
+POOLINGS = {"cls": "first", "mean": "mean", "pooler": "first", "last": "last"}  # {name: that of TextPooling}
 POOLING_KEYS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -37,13 +38,32 @@ class Text(NamedTuple):
 
 
 class PackedEncoder(PackedRows):
-    """Mixin of a copy of a transformer whose only output is a vector of each text, (batch, max_texts, size)."""
+    """Mixin of a copy of a transformer whose only output is a vector of each text, (batch, max_texts, size).
+
+    Attributes:
+        pooling: a key of `POOLINGS`.
+        pools_early: the last block computes the outputs of the pooled tokens alone.
+    """
 
     pooling: str
+    pools_early: bool
+
+    def needed_tokens(self, x: Tensor, index: int) -> Tensor:
+        return self.pool(x, POOLINGS[self.pooling]) if self.is_early(index) else x
+
+    def compute_attention_bias(self, inputs: Any = None) -> Tensor:
+        return self.tokens_of_texts() if self.is_early(inputs) else super().compute_attention_bias(inputs)
+
+    def is_early(self, index: int) -> bool:
+        """Whether the pooled tokens are all that is computed of block number `index`."""
+        return self.pools_early and index == self.num_hidden_layers - 1
+
+    def apply_first_token(self, x: Tensor) -> Tensor:
+        return x if self.pools_early else super().apply_first_token(x)
 
     def apply_final_layers(self, inputs: Tensors) -> Tensors:
         x = super().apply_final_layers(inputs)
-        return x if self.pooling == "pooler" else self.pool(x, POOLINGS[self.pooling])
+        return x if self.pools_early or self.pooling == "pooler" else self.pool(x, POOLINGS[self.pooling])
 
 
 class TextEncoder:
@@ -227,7 +247,23 @@ def without_heads(transformer: Any, pooling: str) -> Any:
     heads = {head: False for head in HEADS if hasattr(transformer, head)}
     if pooling != "pooler" and hasattr(transformer, "with_pool"):
         heads["with_pool"] = False
-    return packed_copy(transformer, PackedEncoder, max_texts=MAX_TEXTS, pooling=pooling, **heads)
+    pools_early = pooling != "mean" and may_pool_early(transformer)
+    return packed_copy(
+        transformer, PackedEncoder, max_texts=MAX_TEXTS, pooling=pooling, pools_early=pools_early, **heads
+    )
+
+
+def may_pool_early(transformer: Any) -> bool:
+    """Whether the last block can compute some tokens alone.
+
+    A mask or a position bias of the model would have to be cut to these tokens.
+    """
+    return (
+        type(transformer).apply_main_layers is ResidualBlocks.apply_main_layers
+        and transformer.attention_bias is None
+        and transformer.position_bias is None
+        and not transformer.residual_attention_scores
+    )
 
 
 def settings_of(folder: str) -> dict[str, Any]:

@@ -48,36 +48,55 @@ class TextStart(Layer):
         return tuple(input_shape[0])
 
 
-class TextPooling(ConfiguredLayer):
-    """A vector of each text: [x (batch, length, size), text numbers (batch, length)] → (batch, max_texts, size).
-
-    The vectors of texts that a row does not have are undefined.
+class TextTokens(ConfiguredLayer):
+    """Which tokens belong to which text: text numbers (batch, length) → bools (batch, max_texts, length).
 
     Args:
         max_texts: texts of a row at most.
+    """
+
+    output_dtype = "bool"
+
+    def __init__(self, max_texts: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_texts = max_texts
+
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
+        numbers = ops.expand_dims(ops.arange(1, self.max_texts + 1, dtype="int32"), 0)
+        return ops.equal(ops.expand_dims(ops.cast(inputs, "int32"), 1), ops.expand_dims(numbers, 2))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], self.max_texts, input_shape[1])
+
+
+class TextPooling(ConfiguredLayer):
+    """A vector of each text. The vectors of texts that a row does not have are undefined.
+
+    Inputs: [x (batch, length, size), bools of `TextTokens` (batch, max_texts, length)].
+    Output: (batch, max_texts, size).
+
+    Args:
         pooling: "first" token, "last" token, or "mean" of the unmasked tokens.
     """
 
-    def __init__(self, max_texts: int, pooling: str = "first", **kwargs: Any) -> None:
+    def __init__(self, pooling: str = "first", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if pooling not in ("first", "last", "mean"):
             raise ValueError(f"pooling: expected 'first', 'last' or 'mean', got {pooling!r}")
-        self.max_texts = max_texts
         self.pooling = pooling
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
-        x, texts = inputs
-        numbers = ops.expand_dims(ops.arange(1, self.max_texts + 1, dtype="int32"), 0)
-        belongs = ops.equal(ops.expand_dims(ops.cast(texts, "int32"), 1), ops.expand_dims(numbers, 2))
+        x, belongs = inputs
         if self.pooling == "mean":
             return self.mean(x, belongs, mask)
-        places = ops.cast(ops.argmax(ops.cast(belongs, "int32"), axis=-1), "int32")  # of the first tokens
+        belongs = ops.cast(belongs, "int32")
+        places = ops.cast(ops.argmax(belongs, axis=-1), "int32")  # of the first tokens
         if self.pooling == "last":
-            places = ops.maximum(places + ops.sum(ops.cast(belongs, "int32"), axis=-1) - 1, 0)
+            places = ops.maximum(places + ops.sum(belongs, axis=-1) - 1, 0)
         return ops.take_along_axis(x, ops.expand_dims(places, 2), axis=1)
 
     def mean(self, x: Tensor, belongs: Tensor, mask: Tensors) -> Tensor:
-        """Mean over the unmasked tokens; belongs: (batch, max_texts, length)."""
+        """Mean over the unmasked tokens."""
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
         if mask is not None:
             belongs = ops.logical_and(belongs, ops.expand_dims(mask, 1))
@@ -90,4 +109,4 @@ class TextPooling(ConfiguredLayer):
         return None
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return (input_shape[0][0], self.max_texts, input_shape[0][2])
+        return (input_shape[0][0], input_shape[1][1], input_shape[0][2])

@@ -51,5 +51,6 @@ def test_every_layer_of_ours_has_a_case():
         "TextMask",
         "TextPooling",
         "TextStart",
+        "TextTokens",
         "UniLMMask",
     }

@@ -79,12 +79,13 @@ def test_a_mask_that_is_off_by_one_is_noticed(monkeypatch):
 @pytest.mark.parametrize("seed", range(4))
 def test_rows_are_full_and_have_each_text_once(seed):
     lengths = np.random.RandomState(seed).gamma(2, 45, 3000).astype(int).clip(1, 512).tolist()
-    rows = pack(lengths, 512, MAX_TEXTS)
-    assert sorted(index for row in rows for index in row) == list(range(len(lengths)))
-    assert max(sum(lengths[index] for index in row) for row in rows) <= 512
-    assert max(len(row) for row in rows) <= MAX_TEXTS
-    assert sum(lengths) / (512 * len(rows)) > 0.98
-    assert pack(lengths, 512, MAX_TEXTS) == rows
+    rows = pack(lengths, [256, 512])
+    assert sorted(index for row in rows for index in row.texts) == list(range(len(lengths)))
+    assert all(sum(lengths[index] for index in row.texts) <= row.length for row in rows)
+    assert {row.length for row in rows if max(lengths[index] for index in row.texts) <= 256} == {256}
+    assert max(len(row.texts) for row in rows) <= MAX_TEXTS
+    assert sum(lengths) / sum(row.length for row in rows) > 0.98
+    assert pack(lengths, [256, 512]) == rows
 
 
 def test_long_texts_have_longer_rows():
