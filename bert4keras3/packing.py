@@ -14,12 +14,14 @@ from typing import Any, Iterable, Iterator, NamedTuple, Sequence
 import numpy as np
 
 from bert4keras3.backend import Tensor, Tensors
-from bert4keras3.blocks import Mixin
+from bert4keras3.blocks import Mixin, ResidualBlocks
 from bert4keras3.generation.state import rounded_up
-from bert4keras3.layers import FirstToken, TextMask, TextPooling, TextStart, TextTokens
+from bert4keras3.layers import FirstToken, TextMask, TextPooling, TextStart, TextTokens, WithoutMask
 from bert4keras3.layers.token_wise import is_token_wise
 from bert4keras3.transformers import as_list
 
+POOLINGS = {"cls": "first", "mean": "mean", "pooler": "first", "last": "last"}  # {name: that of TextPooling}
+HEADS = ("with_mlm", "with_nsp", "with_discriminator", "with_lm")
 ROW_LENGTHS = (256, 512)  # longer texts have longer rows
 MAX_TEXTS = 64  # of a row
 BATCH_TOKENS = 16384
@@ -67,91 +69,6 @@ def pack(lengths: Sequence[int], row_lengths: Sequence[int], max_texts: int = MA
     return rows
 
 
-class PackedRows(Mixin):
-    """Mixin of a copy of a transformer whose model has two inputs more: positions and text numbers.
-
-    Text numbers are 1, 2, … in each row and 0 for padding. An output of tokens has the shape (batch, length, size). An
-    output of a text has the shape (batch, max_texts, size) in place of (batch, size), because a row has several texts.
-    """
-
-    max_texts: int
-    texts: Tensor
-    attention_bias: Tensor
-
-    def get_inputs(self) -> Tensors:
-        self.position_ids, self.texts = self.apply_input("Input-Position"), self.apply_input("Input-Text")
-        return [*as_list(super().get_inputs()), self.position_ids, self.texts]
-
-    def apply_embeddings(self, inputs: Tensors) -> Tensors:
-        return super().apply_embeddings(self.simplify(as_list(inputs)[:-2]))
-
-    def apply_token_embedding(self, x: Tensor) -> Tensor:
-        x = super().apply_token_embedding(x)
-        return self.apply([x, self.position_ids], layer=TextStart, name="Text-Start")
-
-    def compute_attention_bias(self, inputs: Any = None) -> Tensor:
-        """The mask of the texts, and the model's own mask."""
-        if self.attention_bias is None:
-            own = super().compute_attention_bias(inputs)
-            self.attention_bias = self.apply(
-                self.simplify([self.texts, own]), layer=TextMask, name="Attention-Text-Mask"
-            )
-        return self.attention_bias
-
-    def apply_first_token(self, x: Tensor) -> Tensor:
-        return self.pool(x, "first")
-
-    def pool(self, x: Tensor, pooling: str) -> Tensor:
-        """(batch, length, size) → (batch, max_texts, size); pooling: as in `TextPooling`."""
-        name = f"Text-Pooling-{pooling}"
-        return self.apply([x, self.tokens_of_texts()], layer=TextPooling, pooling=pooling, name=name)
-
-    def tokens_of_texts(self) -> Tensor:
-        """Which tokens belong to which text: bools (batch, max_texts, length)."""
-        return self.apply(self.texts, layer=TextTokens, max_texts=self.max_texts, name="Text-Tokens")
-
-    def call_layer(self, layer: Any, inputs: Tensors, arguments: dict[str, Any]) -> Tensors:
-        """Call a layer for `apply`. Raises ValueError if the layer may look at other texts."""
-        knows_texts = isinstance(layer, (TextMask, TextPooling, TextStart, TextTokens)) or hasattr(layer, "call_cached")
-        if isinstance(layer, FirstToken) or not (knows_texts or is_token_wise(layer)):
-            raise ValueError(
-                f"{layer.name} ({type(layer).__name__}): cannot be packed, as it may look at tokens of other texts. "
-                "Set `token_wise = True` on its class if it treats each token alone."
-            )
-        return super().call_layer(layer, inputs, arguments)
-
-
-def packed_copy(transformer: Any, mixin: type, **attributes: Any) -> Any:
-    """A copy of a built transformer, on the same layers, with a model for packed rows.
-
-    Args:
-        transformer: a `Transformer` with one sequence as its input.
-        mixin: `PackedRows` or a subclass.
-        attributes: what the copy has otherwise.
-
-    Raises:
-        ValueError: the transformer takes more than token and segment ids.
-    """
-    if not hasattr(transformer, "apply_main_layers"):
-        raise ValueError(
-            f"expected a transformer, from build_transformer_model(…, return_keras_model=False), got {transformer!r}"
-        )
-    names = [tensor.name.split(":")[0] for tensor in transformer.inputs]
-    others = [name for name in names if "Input-Token" not in name and "Input-Segment" not in name]
-    if others or sum("Input-Token" in name for name in names) != 1:
-        raise ValueError(
-            f"packing: expected token and segment ids as the inputs, got {', '.join(names)}. Build the model without "
-            "layer_norm_cond, custom_position_ids and other inputs; of a T5 take the encoder"
-        )
-    packed = copy.copy(transformer)
-    packed.__class__ = type("Packed" + type(transformer).__name__, (mixin, type(transformer)), {})
-    packed.layers, packed.sequence_length, packed.built = dict(transformer.layers), None, False
-    packed.attention_bias = packed.position_bias = packed.attention_scores = None
-    vars(packed).update(attributes)
-    packed.build()
-    return packed
-
-
 class Place(NamedTuple):
     """Where a text lies.
 
@@ -177,11 +94,269 @@ class Batch(NamedTuple):
     places: list[Place]
 
 
+def places_of(rows: Iterable[Sequence[int]], lengths: Sequence[int]) -> list[Place]:
+    """Where the texts lie, if each row has its texts one after the other."""
+    places = []
+    for i, row in enumerate(rows):
+        start = 0
+        for number, index in enumerate(row):
+            end = start + lengths[index]
+            places.append(Place(index, i, number, slice(start, end), lengths[index]))
+            start = end
+    return places
+
+
+class PackedRows(Mixin):
+    """Mixin of a copy of a transformer whose model has two inputs more: positions and text numbers.
+
+    Text numbers are 1, 2, … in each row and 0 for padding. An output of tokens has the shape (batch, length, size). An
+    output of a text has the shape (batch, max_texts, size) in place of (batch, size), because a row has several texts.
+
+    Attributes:
+        pooling: a key of `POOLINGS`: the only output is a vector of each text. None: the outputs of the transformer.
+        pools_early: the last block computes the outputs of the pooled tokens alone.
+        row_length, max_texts: tokens and texts of a row at most.
+    """
+
+    pooling: str | None
+    pools_early: bool
+    row_length: int
+    max_texts: int
+    texts: Tensor
+    attention_bias: Tensor
+
+    def get_inputs(self) -> Tensors:
+        self.position_ids, self.texts = self.apply_input("Input-Position"), self.apply_input("Input-Text")
+        return [*as_list(super().get_inputs()), self.position_ids, self.texts]
+
+    def apply_embeddings(self, inputs: Tensors) -> Tensors:
+        return super().apply_embeddings(self.simplify(as_list(inputs)[:-2]))
+
+    def apply_token_embedding(self, x: Tensor) -> Tensor:
+        x = super().apply_token_embedding(x)
+        return self.apply([x, self.position_ids, self.texts], layer=TextStart, name="Text-Start")
+
+    def compute_attention_bias(self, inputs: Any = None) -> Tensor:
+        """The mask of the texts, and the model's own mask."""
+        if self.is_early(inputs):
+            return self.tokens_of_texts()
+        if self.attention_bias is None:
+            own = super().compute_attention_bias(inputs)
+            self.attention_bias = self.apply(
+                self.simplify([self.texts, own]), layer=TextMask, name="Attention-Text-Mask"
+            )
+        return self.attention_bias
+
+    def needed_tokens(self, x: Tensor, index: int) -> Tensor:
+        return self.pool(x) if self.is_early(index) else x
+
+    def is_early(self, index: int) -> bool:
+        """Whether the pooled tokens are all that is computed of block number `index`."""
+        return self.pools_early and index == self.num_hidden_layers - 1
+
+    def apply_first_token(self, x: Tensor) -> Tensor:
+        return x if self.pools_early else self.pool(x)
+
+    def apply_final_layers(self, inputs: Tensors) -> Tensors:
+        if self.pooling is None:
+            inputs = self.apply(inputs, layer=WithoutMask, name="Without-Mask")
+        x = super().apply_final_layers(inputs)
+        is_pooled = self.pools_early or self.pooling in (None, "pooler")
+        return x if is_pooled else self.pool(x)
+
+    def pool(self, x: Tensor) -> Tensor:
+        """(batch, length, size) → (batch, max_texts, size)"""
+        pooling = POOLINGS[self.pooling or "pooler"]
+        name = f"Text-Pooling-{pooling}"
+        return self.apply([x, self.tokens_of_texts()], layer=TextPooling, pooling=pooling, name=name)
+
+    def tokens_of_texts(self) -> Tensor:
+        """Which tokens belong to which text: bools (batch, max_texts, length)."""
+        return self.apply(self.texts, layer=TextTokens, max_texts=self.max_texts, name="Text-Tokens")
+
+    def call_layer(self, layer: Any, inputs: Tensors, arguments: dict[str, Any]) -> Tensors:
+        """Call a layer for `apply`. Raises ValueError if the layer may look at other texts."""
+        knows_texts = isinstance(layer, (TextMask, TextPooling, TextStart, TextTokens, WithoutMask))
+        knows_texts = knows_texts or hasattr(layer, "call_cached")
+        if isinstance(layer, FirstToken) or not (knows_texts or is_token_wise(layer)):
+            raise ValueError(
+                f"{layer.name} ({type(layer).__name__}): cannot be packed, as it may look at tokens of other texts. "
+                "Set `token_wise = True` on its class if it treats each token alone."
+            )
+        return super().call_layer(layer, inputs, arguments)
+
+    @property
+    def has_segments(self) -> bool:
+        """Whether the model takes segment ids."""
+        return len(self.inputs) == 4
+
+    @property
+    def max_length(self) -> int | None:
+        """Tokens of a text at most; None for no limit."""
+        return getattr(self.layers.get(self.prefixed("Embedding-Position")), "max_position", None)
+
+    def fill_rows(
+        self,
+        rows: Iterable[Sequence[int]],
+        tokens: Sequence[Any],
+        segments: Sequence[Any] | None,
+        shape: tuple[int, int],
+    ) -> Batch:
+        """Make the inputs of rows.
+
+        Args:
+            rows: for each row the indices of its texts.
+            tokens: token ids of each text.
+            segments: segment ids of each text; None for zeros.
+            shape: (rows, length) of the inputs; rows that are left have padding alone.
+        """
+        places = places_of(rows, [len(one) for one in tokens])
+        ids, segment_ids, positions, texts = (np.zeros(shape, "float32") for _ in range(4))
+        ids += getattr(self, "pad_token_id", 0)
+        for place in places:
+            part = place.row, place.part
+            ids[part], positions[part], texts[part] = (
+                tokens[place.text],
+                np.arange(place.length),
+                place.number + 1,
+            )
+            if segments is not None:
+                segment_ids[part] = segments[place.text]
+        return Batch([ids, *([segment_ids] if self.has_segments else []), positions, texts], places)
+
+    def pack_batch(self, inputs: Any, targets: Any = None) -> tuple[Any, ...]:
+        """A batch of texts for the training of a model on this transformer, in rows.
+
+        Args:
+            inputs: as of the transformer, token ids or [token ids, segment ids]: lists of any lengths, or padded
+                arrays, whose padding at the end is cut.
+            targets: of each text if `pooling` is set, otherwise of each token; a list of arrays if there are several
+                outputs.
+
+        Returns:
+            The inputs and targets of the rows, and sample weights: a loss is the mean over the texts, or over the
+            tokens that are no padding. Targets and weights of texts have the shape (rows, max_texts, …), those of
+            tokens (rows, length, …).
+
+        Raises:
+            ValueError: a text is empty or has more tokens than a row or the positions.
+        """
+        tokens, segments = inputs if self.has_segments else (inputs, None)
+        if isinstance(tokens, np.ndarray):
+            tokens = [without_padding(row, getattr(self, "pad_token_id", 0)) for row in tokens]
+        lengths = [len(one) for one in tokens]
+        if segments is not None:
+            segments = [row[:length] for row, length in zip(segments, lengths)]
+        check_texts(self, tokens, segments, self.row_length)
+        rows = [row.texts for row in pack(lengths, [self.row_length], self.max_texts)]
+        shape = (self.rows_in_training(len(rows)), self.row_length)
+        batch = self.fill_rows(rows, tokens, segments, shape)
+        ones = [1] * len(tokens) if self.pooling else [np.ones(length) for length in lengths]
+        weights = self.fill_targets(ones, batch.places, shape).astype("float32")
+        if not self.pooling:
+            weights *= (batch.inputs[0] != getattr(self, "pad_token_id", 0)) | (batch.inputs[-2] == 0)
+        weights *= weights.size / weights.sum()  # Keras divides the loss by the size
+        several = isinstance(targets, (list, tuple)) and np.ndim(targets[0]) > 1
+        if not several:
+            return batch.inputs, self.fill_targets(targets, batch.places, shape), weights
+        filled = [self.fill_targets(one, batch.places, shape) for one in targets]
+        return batch.inputs, filled, [weights] * len(filled)
+
+    def fill_targets(self, targets: Any, places: list[Place], shape: tuple[int, int]) -> Any:
+        """Targets of texts (rows, max_texts, …) or of tokens (rows, length, …); None for None."""
+        if targets is None:
+            return None
+        values = [np.asarray(one) for one in targets]
+        if self.pooling is None:
+            filled = np.zeros((*shape, *values[0].shape[1:]), values[0].dtype)
+            for place in places:
+                filled[place.row, place.part] = values[place.text][: place.length]
+            return filled
+        filled = np.zeros((shape[0], self.max_texts, *values[0].shape), values[0].dtype)
+        for place in places:
+            filled[place.row, place.number] = values[place.text]
+        return filled
+
+    def rows_in_training(self, count: int) -> int:
+        """Rows of a batch: a number that was used before if it is not much larger, because each is compiled."""
+        near = [one for one in self.row_counts if count <= one <= count + count // 8]
+        self.row_counts.add(min(near, default=count))
+        return min(near, default=count)
+
+
+def packed_transformer(
+    transformer: Any, pooling: str | None = None, row_length: int = 256, max_texts: int = MAX_TEXTS
+) -> Any:
+    """A copy of a built transformer on the same layers, whose model takes rows of several texts.
+
+    Args:
+        transformer: from `build_transformer_model(…, return_keras_model=False)`, with one sequence as its input.
+        pooling: the output is a vector of each text, (rows, max_texts, size): "cls", the last hidden state of the first
+            token; "mean" over the tokens; "pooler", the model's own pooler; "last", of the last token. None: the
+            outputs of the transformer.
+        row_length: tokens of a row in training.
+        max_texts: texts of a row at most.
+
+    Returns:
+        The copy. Its `input` and `output` are those of a model for training; `DataGenerator(…, packed=copy)` makes the
+        batches.
+
+    Raises:
+        ValueError: the transformer takes more than token and segment ids, has no pooler, or has a layer that may look
+            at other texts.
+    """
+    if not hasattr(transformer, "apply_main_layers"):
+        raise ValueError(
+            f"expected a transformer, from build_transformer_model(…, return_keras_model=False), got {transformer!r}"
+        )
+    names = [tensor.name.split(":")[0] for tensor in transformer.inputs]
+    others = [name for name in names if "Input-Token" not in name and "Input-Segment" not in name]
+    if others or sum("Input-Token" in name for name in names) != 1:
+        raise ValueError(
+            f"packing: expected token and segment ids as the inputs, got {', '.join(names)}. Build the model without "
+            "layer_norm_cond, custom_position_ids and other inputs; of a T5 take the encoder"
+        )
+    if pooling not in (None, *POOLINGS):
+        raise ValueError(f"pooling: expected one of {', '.join(POOLINGS)}, got {pooling!r}")
+    if pooling == "pooler" and not getattr(transformer, "with_pool", False):
+        raise ValueError('pooling="pooler" needs a model that was built with with_pool=True or an activation')
+    packed = copy.copy(transformer)
+    packed.__class__ = type("Packed" + type(transformer).__name__, (PackedRows, type(transformer)), {})
+    packed.layers, packed.sequence_length, packed.built = dict(transformer.layers), None, False
+    packed.attention_bias = packed.position_bias = packed.attention_scores = None
+    packed.pooling, packed.row_length, packed.max_texts, packed.row_counts = (
+        pooling,
+        row_length,
+        max_texts,
+        set(),
+    )
+    packed.pools_early = pooling not in (None, "mean") and may_pool_early(transformer)
+    if pooling is not None:
+        for head in HEADS if pooling == "pooler" else (*HEADS, "with_pool"):
+            if hasattr(packed, head):
+                setattr(packed, head, False)
+    packed.build()
+    return packed
+
+
+def may_pool_early(transformer: Any) -> bool:
+    """Whether the last block can compute some tokens alone.
+
+    A mask or a position bias of the model would have to be cut to these tokens.
+    """
+    return (
+        type(transformer).apply_main_layers is ResidualBlocks.apply_main_layers
+        and transformer.attention_bias is None
+        and transformer.position_bias is None
+        and not transformer.residual_attention_scores
+    )
+
+
 class PackedModel:
     """Runs a packed transformer on texts of all lengths.
 
     Args:
-        transformer: from `packed_copy`.
+        transformer: from `packed_transformer`.
 
     Attributes:
         real_tokens, computed_tokens: how many tokens the texts had so far, and how many were computed.
@@ -200,17 +375,6 @@ class PackedModel:
         """
         self.batch_tokens = batch_tokens
         self.full_shapes: set[tuple[int, int]] = set()  # of batches since
-
-    @property
-    def has_segments(self) -> bool:
-        """Whether the model takes segment ids."""
-        return len(self.transformer.inputs) == 4
-
-    @property
-    def max_length(self) -> int | None:
-        """Tokens of a text at most; None for no limit."""
-        layers = self.transformer.layers
-        return getattr(layers.get(self.transformer.prefixed("Embedding-Position")), "max_position", None)
 
     def run(
         self, tokens: Sequence[Any], segments: Sequence[Any] | None, rest: bool = True
@@ -241,44 +405,11 @@ class PackedModel:
                 shape = (size if full else rows_of_batch(len(chunk), size), row_length)
                 if full:
                     self.full_shapes.add(shape)
-                batch = self.fill_rows(chunk, tokens, segments, shape)
+                batch = self.transformer.fill_rows(chunk, tokens, segments, shape)
                 self.computed_tokens += shape[0] * shape[1]
                 self.real_tokens += sum(place.length for place in batch.places)
                 outputs = self.transformer.model.predict_on_batch(batch.inputs)
                 yield batch, [np.asarray(one) for one in as_list(outputs)]
-
-    def fill_rows(
-        self,
-        rows: Iterable[Sequence[int]],
-        tokens: Sequence[Any],
-        segments: Sequence[Any] | None,
-        shape: tuple[int, int],
-    ) -> Batch:
-        """Make the inputs of these rows.
-
-        Args:
-            rows: for each row the indices of its texts.
-            tokens, segments: as in `run`.
-            shape: (rows, length) of the inputs; rows that are left have padding alone.
-        """
-        ids, segment_ids, positions, texts = (np.zeros(shape, "float32") for _ in range(4))
-        ids += getattr(self.transformer, "pad_token_id", 0)
-        places = []
-        for i, row in enumerate(rows):
-            start = 0
-            for number, index in enumerate(row):
-                length = len(tokens[index])
-                part = slice(start, start + length)
-                ids[i, part], positions[i, part], texts[i, part] = (
-                    tokens[index],
-                    np.arange(length),
-                    number + 1,
-                )
-                if segments is not None:
-                    segment_ids[i, part] = segments[index]
-                places.append(Place(index, i, number, part, length))
-                start += length
-        return Batch([ids, *([segment_ids] if self.has_segments else []), positions, texts], places)
 
 
 def rows_of_batch(count: int, size: int) -> int:
@@ -312,9 +443,9 @@ def predict_packed(
         ValueError: a text is empty or longer than the positions, or the transformer cannot be packed.
     """
     if transformer not in models:
-        models[transformer] = PackedModel(packed_copy(transformer, PackedRows, max_texts=MAX_TEXTS))
+        models[transformer] = PackedModel(packed_transformer(transformer))
     model = models[transformer]
-    check_texts(model, tokens, segments)
+    check_texts(model.transformer, tokens, segments)
     model.start(batch_tokens)
     of_texts = [len(output.shape) == 2 for output in transformer.outputs]
     results: list[Any] = [None] * len(tokens)
@@ -328,14 +459,21 @@ def predict_packed(
     return results
 
 
-def check_texts(model: PackedModel, tokens: Sequence[Any], segments: Sequence[Any] | None) -> None:
-    """Raise ValueError for texts that the model cannot take."""
+def check_texts(
+    transformer: Any, tokens: Sequence[Any], segments: Sequence[Any] | None, row_length: int | None = None
+) -> None:
+    """Raise ValueError for texts that a packed transformer cannot take, or that are longer than a row."""
+    limits = [(transformer.max_length, "max_position"), (row_length, "row_length")]
+    limit, name = min([one for one in limits if one[0] is not None], default=(None, ""))
     for i, ids in enumerate(tokens):
         if not len(ids):
             raise ValueError(f"text {i}: expected token ids, got none")
-        if model.max_length is not None and len(ids) > model.max_length:
-            raise ValueError(
-                f"text {i}: expected at most {model.max_length} tokens (max_position), got {len(ids)}"
-            )
+        if limit is not None and len(ids) > limit:
+            raise ValueError(f"text {i}: expected at most {limit} tokens ({name}), got {len(ids)}")
     if segments is not None and [len(one) for one in segments] != [len(one) for one in tokens]:
         raise ValueError("segments: expected as many segment ids as token ids for each text")
+
+
+def without_padding(ids: np.ndarray, padding: int) -> np.ndarray:
+    """Token ids of a text without the padding at its end; at least one id."""
+    return ids[: int(np.flatnonzero(ids != padding).max(initial=0)) + 1]

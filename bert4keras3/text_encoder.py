@@ -9,23 +9,20 @@ from typing import Any, Generator, Iterable, Iterator, NamedTuple
 
 import numpy as np
 
-from bert4keras3.backend import Tensor, Tensors, keras
-from bert4keras3.blocks import ResidualBlocks
+from bert4keras3.backend import keras
 from bert4keras3.huggingface import HUB, download
 from bert4keras3.models import build_transformer_model
-from bert4keras3.packing import BATCH_TOKENS, MAX_TEXTS, PackedModel, PackedRows, packed_copy
+from bert4keras3.packing import BATCH_TOKENS, POOLINGS, PackedModel, packed_transformer
 from bert4keras3.tokenizer_files import read_json
 from bert4keras3.tokenizers import Tokenizer
 
 logger = logging.getLogger("bert4keras3")
 
-POOLINGS = {"cls": "first", "mean": "mean", "pooler": "first", "last": "last"}  # {name: that of TextPooling}
 POOLING_KEYS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_lasttoken": "last",
 }
-HEADS = ("with_mlm", "with_nsp", "with_discriminator", "with_lm")
 WINDOW = 8  # batches whose texts are sorted at once
 
 
@@ -35,35 +32,6 @@ class Text(NamedTuple):
     number: int
     ids: list[int]
     segments: list[int]
-
-
-class PackedEncoder(PackedRows):
-    """Mixin of a copy of a transformer whose only output is a vector of each text, (batch, max_texts, size).
-
-    Attributes:
-        pooling: a key of `POOLINGS`.
-        pools_early: the last block computes the outputs of the pooled tokens alone.
-    """
-
-    pooling: str
-    pools_early: bool
-
-    def needed_tokens(self, x: Tensor, index: int) -> Tensor:
-        return self.pool(x, POOLINGS[self.pooling]) if self.is_early(index) else x
-
-    def compute_attention_bias(self, inputs: Any = None) -> Tensor:
-        return self.tokens_of_texts() if self.is_early(inputs) else super().compute_attention_bias(inputs)
-
-    def is_early(self, index: int) -> bool:
-        """Whether the pooled tokens are all that is computed of block number `index`."""
-        return self.pools_early and index == self.num_hidden_layers - 1
-
-    def apply_first_token(self, x: Tensor) -> Tensor:
-        return x if self.pools_early else super().apply_first_token(x)
-
-    def apply_final_layers(self, inputs: Tensors) -> Tensors:
-        x = super().apply_final_layers(inputs)
-        return x if self.pools_early or self.pooling == "pooler" else self.pool(x, POOLINGS[self.pooling])
 
 
 class TextEncoder:
@@ -112,8 +80,8 @@ class TextEncoder:
             raise ValueError("tokenizer: expected a tokenizer for a transformer that is no folder, got None")
         self.transformer = transformer
         self.tokenizer = tokenizer
-        self.packed = PackedModel(without_heads(transformer, self.pooling))
-        limit = self.packed.max_length
+        self.packed = PackedModel(packed_transformer(transformer, self.pooling))
+        limit = self.packed.transformer.max_length
         self.max_length = max_length or found.get("max_length") or limit or 512
         if limit is not None and self.max_length > limit:
             raise ValueError(
@@ -238,32 +206,6 @@ class TextEncoder:
 
 def unit_vectors(vectors):
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
-def without_heads(transformer: Any, pooling: str) -> Any:
-    """A copy of a transformer for packed rows, whose output is a vector of each text."""
-    if pooling == "pooler" and not getattr(transformer, "with_pool", False):
-        raise ValueError('pooling="pooler" needs a model that was built with with_pool=True or an activation')
-    heads = {head: False for head in HEADS if hasattr(transformer, head)}
-    if pooling != "pooler" and hasattr(transformer, "with_pool"):
-        heads["with_pool"] = False
-    pools_early = pooling != "mean" and may_pool_early(transformer)
-    return packed_copy(
-        transformer, PackedEncoder, max_texts=MAX_TEXTS, pooling=pooling, pools_early=pools_early, **heads
-    )
-
-
-def may_pool_early(transformer: Any) -> bool:
-    """Whether the last block can compute some tokens alone.
-
-    A mask or a position bias of the model would have to be cut to these tokens.
-    """
-    return (
-        type(transformer).apply_main_layers is ResidualBlocks.apply_main_layers
-        and transformer.attention_bias is None
-        and transformer.position_bias is None
-        and not transformer.residual_attention_scores
-    )
 
 
 def settings_of(folder: str) -> dict[str, Any]:

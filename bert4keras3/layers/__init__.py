@@ -25,7 +25,7 @@ from bert4keras3.layers.loss import Loss
 from bert4keras3.layers.masks import AttentionBias, CausalMask, UniLMMask
 from bert4keras3.layers.merging import Add, Concatenate1D
 from bert4keras3.layers.normalization import LayerNormalization, ScaleOffset
-from bert4keras3.layers.packing import TextMask, TextPooling, TextStart, TextTokens
+from bert4keras3.layers.packing import TextMask, TextPooling, TextStart, TextTokens, WithoutMask
 from bert4keras3.layers.pointers import EfficientGlobalPointer, GlobalPointer
 from bert4keras3.layers.pooling import FirstToken, GlobalAveragePooling1D, GlobalMaxPooling1D, LastToken
 from bert4keras3.layers.positions import (
@@ -71,6 +71,7 @@ __all__ = [
     "TextStart",
     "TextTokens",
     "UniLMMask",
+    "WithoutMask",
 ]
 custom_objects = {name: globals()[name] for name in __all__}
 for _name in __all__:

@@ -28,24 +28,38 @@ class TextMask(AttentionMask):
 
 
 @operation
-def mask_with_starts(mask, position_ids):
-    return ops.logical_or(mask, ops.equal(position_ids, 0))
+def mask_with_starts(mask, position_ids, texts):
+    starts = ops.logical_and(ops.equal(position_ids, 0), ops.not_equal(texts, 0))
+    return ops.logical_or(mask, starts)
 
 
 class TextStart(Layer):
     """Unmask the first token of each text, even if its id is the id of padding. `Embedding` does so for a row.
 
-    Inputs: [x (batch, length, size), position ids (batch, length)]. Output: x.
+    Inputs: [x (batch, length, size), position ids (batch, length), text numbers (batch, length)]. Output: x.
     """
 
     def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         return inputs[0] * 1  # another tensor, because Keras 3 leaves a tensor the mask that it has
 
     def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
-        return None if mask is None or mask[0] is None else mask_with_starts(mask[0], inputs[1])
+        return None if mask is None or mask[0] is None else mask_with_starts(mask[0], *inputs[1:])
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])
+
+
+class WithoutMask(Layer):
+    """x without its mask, for losses whose sample weights say what counts. Any shape."""
+
+    def call(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
+        return inputs * 1  # another tensor, as in TextStart
+
+    def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
+        return None
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return tuple(input_shape)
 
 
 class TextTokens(ConfiguredLayer):

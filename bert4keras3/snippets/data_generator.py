@@ -20,10 +20,14 @@ class DataGenerator:
         data: a sequence of samples, or an iterable without a length, which is shuffled in a buffer.
         batch_size: number of samples in a batch.
         buffer_size: number of samples in the buffer; None: 1000 batches.
+        packed: from `packed_transformer`: batches are (token ids or [token ids, segment ids], targets), and the samples
+            of a batch share rows in place of being padded.
     """
 
-    def __init__(self, data: Any, batch_size: int = 32, buffer_size: int | None = None) -> None:
-        self.data, self.batch_size = data, batch_size
+    def __init__(
+        self, data: Any, batch_size: int = 32, buffer_size: int | None = None, packed: Any = None
+    ) -> None:
+        self.data, self.batch_size, self.packed = data, batch_size, packed
         self.steps = -(-len(data) // batch_size) if hasattr(data, "__len__") else None
         self.buffer_size = buffer_size or batch_size * 1000
 
@@ -88,6 +92,8 @@ class DataGenerator:
                 parts = tuple(batch) if isinstance(batch, (list, tuple)) else (batch,)
                 if len(parts) == 1:
                     parts += (None,)
+                if self.packed is not None:
+                    parts = self.packed.pack_batch(*parts[:2])
                 yield tuple(
                     multi_input_type(part) if isinstance(part, (list, tuple)) else part for part in parts
                 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bert4keras3.backend import FLAVOUR, framework, keras, ops
-from bert4keras3.backend.accelerate import PATHS, implementation, plain
+from bert4keras3.backend.accelerate import PATHS, accelerates, implementation, plain
 
 NAMES = sorted(
     name
@@ -74,7 +74,7 @@ CALLS = {
 }
 
 
-@pytest.mark.skipif(framework != "jax", reason="a path of JAX alone")
+@pytest.mark.skipif(framework != "jax" or not accelerates(), reason="an accelerated path of JAX")
 @pytest.mark.parametrize("kind", [None, "t5_relative"])
 def test_attention_layers_take_large_scores_row_by_row(kind, monkeypatch):
     from bert4keras3.layers import MultiHeadAttention

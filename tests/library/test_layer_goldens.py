@@ -52,5 +52,6 @@ def test_every_layer_of_ours_has_a_case():
         "TextPooling",
         "TextStart",
         "TextTokens",
+        "WithoutMask",
         "UniLMMask",
     }

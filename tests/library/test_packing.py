@@ -8,7 +8,7 @@ from bert4keras3 import ops
 from bert4keras3.backend import framework
 from bert4keras3.layers import Lambda, TextMask
 from bert4keras3.models import BERT
-from bert4keras3.packing import MAX_TEXTS, PackedRows, pack, packed_copy, predict_packed
+from bert4keras3.packing import MAX_TEXTS, pack, packed_transformer, predict_packed
 from parity.adapter import listed
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
@@ -132,7 +132,7 @@ def test_a_layer_of_a_user_that_may_look_at_other_tokens_is_refused():
 def test_the_transformer_stays_as_it_was():
     transformer = built("bert")
     layers, inputs = list(transformer.layers), list(transformer.inputs)
-    packed_copy(transformer, PackedRows, max_texts=MAX_TEXTS)
+    packed_transformer(transformer)
     assert list(transformer.layers) == layers and list(transformer.inputs) == inputs
     assert transformer.position_ids is None and transformer.attention_bias is None
 
