@@ -98,10 +98,10 @@ def run_isolated_layers(session: nox.Session, name: str, cases: list[str]) -> No
     run_in_pairing(session, name, "parity.models.isolated_layers", *arguments)
 
 
-def library_tests(session: nox.Session, name: str, accelerates: str = "1") -> None:
+def library_tests(session: nox.Session, name: str) -> None:
     """Run two files at a time, each with one thread for its operators: PyTorch's threads wait in busy loops."""
     python = make_pairing_environment(session, name)
-    variables = {**BY_NAME[name].variables, "OMP_NUM_THREADS": "1", "BERT4KERAS3_ACCELERATE": accelerates}
+    variables = {**BY_NAME[name].variables, "OMP_NUM_THREADS": "1"}
     run_pytest(session, python, variables, "tests/library", "--numprocesses", "2", "--dist", "loadfile")
 
 
@@ -146,9 +146,6 @@ for one in PAIRINGS:
     add_session(f"parity-{one.name}", f"Parity of {one.summary} with bert4keras 0.11.5.", parity, one.name)
     add_session(f"tests-{one.name}", f"The library's tests on {one.summary}.", library_tests, one.name)
     add_session(f"bench-{one.name}", f"Speed and memory of bert4keras3 on {one.summary}.", bench, one.name)
-for name in ("jax", "torch", "tensorflow"):
-    words = f"The library's tests on {BY_NAME[name].summary}, with BERT4KERAS3_ACCELERATE=0."
-    add_session(f"tests-{name}-plain", words, library_tests, name, "0")
 peers = "Speed and memory of bert4keras3 on Keras 3 beside the reference and other libraries."
 add_session("bench-peers", peers, bench, "peers")
 for name in PUBLISHED:
@@ -207,8 +204,6 @@ def nightly(session: nox.Session) -> None:
         session.notify(f"bench-{pairing.name}", ["--quick"])
         if os.environ.get("BERT4KERAS_MIRROR") and pairing.name in PUBLISHED:
             session.notify(f"published-{pairing.name}")
-    for name in ("jax", "torch", "tensorflow"):
-        session.notify(f"tests-{name}-plain")
     session.notify("bench-peers")
     session.notify("regress")
     session.notify("report")
