@@ -41,7 +41,9 @@ class ResidualBlocks(Mixin):
         def needed(x):
             return self.needed_tokens(x, index)
 
-        x = self.apply_residual(inputs, self_attention, self.block_name(index, "MultiHeadSelfAttention"), needed)
+        x = self.apply_residual(
+            inputs, self_attention, self.block_name(index, "MultiHeadSelfAttention"), needed
+        )
         return self.apply_residual(x, self.apply_feed_forward, self.block_name(index, "FeedForward"))
 
     def block_name(self, index: int, part: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
-from bert4keras3.backend import Tensor, Tensors
+from bert4keras3.backend import Tensor, Tensors, framework
 from bert4keras3.blocks import Mixin, ResidualBlocks
 from bert4keras3.generation.state import rounded_up
 from bert4keras3.layers import FirstToken, TextMask, TextPooling, TextStart, TextTokens, WithoutMask
@@ -39,8 +39,8 @@ def pack(lengths: Sequence[int], row_lengths: Sequence[int], max_texts: int = MA
 
     Args:
         lengths: tokens of each text.
-        row_lengths: lengths of rows, ascending. A new row has the first that its text fits in, or the length of a longer
-            text, rounded up. Attention costs less in short rows.
+        row_lengths: lengths of rows, ascending. A new row has the first that its text fits in, or the length of a
+            longer text, rounded up. Attention costs less in short rows.
         max_texts: texts of a row at most.
 
     Returns:
@@ -401,7 +401,7 @@ class PackedModel:
             for start in range(0, len(rows), size):
                 chunk = rows[start : start + size]
                 # a shape that was compiled is cheaper than a smaller one
-                full = len(chunk) == size or (size, row_length) in self.full_shapes
+                full = len(chunk) == size or framework != "torch" and (size, row_length) in self.full_shapes
                 shape = (size if full else rows_of_batch(len(chunk), size), row_length)
                 if full:
                     self.full_shapes.add(shape)
@@ -413,9 +413,12 @@ class PackedModel:
 
 
 def rows_of_batch(count: int, size: int) -> int:
-    """Rows of a batch that is not full: a power of two, or a multiple of an eighth of a full batch."""
-    step = max(1, size // 8)
-    return min(size, rounded_up(count, least=1) if count <= step else -(-count // step) * step)
+    """Rows of a batch that is not full: 1 to 8, 10, 12, 14, 16, 20, … up to `size`, as each is compiled.
+
+    PyTorch compiles nothing and takes any number of rows.
+    """
+    step = 1 if framework == "torch" else 1 << max(0, (count - 1).bit_length() - 3)
+    return min(size, -(-count // step) * step)
 
 
 models: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # {transformer: its PackedModel}

@@ -4,15 +4,21 @@
 
 BERT-base with random weights and the characters of the reviews as its vocabulary. Each candidate gives the vector of
 [CLS] of each text; all are compared with the first. Its figure is real tokens a second.
+
+If sentence-transformers is installed beside PyTorch, it is a candidate with the same weights: `save_pretrained` writes
+its folder. "matmuls alone" are those of the real tokens: the roofline, without attention, norms and activations.
 """
 
 import argparse
+import importlib.util
+import tempfile
 import zipfile
 from collections import Counter
 
 import numpy as np
 
 from bench.studies import Study, interleave, ratio_to, timed
+from bert4keras3.backend import framework, ops
 from bert4keras3.models import build_transformer_model
 from bert4keras3.snippets import predict_in_buckets, sequence_padding
 from bert4keras3.text_encoder import TextEncoder
@@ -22,6 +28,7 @@ from parity.models.releases import BY_NAME
 BATCH = 32
 MAXLEN = 512
 PACKED, BATCHES, SORTED, BUCKETS = "TextEncoder", "predict, in order", "predict, sorted", "predict_in_buckets"
+PEER, ROOFLINE = "sentence-transformers", "matmuls alone"
 
 
 def read_reviews(path, count):
@@ -67,6 +74,39 @@ def candidates_of(transformer, tokenizer, texts):
     return encoder, candidates
 
 
+def sentence_transformers(transformer, tokenizer):
+    """`encode` of sentence-transformers for this transformer; its weights go through a folder."""
+    from sentence_transformers import SentenceTransformer, models
+
+    with tempfile.TemporaryDirectory() as folder:
+        transformer.save_pretrained(folder, tokenizer=tokenizer)
+        modules = [models.Transformer(folder, max_seq_length=MAXLEN), models.Pooling(768, pooling_mode="cls")]
+        peer = SentenceTransformer(modules=modules, device="cpu")
+    return lambda texts: peer.encode(texts, batch_size=BATCH, show_progress_bar=False)
+
+
+def matmuls_alone(config, tokens):
+    """() → nothing, after the matmuls of the projections and feed-forward layers for so many tokens."""
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    random = np.random.RandomState(0)
+    square, wide, narrow = (
+        ops.convert_to_tensor(random.normal(size=size).astype("float32"))
+        for size in ((hidden, hidden), (hidden, inner), (inner, hidden))
+    )
+    x, y = (
+        ops.convert_to_tensor(random.normal(size=(tokens, size)).astype("float32"))
+        for size in (hidden, inner)
+    )
+    operands = (4 * [(x, square)] + [(x, wide), (y, narrow)]) * config["num_hidden_layers"]
+
+    def multiply():
+        for left, right in operands:
+            last = ops.matmul(left, right)
+        np.asarray(last)
+
+    return multiply
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archive", help="sentiment.zip")
@@ -80,12 +120,17 @@ def main():
     tokenizer = make_tokenizer(texts, release.config["vocab_size"])
     tokens = sum(len(tokenizer.encode(text, maxlen=MAXLEN)[0]) for text in texts)
     encoder, candidates = candidates_of(transformer, tokenizer, texts)
+    if framework == "torch" and importlib.util.find_spec("sentence_transformers"):
+        encode = sentence_transformers(transformer, tokenizer)
+        candidates[PEER] = lambda: encode(texts)
+    roofline = timed(matmuls_alone(release.config, tokens))
     candidates = {name: one for name, one in candidates.items() if name in (options.candidate or candidates)}
     expected = encoder.encode(texts, show_progress=False)
     for name, candidate in candidates.items():
         assert np.abs(candidate() - expected).max() < 1e-3, name
     study = Study("reviews", options.rounds)
-    seconds = interleave({name: timed(one) for name, one in candidates.items()}, options.rounds, warm_up=0)
+    functions = {ROOFLINE: roofline, **{name: timed(one) for name, one in candidates.items()}}
+    seconds = interleave(functions, options.rounds)
     for name, values in seconds.items():
         against = ratio_to(seconds[PACKED], values, PACKED) if name != PACKED and PACKED in seconds else {}
         study.add(f"{len(texts)} reviews", name, "tokens", tokens / np.median(values), "tokens/s", **against)

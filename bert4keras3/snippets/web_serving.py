@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -36,7 +37,8 @@ class WebServing:
     log).
 
     Requests are answered one after another in the thread that calls `start`, because TensorFlow 1 runs a model only in
-    the thread that created it. There is no access control, so expose other hosts than 127.0.0.1 at your own risk.
+    the thread that created it. Requests of several callers that arrive within a few milliseconds can share a call, see
+    `route`. There is no access control, so expose other hosts than 127.0.0.1 at your own risk.
 
     Args:
         host: '0.0.0.0' accepts requests from other machines (bert4keras's default).
@@ -73,6 +75,8 @@ class WebServing:
         func: Callable[..., Any],
         arguments: Mapping[str, tuple[Callable[[Any], Any] | None, bool]],
         method: str = "GET",
+        max_batch: int | None = None,
+        max_wait: float = 0.005,
     ) -> Callable:
         """Create a Starlette endpoint from a function whose result can be written as JSON.
 
@@ -80,10 +84,17 @@ class WebServing:
         whose values reach the conversion unchanged.
 
         Args:
-            func: function of keyword arguments.
+            func: function of keyword arguments. With `max_batch` each is a list, with an item (or None) of each
+                request, and the result has an item for each request. If a call raises an error, each of its requests is
+                answered alone.
             arguments: name → (conversion, or None for a plain string; whether the argument is required).
             method: HTTP method.
+            max_batch: requests that share a call at most; None: a call for each request.
+            max_wait: seconds that a request waits for others.
         """
+        answer = (
+            _call_alone(func) if max_batch is None else _Batches(func, arguments, max_batch, max_wait).answer
+        )
 
         async def endpoint(request: Any) -> Any:
             try:
@@ -92,7 +103,7 @@ class WebServing:
             except BadRequest as error:
                 return _answer(error.status, 1, error.description)
             try:
-                return _answer(200, 0, "succeeded", func(**keywords))
+                return _answer(200, 0, "succeeded", await answer(keywords))
             except Exception as error:  # the service continues after any error
                 logger.exception("%s failed", request.url.path)
                 return _answer(500, 2, str(error) or type(error).__name__)
@@ -105,9 +116,12 @@ class WebServing:
         func: Callable[..., Any],
         arguments: Mapping[str, tuple[Callable[[Any], Any] | None, bool]],
         method: str = "GET",
+        max_batch: int | None = None,
+        max_wait: float = 0.005,
     ) -> None:
         """Let `func` answer `method` requests to `path`, as `wraps` describes."""
-        self.app.router.add_route(path, self.wraps(func, arguments, method), methods=[method])
+        endpoint = self.wraps(func, arguments, method, max_batch, max_wait)
+        self.app.router.add_route(path, endpoint, methods=[method])
 
     def start(self) -> None:
         """Serve until the process is interrupted, or `web.server.should_exit` is set."""
@@ -136,6 +150,61 @@ class WebServing:
 
     async def _refuse(self, request: Any, error: Any) -> Any:
         return _answer(error.status_code, 1, f"{request.method} {request.url.path}: {error.detail}")
+
+
+def _call_alone(func: Callable[..., Any]) -> Callable:
+    async def answer(keywords: dict[str, Any]) -> Any:
+        return func(**keywords)
+
+    return answer
+
+
+class _Batches:
+    """Requests that wait for a shared call.
+
+    Args:
+        func, arguments, max_batch, max_wait: as in `WebServing.wraps`.
+    """
+
+    def __init__(
+        self, func: Callable[..., Any], arguments: Mapping[str, Any], max_batch: int, max_wait: float
+    ) -> None:
+        self.func, self.names, self.max_batch, self.max_wait = func, list(arguments), max_batch, max_wait
+        self.waiting: list[tuple[dict[str, Any], asyncio.Future]] = []
+
+    async def answer(self, keywords: dict[str, Any]) -> Any:
+        """The result of a request; other requests may share its call."""
+        loop = asyncio.get_running_loop()
+        result = loop.create_future()
+        self.waiting.append((keywords, result))
+        if len(self.waiting) == self.max_batch:
+            self.call_all()
+        elif len(self.waiting) == 1:
+            loop.call_later(self.max_wait, self.call_all)
+        return await result
+
+    def call_all(self) -> None:
+        """Call the function for all that wait."""
+        waiting, self.waiting = self.waiting, []
+        for start in range(0, len(waiting), self.max_batch):
+            requests, results = zip(*waiting[start : start + self.max_batch])
+            for answer, result in zip(self.call(requests), results):
+                if result.done():  # the caller has gone
+                    continue
+                if isinstance(answer, Exception):
+                    result.set_exception(answer)
+                else:
+                    result.set_result(answer)
+
+    def call(self, requests: Sequence[dict[str, Any]]) -> list[Any]:
+        """The result of each request, or what it raised."""
+        try:
+            found = list(self.func(**{name: [one.get(name) for one in requests] for name in self.names}))
+            if len(found) != len(requests):
+                raise ValueError(f"expected {len(requests)} results, one of each request, got {len(found)}")
+            return found
+        except Exception as error:  # of one request perhaps
+            return [error] if len(requests) == 1 else [self.call([one])[0] for one in requests]
 
 
 def _convert_arguments(

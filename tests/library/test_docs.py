@@ -87,6 +87,11 @@ def check_vectors(names):
     assert names["vectors"].shape == (2, 32) and np.isfinite(names["vectors"]).all()
 
 
+def check_packed_training(names):
+    probas = names["model"].predict([np.array([[101, 17, 102]]), np.zeros((1, 3))], verbose=0)
+    assert probas.shape == (1, 2) and len(names["trained"].history.history["loss"]) == 1
+
+
 def check_packed(names):
     assert [one.shape for one in names["hidden_states"]] == [(3, 32), (5, 32)]
 
@@ -100,4 +105,5 @@ CHECKS = {
     ("docs/getting_started.md", 5): check_generation,
     ("docs/text_encoder.md", 0): check_vectors,
     ("docs/text_encoder.md", 2): check_packed,
+    ("docs/text_encoder.md", 3): check_packed_training,
 }

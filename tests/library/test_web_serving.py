@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
@@ -19,6 +20,13 @@ def fail(message):
 
 def divide(n, by=2):
     return {"result": n / by}
+
+
+def count_batch(n, by):
+    """n / by, and how many requests share the call."""
+    if n == [13.0]:
+        return []
+    return [(one / (2 if other is None else other), len(n)) for one, other in zip(n, by)]
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +47,7 @@ def service():
     web.route("/fail", fail, {"message": (None, True)})
     web.route("/array", lambda: {1, 2}, {})
     web.route("/nothing", lambda: None, {})
+    web.route("/batch", count_batch, {"n": (float, True), "by": (float, False)}, max_batch=8, max_wait=0.2)
     thread = threading.Thread(target=web.start)
     thread.start()
     deadline = time.time() + 20
@@ -138,6 +147,28 @@ def test_other_method_is_refused(service):
 def test_functions_run_in_the_thread_that_started_the_service(service):
     ask(service[0] + "/repeat?text=a")
     assert service[1] == {service[2]}
+
+
+def test_requests_of_several_callers_share_a_call(service):
+    addresses = [service[0] + "/batch?" + urlencode({"n": n}) for n in range(20)]
+    with ThreadPoolExecutor(20) as pool:
+        answers = [answer["data"] for status, answer in pool.map(ask, addresses) if status == 200]
+    assert [one for one, _ in answers] == [n / 2 for n in range(20)]
+    assert 1 < max(count for _, count in answers) <= 8
+
+
+def test_a_request_that_fails_leaves_the_others_their_answers(service):
+    addresses = [service[0] + "/batch?" + urlencode({"n": n, "by": n % 2}) for n in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(ask, addresses))
+    assert [status for status, _ in answers] == [500, 200, 500, 200]
+    assert answers[2][1]["desc"] == "float division by zero"
+    assert [answers[n][1]["data"][0] for n in (1, 3)] == [1, 3]
+
+
+def test_a_result_is_missing(service):
+    status, answer = ask(service[0] + "/batch?n=13")
+    assert (status, answer["desc"]) == (500, "expected 1 results, one of each request, got 0")
 
 
 def test_other_server_is_replaced_with_a_warning():
