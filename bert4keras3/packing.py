@@ -13,7 +13,7 @@ from typing import Any, Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
-from bert4keras3.backend import Tensor, Tensors, framework
+from bert4keras3.backend import Tensor, Tensors, compiles_shapes
 from bert4keras3.blocks import Mixin, ResidualBlocks
 from bert4keras3.generation.state import rounded_up
 from bert4keras3.layers import FirstToken, TextMask, TextPooling, TextStart, TextTokens, WithoutMask
@@ -256,8 +256,11 @@ class PackedRows(Mixin):
         if not self.pooling:
             weights *= (batch.inputs[0] != getattr(self, "pad_token_id", 0)) | (batch.inputs[-2] == 0)
         weights *= weights.size / weights.sum()  # Keras divides the loss by the size
-        several = isinstance(targets, (list, tuple)) and np.ndim(targets[0]) > 1
-        if not several:
+        if (
+            not isinstance(targets, (list, tuple))
+            or not isinstance(targets[0], np.ndarray)
+            or targets[0].ndim < 2
+        ):
             return batch.inputs, self.fill_targets(targets, batch.places, shape), weights
         filled = [self.fill_targets(one, batch.places, shape) for one in targets]
         return batch.inputs, filled, [weights] * len(filled)
@@ -401,7 +404,7 @@ class PackedModel:
             for start in range(0, len(rows), size):
                 chunk = rows[start : start + size]
                 # a shape that was compiled is cheaper than a smaller one
-                full = len(chunk) == size or framework != "torch" and (size, row_length) in self.full_shapes
+                full = len(chunk) == size or compiles_shapes and (size, row_length) in self.full_shapes
                 shape = (size if full else rows_of_batch(len(chunk), size), row_length)
                 if full:
                     self.full_shapes.add(shape)
@@ -413,11 +416,8 @@ class PackedModel:
 
 
 def rows_of_batch(count: int, size: int) -> int:
-    """Rows of a batch that is not full: 1 to 8, 10, 12, 14, 16, 20, … up to `size`, as each is compiled.
-
-    PyTorch compiles nothing and takes any number of rows.
-    """
-    step = 1 if framework == "torch" else 1 << max(0, (count - 1).bit_length() - 3)
+    """Rows of a batch that is not full. If each is compiled: 1 to 8, 10, 12, 14, 16, 20, … up to `size`."""
+    step = 1 << max(0, (count - 1).bit_length() - 3) if compiles_shapes else 1
     return min(size, -(-count // step) * step)
 
 

@@ -190,6 +190,14 @@ TABLES = {
             (name, {"candidate": name}) for name in ("TextEncoder", "predict, sorted", "predict, in order")
         ),
     ),
+    "serving": Table(
+        "serving",
+        tuple(
+            Column(header, ({"metric": metric, "pairing": "torch"},))
+            for header, metric in (("requests/s", "requests"), ("p50, s", "p50"), ("p95, s", "p95"))
+        ),
+        tuple((name, {"candidate": name}) for name in ("shared calls", "one by one")),
+    ),
     "accelerate": Table(
         "accelerate",
         tuple(ratio(BACKENDS[name], candidate="plain", metric="time", pairing=name) for name in USUAL),

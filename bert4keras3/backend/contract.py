@@ -59,6 +59,7 @@ CONTRACT = (
     "perturb_training",
     "penalize_gradients",
     "multi_input_type",
+    "compiles_shapes",  # whether each shape of the inputs is compiled
     # devices
     "device_scope",
     "distribute",

@@ -24,6 +24,7 @@ get_custom_objects = keras.utils.get_custom_objects
 get_values = keras.backend.batch_get_value
 set_values = keras.backend.batch_set_value
 multi_input_type = tuple if FLAVOUR == "tf_keras" else list
+compiles_shapes = True
 foreach = parallel_class = not_supported("on Keras 2 the optimizers stand in backend/keras2/optimizers.py")
 Compiled = CompiledLoop = write_column = not_supported("compiled generation needs Keras 3")
 inner_layers = own_weight = not_supported("compiled generation and int8 need Keras 3")

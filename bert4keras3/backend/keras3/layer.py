@@ -39,6 +39,7 @@ get_custom_objects = keras.utils.get_custom_objects
 device_scope = keras.device
 accelerated = accelerate.implementation(framework)
 multi_input_type = tuple  # what a generator yields for several inputs
+compiles_shapes = framework != "torch"
 optimizers_module = "bert4keras3.optimizers"
 
 if framework in ("jax", "tensorflow", "torch"):
