@@ -114,6 +114,15 @@ def test_a_plain_model_of_keras_is_checked_and_dicts_by_name():
         model.predict({"ids": np.array([[1, 2, 9]])}, verbose=0)
 
 
+@trains
+def test_a_sequential_model_is_checked():
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(GOOD[0], LABELS, verbose=0)
+    with pytest.raises(ValueError, match="3"):
+        model.train_on_batch(GOOD[0], LABELS + 1)
+
+
 def test_an_embedding_that_also_projects_has_no_ids_there():
     x = keras.layers.Input((None,))
     table = Embedding(9, 4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bert4keras3.backend import framework, keras
-from bert4keras3.backend.accelerate import allocator
+from bert4keras3.backend.accelerate import accelerates, allocator
 
 FREE_MUCH = """
 import os
@@ -40,7 +40,8 @@ def mib_held_after_free(**variables):
 
 
 @pytest.mark.skipif(
-    framework != "tensorflow" or not sys.platform.startswith("linux"), reason="for TensorFlow on Linux"
+    framework != "tensorflow" or not sys.platform.startswith("linux") or not accelerates(),
+    reason="for accelerated TensorFlow on Linux",
 )
 def test_freed_memory_is_kept_if_asked_for():
     assert mib_held_after_free() < 100

@@ -44,7 +44,13 @@ def extend_method(name):
             prepare(self, given.arguments, name)
             args, kwargs = given.args[1:], given.kwargs
         with locks.setdefault(self, threading.RLock()) if name in USES_METRICS else nullcontext():
-            return original(self, *args, **kwargs)
+            try:
+                return original(self, *args, **kwargs)
+            except Exception:
+                if framework == "tensorflow" and name in WITH_TARGETS:
+                    # a tf.function makes its variables in its first call alone, and that call has failed
+                    self.train_function = self.test_function = None
+                raise
 
 
 for _name in ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch"):
@@ -207,9 +213,10 @@ def classes_of(model) -> list[Any]:
     outputs = getattr(model, "outputs", None) or []
     if isinstance(loss, dict) or len(losses) != len(outputs):
         return []
+    names = getattr(model, "output_names", None) or [output.name for output in outputs]  # of a Sequential
     return [
         (name, output.shape[-1] if is_sparse(one) else None)
-        for name, output, one in zip(model.output_names, outputs, losses)
+        for name, output, one in zip(names, outputs, losses)
     ]
 
 
