@@ -109,10 +109,7 @@ def test_gradients_are_clipped_before_anything_else(clip):
     model = make_model(made(1.0, paramwise_lr_schedule={"Embedding": 2, "Dense": 2}, **clip))
     plain = make_model(KERAS.SGD(2.0, **clip))
     plain.set_weights(model.get_weights())
-    # each token once in a batch: on TensorFlow, Keras's RMSprop squares the parts of a row's gradient one by one
-    tokens = np.argsort(np.random.RandomState(0).rand(len(TARGETS), 7), axis=1)[:, :3] + 1
-    model, plain = (weights_of_fit(one, batch_size=1, tokens=tokens) for one in (model, plain))
-    for one, other in zip(model[-1], plain[-1]):
+    for one, other in zip(weights_of_fit(model)[-1], weights_of_fit(plain)[-1]):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
