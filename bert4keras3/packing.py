@@ -261,8 +261,8 @@ class PackedRows(Mixin):
             or not isinstance(targets[0], np.ndarray)
             or targets[0].ndim < 2
         ):
-            return batch.inputs, self.fill_targets(targets, batch.places, shape), weights
-        filled = [self.fill_targets(one, batch.places, shape) for one in targets]
+            return batch.inputs, with_classes(self.fill_targets(targets, batch.places, shape)), weights
+        filled = [with_classes(self.fill_targets(one, batch.places, shape)) for one in targets]
         return batch.inputs, filled, [weights] * len(filled)
 
     def fill_targets(self, targets: Any, places: list[Place], shape: tuple[int, int]) -> Any:
@@ -475,6 +475,11 @@ def check_texts(
             raise ValueError(f"text {i}: expected at most {limit} tokens ({name}), got {len(ids)}")
     if segments is not None and [len(one) for one in segments] != [len(one) for one in tokens]:
         raise ValueError("segments: expected as many segment ids as token ids for each text")
+
+
+def with_classes(targets: Any) -> Any:
+    """Targets with an axis of classes, which Keras 2 expects: (rows, places) → (rows, places, 1)."""
+    return targets[..., None] if np.ndim(targets) == 2 else targets
 
 
 def without_padding(ids: np.ndarray, padding: int) -> np.ndarray:
