@@ -5,6 +5,7 @@ A model states the differences of its block in the attributes below, or override
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable
 
 from bert4keras3.backend import Tensor, Tensors
@@ -35,15 +36,13 @@ class ResidualBlocks(Mixin):
         attention_bias = self.compute_attention_bias(index)
         position_bias = self.compute_position_bias(inputs)
 
+        needed = partial(self.needed_tokens, index=index)
+
         def self_attention(x, name):
             return self.apply_multi_head_attention([needed(x), x, x], name, attention_bias, position_bias)
 
-        def needed(x):
-            return self.needed_tokens(x, index)
-
-        x = self.apply_residual(
-            inputs, self_attention, self.block_name(index, "MultiHeadSelfAttention"), needed
-        )
+        name = self.block_name(index, "MultiHeadSelfAttention")
+        x = self.apply_residual(inputs, self_attention, name, needed)
         return self.apply_residual(x, self.apply_feed_forward, self.block_name(index, "FeedForward"))
 
     def block_name(self, index: int, part: str) -> str:

@@ -191,6 +191,11 @@ class PackedRows(Mixin):
         return len(self.inputs) == 4
 
     @property
+    def padding(self) -> int:
+        """Token id of padding."""
+        return getattr(self, "pad_token_id", 0)
+
+    @property
     def max_length(self) -> int | None:
         """Tokens of a text at most; None for no limit."""
         return getattr(self.layers.get(self.prefixed("Embedding-Position")), "max_position", None)
@@ -212,7 +217,7 @@ class PackedRows(Mixin):
         """
         places = places_of(rows, [len(one) for one in tokens])
         ids, segment_ids, positions, texts = (np.zeros(shape, "float32") for _ in range(4))
-        ids += getattr(self, "pad_token_id", 0)
+        ids += self.padding
         for place in places:
             part = place.row, place.part
             ids[part], positions[part], texts[part] = (
@@ -225,7 +230,7 @@ class PackedRows(Mixin):
         return Batch([ids, *([segment_ids] if self.has_segments else []), positions, texts], places)
 
     def pack_batch(self, inputs: Any, targets: Any = None) -> tuple[Any, ...]:
-        """A batch of texts for the training of a model on this transformer, in rows.
+        """Put a batch of texts into rows, for the training of a model on this transformer.
 
         Args:
             inputs: as of the transformer, token ids or [token ids, segment ids]: lists of any lengths, or padded
@@ -235,15 +240,15 @@ class PackedRows(Mixin):
 
         Returns:
             The inputs and targets of the rows, and sample weights: a loss is the mean over the texts, or over the
-            tokens that are no padding. Targets and weights of texts have the shape (rows, max_texts, …), those of
-            tokens (rows, length, …).
+            tokens that are no padding. Targets and weights of texts have the shape (rows, max_texts, …), targets and
+            weights of tokens (rows, length, …).
 
         Raises:
             ValueError: a text is empty or has more tokens than a row or the positions.
         """
         tokens, segments = inputs if self.has_segments else (inputs, None)
         if isinstance(tokens, np.ndarray):
-            tokens = [without_padding(row, getattr(self, "pad_token_id", 0)) for row in tokens]
+            tokens = [without_padding(row, self.padding) for row in tokens]
         lengths = [len(one) for one in tokens]
         if segments is not None:
             segments = [row[:length] for row, length in zip(segments, lengths)]
@@ -254,30 +259,30 @@ class PackedRows(Mixin):
         ones = [1] * len(tokens) if self.pooling else [np.ones(length) for length in lengths]
         weights = self.fill_targets(ones, batch.places, shape).astype("float32")
         if not self.pooling:
-            weights *= (batch.inputs[0] != getattr(self, "pad_token_id", 0)) | (batch.inputs[-2] == 0)
+            weights *= (batch.inputs[0] != self.padding) | (batch.inputs[-2] == 0)
         weights *= weights.size / weights.sum()  # Keras divides the loss by the size
-        if (
-            not isinstance(targets, (list, tuple))
-            or not isinstance(targets[0], np.ndarray)
-            or targets[0].ndim < 2
-        ):
-            return batch.inputs, with_classes(self.fill_targets(targets, batch.places, shape)), weights
-        filled = [with_classes(self.fill_targets(one, batch.places, shape)) for one in targets]
-        return batch.inputs, filled, [weights] * len(filled)
+        first = targets[0] if isinstance(targets, (list, tuple)) else None
+        is_list = isinstance(first, np.ndarray) and first.ndim > 1
+        filled = [
+            with_classes(self.fill_targets(one, batch.places, shape))
+            for one in (targets if is_list else [targets])
+        ]
+        if is_list:
+            return batch.inputs, filled, [weights] * len(filled)
+        return batch.inputs, filled[0], weights
 
     def fill_targets(self, targets: Any, places: list[Place], shape: tuple[int, int]) -> Any:
         """Targets of texts (rows, max_texts, …) or of tokens (rows, length, …); None for None."""
         if targets is None:
             return None
         values = [np.asarray(one) for one in targets]
-        if self.pooling is None:
-            filled = np.zeros((*shape, *values[0].shape[1:]), values[0].dtype)
-            for place in places:
-                filled[place.row, place.part] = values[place.text][: place.length]
-            return filled
-        filled = np.zeros((shape[0], self.max_texts, *values[0].shape), values[0].dtype)
+        sizes = (self.max_texts, *values[0].shape) if self.pooling else (shape[1], *values[0].shape[1:])
+        filled = np.zeros((shape[0], *sizes), values[0].dtype)
         for place in places:
-            filled[place.row, place.number] = values[place.text]
+            if self.pooling:
+                filled[place.row, place.number] = values[place.text]
+            else:
+                filled[place.row, place.part] = values[place.text][: place.length]
         return filled
 
     def rows_in_training(self, count: int) -> int:
@@ -327,12 +332,8 @@ def packed_transformer(
     packed.__class__ = type("Packed" + type(transformer).__name__, (PackedRows, type(transformer)), {})
     packed.layers, packed.sequence_length, packed.built = dict(transformer.layers), None, False
     packed.attention_bias = packed.position_bias = packed.attention_scores = None
-    packed.pooling, packed.row_length, packed.max_texts, packed.row_counts = (
-        pooling,
-        row_length,
-        max_texts,
-        set(),
-    )
+    packed.pooling, packed.row_length, packed.max_texts = pooling, row_length, max_texts
+    packed.row_counts = set()
     packed.pools_early = pooling not in (None, "mean") and may_pool_early(transformer)
     if pooling is not None:
         for head in HEADS if pooling == "pooler" else (*HEADS, "with_pool"):

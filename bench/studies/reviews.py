@@ -6,7 +6,7 @@ BERT-base with random weights and the characters of the reviews as its vocabular
 [CLS] of each text; all are compared with the first. Its figure is real tokens a second.
 
 If sentence-transformers is installed beside PyTorch, it is a candidate with the same weights: `save_pretrained` writes
-its folder. "matmuls alone" are those of the real tokens: the roofline, without attention, norms and activations.
+its folder. The roofline, "matmuls alone", is the time of the projections and feed-forward layers for the real tokens.
 """
 
 import argparse

@@ -93,7 +93,12 @@ class DataGenerator:
                 if len(parts) == 1:
                     parts += (None,)
                 if self.packed is not None:
-                    parts = self.packed.pack_batch(*parts[:2])
+                    if len(parts) > 2:
+                        raise ValueError(
+                            f"{type(self).__name__}: expected (inputs, targets) with packed=…, got {len(parts)} parts. "
+                            "Packed rows have sample weights of their own"
+                        )
+                    parts = self.packed.pack_batch(*parts)
                 yield tuple(
                     multi_input_type(part) if isinstance(part, (list, tuple)) else part for part in parts
                 )

@@ -186,15 +186,14 @@ class _Batches:
     def call_all(self) -> None:
         """Call the function for all that wait."""
         waiting, self.waiting = self.waiting, []
-        for start in range(0, len(waiting), self.max_batch):
-            requests, results = zip(*waiting[start : start + self.max_batch])
-            for answer, result in zip(self.call(requests), results):
-                if result.done():  # the caller has gone
-                    continue
-                if isinstance(answer, Exception):
-                    result.set_exception(answer)
-                else:
-                    result.set_result(answer)
+        answers = self.call([request for request, _ in waiting]) if waiting else []
+        for answer, (_, result) in zip(answers, waiting):
+            if result.done():  # the caller has gone
+                continue
+            if isinstance(answer, Exception):
+                result.set_exception(answer)
+            else:
+                result.set_result(answer)
 
     def call(self, requests: Sequence[dict[str, Any]]) -> list[Any]:
         """The result of each request, or what it raised."""

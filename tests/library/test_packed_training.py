@@ -39,7 +39,7 @@ class Texts(DataGenerator):
                 padded = sequence_padding(tokens)
                 weights = (padded != 0) * (padded.size / (padded != 0).sum())
                 batch = [padded, sequence_padding(segments)], labels, weights
-                yield batch if self.of_tokens else batch[:2]
+                yield batch if self.of_tokens and self.packed is None else batch[:2]
                 batch = []
 
 
@@ -98,3 +98,14 @@ def test_the_losses_and_gradients_of_padded_batches(name, generator, pooling, op
     assert largest > 1e-3
     for one, other in zip(packed_changes, changes):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5 * largest)
+
+
+class Weighted(DataGenerator):
+    def __iter__(self, random=False):
+        yield [[[5, 6]], [[0, 0]]], [[[1], [0]]], [[1, 1]]
+
+
+def test_sample_weights_of_a_generator_are_refused():
+    packed = packed_transformer(build("bert", with_nsp=False, with_mlm=False, return_keras_model=False))
+    with pytest.raises(ValueError, match="Weighted: expected .inputs, targets. with packed=…, got 3 parts"):
+        next(Weighted(SAMPLES, 16, packed=packed).forfit())

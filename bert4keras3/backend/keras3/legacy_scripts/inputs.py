@@ -48,7 +48,7 @@ def extend_method(name):
                 return original(self, *args, **kwargs)
             except Exception:
                 if framework == "tensorflow" and name in WITH_TARGETS:
-                    # a tf.function makes its variables in its first call alone, and that call has failed
+                    # a tf.function may make variables in its first call alone; if that call failed, a new one is needed
                     self.train_function = self.test_function = None
                 raise
 
