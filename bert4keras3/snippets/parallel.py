@@ -6,6 +6,7 @@ executors of the standard library.
 
 from __future__ import annotations
 
+import gc
 import pickle
 import queue
 import random
@@ -81,8 +82,7 @@ class Threads:
         """Queue items while fewer than `limit` are pending, and yield results as they arrive."""
         pending = 0
         try:
-            for worker in self.workers:
-                worker.start()
+            self.start()
             for task in enumerate(iterable):
                 while pending == self.limit or pending and not self.results.empty():
                     yield self.receive()
@@ -94,6 +94,11 @@ class Threads:
                 pending -= 1
         finally:
             self.stop()
+
+    def start(self) -> None:
+        """Start the workers."""
+        for worker in self.workers:
+            worker.start()
 
     def receive(self) -> tuple[int, Any]:
         """The next result; raises the exception of the worker, or RuntimeError if a worker died."""
@@ -133,15 +138,21 @@ class Processes(Threads):
         context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
         self.limit, self.tasks, self.results = limit, context.Queue(), context.Queue()
         self.workers = [
-            context.Process(
-                target=work,
-                args=(func, self.tasks, self.results, pickle.dumps, pickle.loads, seed),
-                daemon=True,
-            )
+            context.Process(target=work_in_process, args=(func, self.tasks, self.results, seed), daemon=True)
             for seed in seeds_of_workers(random_seeds, workers)
         ]
 
     pack, unpack = staticmethod(pickle.dumps), staticmethod(pickle.loads)  # type: ignore[assignment]
+
+    def start(self) -> None:
+        """Fork without garbage collection; `work_in_process` starts it again."""
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            super().start()
+        finally:
+            if enabled:
+                gc.enable()
 
     def check(self) -> None:
         codes = [worker.exitcode for worker in self.workers if worker.exitcode is not None]
@@ -165,12 +176,8 @@ def work(
     results: Any,
     pack: Callable[[Any], Any] = Threads.pack,
     unpack: Callable[[Any], Any] = Threads.unpack,
-    seed: tuple | None = None,
 ) -> None:
     """Loop of a worker: receive (index, item), send (index, result, failure); None ends it."""
-    if seed is not None:
-        np.random.seed(*seed)
-        random.seed(*seed)
     for message in iter(tasks.get, None):
         index, item = unpack(message)
         try:
@@ -178,6 +185,20 @@ def work(
         except BaseException as error:  # SystemExit too, because the caller waits for an answer
             answer = pack((index, None, (sendable(error, pack), traceback.format_exc())))
         results.put(answer)
+
+
+def work_in_process(func: Callable[[Any], Any], tasks: Any, results: Any, seed: tuple | None) -> None:
+    """Loop of a worker that is a process.
+
+    Objects that a forked process inherits are never collected here. A session of TensorFlow, for example, waits for
+    its threads when it is collected, and a forked process does not have these threads.
+    """
+    gc.freeze()
+    gc.enable()
+    if seed is not None:
+        np.random.seed(*seed)
+        random.seed(*seed)
+    work(func, tasks, results, pickle.dumps, pickle.loads)
 
 
 def sendable(error: BaseException, pack: Callable[[Any], Any]) -> BaseException:

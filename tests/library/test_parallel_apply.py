@@ -1,5 +1,6 @@
 """Work in processes and threads: results, seeds, failures, which must not hang."""
 
+import gc
 import os
 import sys
 import time
@@ -42,6 +43,33 @@ def test_ordered_results_are_in_the_order_of_the_items(dummy):
 @pytest.mark.parametrize("max_queue_size", [0, 1])
 def test_queue_of_any_size_gives_every_result(dummy, max_queue_size):
     assert sorted(parallel_apply(double, range(9), 2, max_queue_size, dummy=dummy)) == list(range(0, 18, 2))
+
+
+class ExitsInAnotherProcess:
+    """Garbage that must not be collected in a forked process, like a session of TensorFlow, which would wait there."""
+
+    def __init__(self):
+        self.cycle, self.process = self, os.getpid()
+
+    def __del__(self):
+        if os.getpid() != self.process:
+            os._exit(3)
+
+
+def collect(number):
+    gc.collect()
+    return number
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+def test_processes_leave_the_garbage_of_the_caller_alone():
+    gc.disable()
+    try:
+        ExitsInAnotherProcess()
+        assert sorted(parallel_apply(collect, range(9), workers=2, max_queue_size=2)) == list(range(9))
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 @KINDS
