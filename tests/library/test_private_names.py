@@ -199,6 +199,13 @@ def test_operators_of_pytorch_compute():
         rows, torch.ones(4, dtype=torch.double), torch.zeros(4, dtype=torch.long)
     )
     torch.testing.assert_close(quantized.dequantize(), rows.float())
+    tokens = torch.rand(6, 8)
+    integers, scale, low = private.rounded_to_bytes(tokens)
+    torch.testing.assert_close(low + scale * integers, tokens, atol=1 / 500, rtol=0)
+    if private.has_int8_instructions():
+        packed = private.pack_int8_for_onednn(rows)
+        product = private.onednn_int8_linear(integers, packed, torch.full((4,), 0.5))
+        torch.testing.assert_close(product, integers.float() @ rows.float().t() / 2)
 
 
 @pytest.mark.skipif(framework != "torch", reason="about PyTorch")

@@ -19,14 +19,14 @@ def predict(model, tokens=TOKENS):
 
 def plain(model, monkeypatch, tokens=TOKENS):
     """Operator by operator, by the operators of Keras."""
-    from bert4keras3.backend.accelerate import compiled_model
+    from bert4keras3.backend.accelerate import compiled_model, torch_int8
     from bert4keras3.backend.accelerate import torch as torch_path
     from bert4keras3.layers import attention
 
     with monkeypatch.context() as patch:
         patch.setattr(compiled_model, "may_trace", lambda model: False)
         patch.setattr(torch_path, "has_onednn", False)
-        patch.setattr(torch_path, "has_fbgemm", False)
+        patch.setattr(torch_int8, "has_fbgemm", False)
         patch.setattr(torch_path, "use_fused_ops", lambda *args: False)
         patch.setattr(attention, "use_fused_ops", lambda *args: False)
         return predict(model, tokens)
@@ -62,9 +62,11 @@ def test_one_operator_gives_what_several_give(name, length, monkeypatch):
 
 @pytest.mark.skipif(not accelerates(), reason="BERT4KERAS3_ACCELERATE=0 packs no weights")
 def test_packed_weights_give_the_same(packed, monkeypatch):
+    from bert4keras3.backend.accelerate import torch_packed
+
     model = build("bert-unilm")
     with_packing = [predict(model) for _ in range(2)]  # traced, and replayed
-    assert model.get_layer("Transformer-0-FeedForward").o_dense in packed.pack_cache
+    assert model.get_layer("Transformer-0-FeedForward").o_dense in torch_packed.cache
     assert np.abs(with_packing - plain(model, monkeypatch)).max() < 1e-6
 
 
@@ -205,6 +207,66 @@ def test_int8_weights_that_change_are_noticed(tmp_path, monkeypatch):
     assert error < change / 10, (
         f"largest difference {error:.1e} to what Keras computes, a change of {change:.1e}"
     )
+
+
+@pytest.fixture
+def int8_layer():
+    """A Dense whose rows are as different as those of a model, in int8, with its inputs."""
+    random = np.random.RandomState(0)
+    layer = keras.layers.Dense(24, bias_initializer="ones")
+    layer.build((None, 64))
+    layer.kernel.assign(random.normal(size=(64, 24)) * np.exp(random.normal(size=24)))
+    layer.quantize("int8")
+    inputs = random.normal(size=(2, 50, 64)) * np.exp(random.normal(size=(2, 50, 1))) + 1
+    return layer, inputs.astype("float32")
+
+
+@pytest.fixture
+def onednn_int8():
+    from bert4keras3.backend.accelerate import torch_int8
+
+    if not torch_int8.has_int8_instructions:
+        pytest.skip("this processor has no instructions for int8")
+
+
+def int8_outputs(layers, inputs):
+    import torch
+
+    from bert4keras3.backend.accelerate import torch_int8
+
+    with torch.no_grad():
+        return [np.asarray(one) for one in torch_int8.int8_linears(layers, torch.from_numpy(inputs))]
+
+
+@pytest.mark.parametrize("is_onednn", [True, False])
+def test_int8_products_are_as_exact_as_eight_bits(int8_layer, is_onednn, request, monkeypatch):
+    """An input moves by half a step of 255 at most (FBGEMM: 127), and a product by that times the weights' sum."""
+    if is_onednn:
+        request.getfixturevalue("onednn_int8")
+    else:
+        monkeypatch.setattr("bert4keras3.backend.accelerate.torch_int8.has_int8_instructions", False)
+    layer, inputs = int8_layer
+    kernel = np.asarray(layer.kernel, "float64") / np.asarray(layer.kernel_scale)
+    expected = inputs.astype("float64") @ kernel + 1
+    spread = np.ptp(inputs, -1) / 255 if is_onednn else 2 * np.abs(inputs).max(-1) / 127
+    bound = 0.51 * spread[..., None] * np.abs(kernel).sum(0)
+    found, again = int8_outputs([layer, layer], inputs)
+    assert (np.abs(found - expected) <= bound).all()
+    np.testing.assert_array_equal(found, again)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_int8_products_of_no_number_are_no_number(int8_layer, onednn_int8, value):
+    layer, inputs = int8_layer
+    inputs[1, 7, 3] = value
+    found = int8_outputs([layer], inputs)[0]
+    assert np.isnan(found[1, 7]).all() and np.isfinite(np.delete(found.reshape(100, -1), 57, 0)).all()
+
+
+def test_int8_outputs_of_a_token_do_not_depend_on_the_others(int8_layer, onednn_int8):
+    layer, inputs = int8_layer
+    found, alone = (int8_outputs([layer], one)[0] for one in (inputs, inputs[1:].repeat(2, 0)))
+    np.testing.assert_array_equal(found[1], alone[0])
 
 
 def test_gradients_do_not_go_through_packed_weights(packed):

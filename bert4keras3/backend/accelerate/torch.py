@@ -7,14 +7,13 @@ float32          MKL or oneDNN. oneDNN took 0.73 of MKL's time for 128 tokens on
 half precision   oneDNN; float32 if that is faster, as for 128 tokens on an Intel Xeon (1.3 times), or if the
                  processor lacks the instructions: PyTorch's own loops take 30 times as long.
 PACKED_LINEAR=1  oneDNN on a copy of the weight in its own layout. In bfloat16 one token takes 0.45 of the time.
-int8             FBGEMM, twice as fast as float32, for one token and for 128.
+int8             torch_int8.py.
 
 kernels.py selects the kernel by a fixed table, so that two processes give equal bits.
 """
 
 import functools
 import warnings
-import weakref
 
 import keras
 import torch
@@ -29,21 +28,18 @@ from bert4keras3.backend.accelerate.plain import (  # noqa: F401
     transposed_kernels,
     with_transposed_kernels,
 )
-from bert4keras3.backend.accelerate.quantized import is_int8, rounds_inputs
 from bert4keras3.backend.accelerate.torch_graph import lifted
+from bert4keras3.backend.accelerate.torch_int8 import int8_linears, takes_int8
+from bert4keras3.backend.accelerate.torch_packed import packed_weight
 from bert4keras3.backend.flavour import is_on
 from bert4keras3.backend.keras3 import private
 
 has_onednn = torch.backends.mkldnn.is_available()
-has_fbgemm = "fbgemm" in torch.backends.quantized.supported_engines
 packed_linear = has_onednn and is_on("PACKED_LINEAR")
 has_instructions = {
     torch.bfloat16: has_onednn and private.has_bfloat16_instructions(),
     torch.float16: has_onednn and private.has_float16_instructions(),
 }
-
-# {layer: (state of its weights, the packed weight)}
-pack_cache: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def dense(layer, inputs):
@@ -54,15 +50,17 @@ def dense(layer, inputs):
     if layer.quantization_mode is None:
         outputs = linear(layer, inputs, layer.kernel.value.t(), bias)
     elif takes_int8(layer, inputs):
-        outputs = int8_linear(layer, inputs)
-        outputs = outputs if bias is None else outputs + bias
+        outputs = int8_linears([layer], inputs)[0]
     else:
         return layer(inputs)
     return outputs if layer.activation is None else layer.activation(outputs)
 
 
 def dense_group(layers, inputs):
-    """[dense(layer, inputs) for layer in layers]."""
+    """[dense(layer, inputs) for layer in layers]; int8 layers share the rounding of the inputs."""
+    if all(type(layer) is keras.layers.Dense and takes_int8(layer, inputs) for layer in layers):
+        outputs = int8_linears(layers, inputs)
+        return [x if layer.activation is None else layer.activation(x) for layer, x in zip(layers, outputs)]
     return [dense(layer, inputs) for layer in layers]
 
 
@@ -71,7 +69,7 @@ def logits(layer, inputs, table, scale=None):
     if scale is None:
         return linear(layer, inputs, table)
     if takes_int8(layer, inputs):
-        return int8_linear(layer, inputs)
+        return int8_linears([layer], inputs)[0]
     return functional.linear(inputs, table.to(inputs.dtype)) / scale
 
 
@@ -82,7 +80,7 @@ def linear(layer, inputs, weight, bias=None):
     kernels = kernel_candidates(inputs, weight)
     kernel = kernels[0] if len(kernels) == 1 else select_kernel(kernels, inputs, weight, bias)
     if kernel is onednn_packed:
-        weight = lifted(functools.partial(cached_packed_weight, layer, private.pack_for_onednn))
+        weight = lifted(functools.partial(packed_weight, layer, private.pack_for_onednn))
     return kernel(inputs, weight, bias)
 
 
@@ -129,42 +127,6 @@ def split_k(inputs, weight, bias):
     parts = torch.bmm(inputs.reshape(splits, 1, -1), weight.t().view(splits, size // splits, -1))
     outputs = parts.sum(0).view(*inputs.shape[:-1], -1)
     return outputs if bias is None else outputs + bias
-
-
-def cached_packed_weight(layer, pack):
-    """pack(weight), or pack(weight, scale) for int8, of a Dense or an Embedding; cached until a weight changes."""
-    values = [weight.value.detach() for weight in private.own_weights(layer)]
-    state = [(one.data_ptr(), private.version_of(one)) for one in values]
-    if layer not in pack_cache or pack_cache[layer][0] != state:
-        weight = values[0].t() if isinstance(layer, keras.layers.Dense) else values[0]
-        pack_cache[layer] = state, pack(weight.contiguous(), *values[1:])
-    return pack_cache[layer][1]
-
-
-def takes_int8(layer, inputs):
-    """Whether FBGEMM computes the matmul: the layer rounds its weights and its inputs to int8."""
-    is_free = not torch.is_grad_enabled() and inputs.dtype == torch.float32 and inputs.is_cpu
-    return has_fbgemm and is_int8(layer) and rounds_inputs(layer) and is_free
-
-
-def int8_linear(layer, inputs):
-    """inputs @ weightᵀ. The inputs of each token have a scale of their own, as in Keras, and 7 bits.
-
-    FBGEMM has one scale for all tokens. So the inputs of a token are divided by their largest number, and the outputs
-    are multiplied by it. With 8 bits, the sum of two products would not fit into FBGEMM's 16 bits.
-    """
-    largest = inputs.abs().amax(-1, keepdim=True).clamp_min(1e-30)
-    packed = lifted(functools.partial(cached_packed_weight, layer, pack_for_fbgemm))
-    return torch.ops.quantized.linear_dynamic(inputs / largest, packed, True) * largest
-
-
-def pack_for_fbgemm(weight, scale):
-    """The weight in FBGEMM's own layout."""
-    zeros = torch.zeros(len(weight), dtype=torch.long)
-    with warnings.catch_warnings():  # PyTorch announces the end of such tensors; their operators stay
-        warnings.simplefilter("ignore")
-        weight = private.quantized_tensor(weight, 1 / scale.double(), zeros)
-    return torch.ops.quantized.linear_prepack(weight, None)
 
 
 def to_assignable(array):

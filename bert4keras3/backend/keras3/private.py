@@ -118,6 +118,28 @@ if framework == "torch":
         """The weight (units, size) in oneDNN's own layout."""
         return torch.ops.mkldnn._reorder_linear_weight(weight)
 
+    def onednn_int8_linear(integers, weight, scale):
+        """integers (tokens, size) of 8 bits @ weightᵀ in float32, times the scale of each unit."""
+        zeros = torch.zeros(len(scale), dtype=torch.long)
+        plain = (None, 1.0, 0, torch.float32, "none", [], "")  # no bias, no function of the outputs
+        return torch.ops.onednn.qlinear_pointwise(integers, 1.0, 0, weight, scale, zeros, *plain)
+
+    def rounded_to_bytes(tokens):
+        """(integers, scale, low) of float32 tokens (count, size), which are low + scale * integers."""
+        packed = torch.ops.quantized.embedding_bag_byte_prepack(
+            tokens
+        )  # (count, size + 8): scale and low are last
+        size = tokens.shape[-1]
+        scale, low = packed[:, size:].contiguous().view(torch.float32).split(1, 1)
+        return packed[:, :size].contiguous(), scale, low
+
+    def pack_int8_for_onednn(weight):
+        """The int8 weight (units, size) in oneDNN's own layout."""
+        return torch.ops.onednn.qlinear_prepack(weight, None)
+
+    def has_int8_instructions():
+        return torch.cpu._is_vnni_supported()
+
     def has_bfloat16_instructions():
         return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
