@@ -190,6 +190,19 @@ TABLES = {
             (name, {"candidate": name}) for name in ("TextEncoder", "predict, sorted", "predict, in order")
         ),
     ),
+    "corpus": Table(
+        "corpus",
+        tuple(
+            Column(header, ({"metric": metric, "pairing": "torch"},), pattern=pattern)
+            for header, metric, pattern in (
+                ("real tokens/s", "speed", None),
+                ("real tokens, %", "real tokens", "%.2f"),
+                ("lowest cosine to float32", "lowest cosine", "%.4f"),
+                ("test accuracy, %", "accuracy", "%.1f"),
+            )
+        ),
+        tuple((name, {"candidate": name}) for name in ("float32", "bfloat16", "int8")),
+    ),
     "serving": Table(
         "serving",
         tuple(

@@ -74,6 +74,7 @@ MAY_IMPORT_THE_LIBRARY = {
     "prove.py",
     "call_overhead.py",
     "recompute.py",
+    "corpus.py",
     "reviews.py",
     "serving.py",
     "checkpoint_loading.py",
