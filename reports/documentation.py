@@ -211,6 +211,11 @@ TABLES = {
         ),
         tuple((name, {"candidate": name}) for name in ("shared calls", "one by one")),
     ),
+    "int8": Table(
+        "accelerate",
+        tuple(ratio(name, candidate=name, metric="time", pairing="torch") for name in ("FBGEMM", "oneDNN")),
+        tuple((f"{rows} tokens", {"case": f"int8, {rows} rows"}) for rows in (64, 128, 1024, 4096)),
+    ),
     "accelerate": Table(
         "accelerate",
         tuple(ratio(BACKENDS[name], candidate="plain", metric="time", pairing=name) for name in USUAL),

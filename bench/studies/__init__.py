@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any, Callable, Iterable
 
@@ -127,6 +128,13 @@ def read_rounds(description: str, rounds: int) -> int:
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=rounds)
     return parser.parse_args().rounds
+
+
+def read_reviews(archive: str | Path, part: str) -> list[tuple[str, int]]:
+    """(text, label) of each review in a part of sentiment.zip: "train", "valid" or "test"."""
+    with zipfile.ZipFile(archive) as file:
+        lines = file.read(f"sentiment/sentiment.{part}.data").decode("utf-8").splitlines()
+    return [(text, int(label)) for text, label in (line.rsplit("\t", 1) for line in lines)]
 
 
 def pairing_name() -> str:

@@ -1,11 +1,12 @@
 """Accelerate: what each path of bert4keras3/backend/accelerate/ gains over accelerate/plain.py, each in its own case.
 
-    python -m bench.studies.accelerate [--rounds 9]       in the environment of jax, tensorflow or torch
+    python -m bench.studies.accelerate [--rounds 9] [--case int8]     in the environment of jax, tensorflow or torch
 
 On PyTorch the kernels of one matmul stand beside the choice of the table, kernels.TABLE. Sizes are those of BERT-base;
-"1 row" is one generated token, "128 rows" one sequence.
+"1 row" is one generated token, "128 rows" one sequence. `--case` measures the cases whose name begins so.
 """
 
+import argparse
 import functools
 import os
 
@@ -13,13 +14,14 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from bench.studies import Study, interleave, read_rounds, timed  # noqa: E402
+from bench.studies import Study, interleave, timed  # noqa: E402
 from bert4keras3.backend import framework, functions, keras, ops  # noqa: E402
 from bert4keras3.backend.accelerate import compiled_model, implementation, plain  # noqa: E402
 from bert4keras3.models import build_transformer_model  # noqa: E402
 
 SIZE, INNER, VOCABULARY, HEADS = 768, 3072, 21128, 12
 REPEATS = 10  # calls in one measurement
+BASE = "float32"  # of int8
 
 
 def random(*shape):
@@ -130,7 +132,7 @@ def on_torch():
     cases["layer_norm, 128 rows"] = both(
         lambda path, x: path.layer_norm(x, gamma, beta, 1e-12), random(1, 128, SIZE)
     )
-    return {**cases, "predict of one batch": short_predicts(), **kernel_cases()}
+    return {**cases, "predict of one batch": short_predicts(), **kernel_cases(), **int8_cases()}
 
 
 def kernel_cases():
@@ -161,6 +163,36 @@ def kernel_cases():
     return cases
 
 
+def int8_cases():
+    """The six matmuls of a block of BERT-base in int8, by each kernel, beside float32."""
+    import torch
+
+    from bert4keras3.backend.accelerate import torch as path
+    from bert4keras3.backend.accelerate import torch_int8
+
+    sizes = [(SIZE, SIZE)] * 4 + [(SIZE, INNER), (INNER, SIZE)]
+    exact, int8 = ([dense(units, size, None, "float32") for size, units in sizes] for _ in range(2))
+    for layer in int8:
+        layer.quantize("int8")
+    kernels = {"FBGEMM": torch_int8.fbgemm_int8}
+    if torch_int8.has_int8_instructions:
+        kernels["oneDNN"] = torch_int8.onednn_int8
+    cases = {}
+    for rows in (64, 128, 1024, 4096):
+        inputs = {size: torch.rand(rows, size) for size in (SIZE, INNER)}
+
+        def calls(layers, kernel, inputs=inputs):
+            return repeated(
+                lambda number: [kernel(layer, inputs[size]) for layer, (size, _) in zip(layers, sizes)]
+            )
+
+        case = {BASE: torch.no_grad()(calls(exact, path.dense))}
+        for name, kernel in kernels.items():
+            case[name] = torch.no_grad()(calls(int8, lambda layer, x, kernel=kernel: kernel([layer], x)))
+        cases[f"int8, {rows} rows"] = case
+    return cases
+
+
 def short_predicts():
     """predict of one short sequence by a small BERT, with and without the path of compiled_model.py."""
     sizes = dict(hidden_size=128, num_hidden_layers=4, num_attention_heads=2, intermediate_size=512)
@@ -186,16 +218,22 @@ def short_predicts():
 
 
 def main():
-    rounds = read_rounds(__doc__, 9)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--case", default="", help="default: all")
+    options = parser.parse_args()
+    rounds = options.rounds
     if framework == "tensorflow":
         cases = {**matmuls("float32"), "predict of one batch": short_predicts()}
     else:
         cases = {"jax": on_jax, "torch": on_torch}[framework]()
     study = Study("accelerate", rounds, keras=keras.__version__)
     for case, candidates in cases.items():
+        if not case.startswith(options.case):
+            continue
         functions = {name: timed(function) for name, function in candidates.items()}
         seconds = interleave(functions, rounds, warm_up=2)
-        base = next(name for name in candidates if name == "accelerated" or "table" in name)
+        base = next(name for name in candidates if name in ("accelerated", BASE) or "table" in name)
         seconds = {name: [one / REPEATS for one in values] for name, values in seconds.items()}
         study.add_times(case, seconds, {name: base for name in candidates if name != base})
     study.write()

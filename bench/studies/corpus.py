@@ -1,20 +1,18 @@
-"""Corpus: vectors of all reviews by MiniLM's real weights, in float32, bfloat16 and int8, and what the formats cost.
+"""Corpus: speed and accuracy of float32, bfloat16 and int8, for vectors of all reviews by MiniLM's real weights.
 
     python -m bench.studies.corpus sentiment.zip [--format float32 ...]     in the environment of a pairing
 
-A linear classifier learns from the vectors of the training data; its score on the test data says what a format costs.
-The vectors of float32 are the base of the cosines. `nox -s parity-jax` unpacks MiniLM.
+A linear classifier learns from the vectors of the training data; its accuracy on the test data shows what a format
+costs. Cosines compare with the vectors of the first format. `nox -s parity-jax` unpacks MiniLM.
 """
 
 import argparse
 import time
-import warnings
-import zipfile
 
 import numpy as np
 
-from bench.studies import Study
-from bert4keras3.backend import keras
+from bench.studies import Study, read_reviews
+from bench.studies.formats import build_in_format
 from bert4keras3.text_encoder import TextEncoder, unit_vectors
 from parity.store import MINILM_FOLDER
 
@@ -24,33 +22,12 @@ PARTS = ("train", "valid", "test")
 RIDGE = 1e-2  # of the classifier
 
 
-def read_reviews(path):
-    """(texts, labels, part of each) of the whole archive."""
-    texts, labels, parts = [], [], []
-    with zipfile.ZipFile(path) as archive:
-        for part in PARTS:
-            for line in archive.read(f"sentiment/sentiment.{part}.data").decode("utf-8").splitlines():
-                text, label = line.rsplit("\t", 1)
-                texts.append(text)
-                labels.append(int(label))
-                parts.append(part)
-    return texts, np.array(labels), np.array(parts)
-
-
-def make_encoder(form):
-    """MiniLM with numbers of this format."""
-    keras.config.set_dtype_policy("bfloat16" if form == "bfloat16" else "float32")
-    encoder = TextEncoder(MINILM_FOLDER, max_length=MAXLEN)
-    keras.config.set_dtype_policy("float32")
-    if form == "int8":
-        with warnings.catch_warnings():  # layers without a matrix have no quantize
-            warnings.simplefilter("ignore")
-            encoder.packed.transformer.model.quantize("int8")
-    return encoder
+def make_encoder():
+    return TextEncoder(MINILM_FOLDER, max_length=MAXLEN)
 
 
 def count_shapes(model):
-    """The set that gets the shape of each batch from now on. XLA compiles each once."""
+    """Collect the shapes of the batches that the model predicts from now on. Returns: a set, which grows."""
     shapes, predict = set(), model.predict_on_batch
 
     def counted(inputs):
@@ -74,13 +51,14 @@ def main():
     parser.add_argument("archive", help="sentiment.zip")
     parser.add_argument("--format", action="append", choices=FORMATS, help="default: all")
     options = parser.parse_args()
-    texts, labels, parts = read_reviews(options.archive)
+    reviews = [(*review, part) for part in PARTS for review in read_reviews(options.archive, part)]
+    texts, labels, parts = map(np.array, zip(*reviews))
     study, case, base = Study("corpus", 1), f"{len(texts)} reviews", None
     for form in options.format or FORMATS:
-        encoder = make_encoder(form)
+        encoder = build_in_format(form, make_encoder, lambda one: one.transformer.model)
         shapes = count_shapes(encoder.packed.transformer.model)
         start = time.perf_counter()
-        vectors = encoder.encode(texts)
+        vectors = encoder.encode(texts.tolist())
         seconds = time.perf_counter() - start
         packed = encoder.packed
         study.add(case, form, "speed", packed.real_tokens / seconds, "tokens/s")

@@ -12,7 +12,6 @@ On TensorFlow XLA compiles `predict`: without XLA int8 takes 2.9 times as long a
 """
 
 import os
-import warnings
 
 import numpy as np
 
@@ -21,8 +20,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from bench.implementations import bert4keras_models, ours  # noqa: E402
 from bench.scenarios import BY_NAME, make_inputs  # noqa: E402
 from bench.studies import Study, interleave, ratio_to, read_rounds, timed  # noqa: E402
+from bench.studies.formats import build_in_format  # noqa: E402
 from bench.weights import make_weights, weights_folder  # noqa: E402
-from bert4keras3.backend import framework, keras  # noqa: E402
+from bert4keras3.backend import framework  # noqa: E402
 from bert4keras3.generation import Generator  # noqa: E402
 from parity.subsample import rms  # noqa: E402
 
@@ -35,15 +35,12 @@ BASE = FORMATS[0]
 def load(scenario, form):
     """The transformer with its weights in this format."""
     make_weights(scenario, ours)
-    keras.config.set_dtype_policy("bfloat16" if form == "bfloat16" else "float32")
     folder = weights_folder(scenario, ours.FORMAT)
-    transformer = bert4keras_models.load(ours.LIBRARY, scenario, folder).transformer
-    keras.config.set_dtype_policy("float32")
-    if form.startswith("int8"):
-        quantizer = {} if form == "int8" else {"activation_quantizer": None}
-        with warnings.catch_warnings():  # layers without a matrix have no quantize
-            warnings.simplefilter("ignore")
-            transformer.model.quantize(config=keras.quantizers.Int8QuantizationConfig(**quantizer))
+
+    def build():
+        return bert4keras_models.load(ours.LIBRARY, scenario, folder).transformer
+
+    transformer = build_in_format(form, build, lambda one: one.model)
     transformer.model.jit_compile = framework != "torch"
     return transformer
 

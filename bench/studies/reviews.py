@@ -12,12 +12,11 @@ its folder. The roofline, "matmuls alone", is the time of the projections and fe
 import argparse
 import importlib.util
 import tempfile
-import zipfile
 from collections import Counter
 
 import numpy as np
 
-from bench.studies import Study, interleave, ratio_to, timed
+from bench.studies import Study, interleave, ratio_to, read_reviews, timed
 from bert4keras3.backend import framework, ops
 from bert4keras3.models import build_transformer_model
 from bert4keras3.snippets import predict_in_buckets, sequence_padding
@@ -31,11 +30,9 @@ PACKED, BATCHES, SORTED, BUCKETS = "TextEncoder", "predict, in order", "predict,
 PEER, ROOFLINE = "sentence-transformers", "matmuls alone"
 
 
-def read_reviews(path, count):
+def first_texts(archive, count):
     """The first texts of the training data."""
-    with zipfile.ZipFile(path) as archive:
-        lines = archive.read("sentiment/sentiment.train.data").decode("utf-8").splitlines()
-    return [line.rsplit("\t", 1)[0] for line in lines[:count]]
+    return [text for text, _ in read_reviews(archive, "train")[:count]]
 
 
 def make_tokenizer(texts, size):
@@ -114,7 +111,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--candidate", action="append", help="default: all")
     options = parser.parse_args()
-    texts = read_reviews(options.archive, options.texts)
+    texts = first_texts(options.archive, options.texts)
     release = BY_NAME["bert_base"]
     transformer = build_transformer_model(**release.config, return_keras_model=False)
     tokenizer = make_tokenizer(texts, release.config["vocab_size"])

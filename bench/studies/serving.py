@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import numpy as np
 
 from bench.studies import Study, interleave, ratio_to
-from bench.studies.reviews import make_tokenizer, read_reviews
+from bench.studies.reviews import first_texts, make_tokenizer
 from bert4keras3.models import build_transformer_model
 from bert4keras3.snippets import WebServing
 from bert4keras3.text_encoder import TextEncoder
@@ -42,7 +42,7 @@ def main():
     parser.add_argument("--requests", type=int, default=4, help="of each caller")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    texts = read_reviews(options.archive, options.callers * options.requests)
+    texts = first_texts(options.archive, options.callers * options.requests)
     release = BY_NAME["bert_base"]
     transformer = build_transformer_model(**release.config, return_keras_model=False)
     encoder = TextEncoder(transformer, make_tokenizer(texts, release.config["vocab_size"]), max_length=LENGTH)

@@ -75,6 +75,7 @@ MAY_IMPORT_THE_LIBRARY = {
     "call_overhead.py",
     "recompute.py",
     "corpus.py",
+    "formats.py",
     "reviews.py",
     "serving.py",
     "checkpoint_loading.py",

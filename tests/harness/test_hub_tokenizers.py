@@ -1,13 +1,13 @@
 """Tokenizers from files of Hugging Face give the ids of the package tokenizers, and of real files with `-m slow`."""
 
 import json
-import zipfile
 
 import pytest
 import sentencepiece
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
+from bench.studies import read_reviews
 from bert4keras3.tokenizers import BpeTokenizer, SpTokenizer, Tokenizer, load_vocab
 from parity.store import ROOT
 from parity.wheels import unpack_wheel
@@ -213,10 +213,7 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
 
 def reviews():
     """The texts of ../shared/data."""
-    with zipfile.ZipFile(REVIEWS) as archive:
-        names = [one for one in archive.namelist() if one.endswith(".data")]
-        lines = [line for one in names for line in archive.read(one).decode("utf-8").splitlines()]
-    texts = [line.rsplit("\t", 1)[0] for line in lines if line.strip()]
+    texts = [text for part in ("train", "valid", "test") for text, _ in read_reviews(REVIEWS, part)]
     assert len(texts) == 21105
     return texts
 

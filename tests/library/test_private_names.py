@@ -200,7 +200,7 @@ def test_operators_of_pytorch_compute():
     )
     torch.testing.assert_close(quantized.dequantize(), rows.float())
     tokens = torch.rand(6, 8)
-    integers, scale, low = private.rounded_to_bytes(tokens)
+    integers, scale, low = private.quantize_tokens(tokens)
     torch.testing.assert_close(low + scale * integers, tokens, atol=1 / 500, rtol=0)
     if private.has_int8_instructions():
         packed = private.pack_int8_for_onednn(rows)

@@ -66,7 +66,7 @@ def test_packed_weights_give_the_same(packed, monkeypatch):
 
     model = build("bert-unilm")
     with_packing = [predict(model) for _ in range(2)]  # traced, and replayed
-    assert model.get_layer("Transformer-0-FeedForward").o_dense in torch_packed.cache
+    assert model.get_layer("Transformer-0-FeedForward").o_dense in torch_packed.pack_cache
     assert np.abs(with_packing - plain(model, monkeypatch)).max() < 1e-6
 
 
@@ -211,7 +211,7 @@ def test_int8_weights_that_change_are_noticed(tmp_path, monkeypatch):
 
 @pytest.fixture
 def int8_layer():
-    """A Dense whose rows are as different as those of a model, in int8, with its inputs."""
+    """An int8 Dense and its inputs. Units and tokens differ in their scales."""
     random = np.random.RandomState(0)
     layer = keras.layers.Dense(24, bias_initializer="ones")
     layer.build((None, 64))
@@ -239,8 +239,8 @@ def int8_outputs(layers, inputs):
 
 
 @pytest.mark.parametrize("is_onednn", [True, False])
-def test_int8_products_are_as_exact_as_eight_bits(int8_layer, is_onednn, request, monkeypatch):
-    """An input moves by half a step of 255 at most (FBGEMM: 127), and a product by that times the weights' sum."""
+def test_int8_matmuls_are_as_exact_as_their_bits_allow(int8_layer, is_onednn, request, monkeypatch):
+    """Rounding moves an input by at most half a step, and an output by that times the sum of the weights."""
     if is_onednn:
         request.getfixturevalue("onednn_int8")
     else:
@@ -256,7 +256,7 @@ def test_int8_products_are_as_exact_as_eight_bits(int8_layer, is_onednn, request
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_int8_products_of_no_number_are_no_number(int8_layer, onednn_int8, value):
+def test_int8_matmuls_of_nan_and_infinity_are_nan(int8_layer, onednn_int8, value):
     layer, inputs = int8_layer
     inputs[1, 7, 3] = value
     found = int8_outputs([layer], inputs)[0]

@@ -7,12 +7,11 @@ float32          MKL or oneDNN. oneDNN took 0.73 of MKL's time for 128 tokens on
 half precision   oneDNN; float32 if that is faster, as for 128 tokens on an Intel Xeon (1.3 times), or if the
                  processor lacks the instructions: PyTorch's own loops take 30 times as long.
 PACKED_LINEAR=1  oneDNN on a copy of the weight in its own layout. In bfloat16 one token takes 0.45 of the time.
-int8             torch_int8.py.
+int8             see torch_int8.py.
 
 kernels.py selects the kernel by a fixed table, so that two processes give equal bits.
 """
 
-import functools
 import warnings
 
 import keras
@@ -28,7 +27,6 @@ from bert4keras3.backend.accelerate.plain import (  # noqa: F401
     transposed_kernels,
     with_transposed_kernels,
 )
-from bert4keras3.backend.accelerate.torch_graph import lifted
 from bert4keras3.backend.accelerate.torch_int8 import int8_linears, takes_int8
 from bert4keras3.backend.accelerate.torch_packed import packed_weight
 from bert4keras3.backend.flavour import is_on
@@ -53,14 +51,17 @@ def dense(layer, inputs):
         outputs = int8_linears([layer], inputs)[0]
     else:
         return layer(inputs)
+    return activated(layer, outputs)
+
+
+def activated(layer, outputs):
     return outputs if layer.activation is None else layer.activation(outputs)
 
 
 def dense_group(layers, inputs):
-    """[dense(layer, inputs) for layer in layers]; int8 layers share the rounding of the inputs."""
+    """[dense(layer, inputs) for layer in layers]; the inputs of int8 layers are quantized once."""
     if all(type(layer) is keras.layers.Dense and takes_int8(layer, inputs) for layer in layers):
-        outputs = int8_linears(layers, inputs)
-        return [x if layer.activation is None else layer.activation(x) for layer, x in zip(layers, outputs)]
+        return [activated(*pair) for pair in zip(layers, int8_linears(layers, inputs))]
     return [dense(layer, inputs) for layer in layers]
 
 
@@ -80,7 +81,7 @@ def linear(layer, inputs, weight, bias=None):
     kernels = kernel_candidates(inputs, weight)
     kernel = kernels[0] if len(kernels) == 1 else select_kernel(kernels, inputs, weight, bias)
     if kernel is onednn_packed:
-        weight = lifted(functools.partial(packed_weight, layer, private.pack_for_onednn))
+        weight = packed_weight(layer, private.pack_for_onednn)
     return kernel(inputs, weight, bias)
 
 

@@ -1,19 +1,17 @@
 """int8 matmuls of PyTorch on a CPU, after Keras's `quantize("int8")`.
 
-oneDNN   from 128 tokens on, if the processor has instructions for int8. On a Xeon with AMX, BERT-base's matmuls take
-         0.5 to 0.9 of float32's time for 128 tokens, and 0.3 to 0.44 for 2048 and 16384.
-FBGEMM   otherwise. It is faster for 64 tokens (0.54 to 0.78), and as slow as float32 for many (0.6 to 1.3).
+oneDNN   from 128 tokens on, if the processor has instructions for int8
+FBGEMM   otherwise. For 64 tokens both are equally fast.
 
-Each library keeps a copy of the weight in its own layout.
+docs/accelerate.md has a table of both, from bench/studies/accelerate.py. Each library caches a copy of the weight in
+its own layout.
 """
 
-import functools
 import warnings
 
 import torch
 
 from bert4keras3.backend.accelerate.quantized import is_int8, rounds_inputs
-from bert4keras3.backend.accelerate.torch_graph import lifted
 from bert4keras3.backend.accelerate.torch_packed import packed_weight
 from bert4keras3.backend.keras3 import private
 
@@ -24,7 +22,7 @@ has_int8_instructions = torch.backends.mkldnn.is_available() and private.has_int
 
 
 def takes_int8(layer, inputs):
-    """Whether the matmul is computed here: the layer rounds its weights and its inputs to int8."""
+    """Whether `int8_linears` computes the matmul: the layer rounds its weights and its inputs to int8."""
     if not isinstance(inputs, torch.Tensor) or not is_int8(layer) or not rounds_inputs(layer):
         return False
     return has_fbgemm and not torch.is_grad_enabled() and inputs.dtype == torch.float32 and inputs.is_cpu
@@ -32,37 +30,39 @@ def takes_int8(layer, inputs):
 
 def int8_linears(layers, inputs):
     """[inputs @ weightᵀ + bias for each layer]. The inputs of each token have a scale of their own, as in Keras."""
-    if has_int8_instructions and inputs.numel() >= MANY_TOKENS * inputs.shape[-1]:
-        return by_onednn(layers, inputs)
-    return by_fbgemm(layers, inputs)
+    return select_int8_kernel(inputs)(layers, inputs)
 
 
-def by_onednn(layers, inputs):
-    """A token is `low + scale * integers` here, with integers from 0 to 255. oneDNN multiplies the integers.
+def select_int8_kernel(inputs):
+    has_many_tokens = inputs.numel() >= MANY_TOKENS * inputs.shape[-1]
+    return onednn_int8 if has_int8_instructions and has_many_tokens else fbgemm_int8
 
-    FBGEMM rounds the tokens in one pass, in a third to a half of the time of PyTorch's operators.
+
+def onednn_int8(layers, inputs):
+    """Each token is quantized to low + scale * integers, with integers from 0 to 255. oneDNN multiplies the integers.
+
+    So the outputs are scale * (integers @ weightᵀ) + low * (sums of the weight) + bias.
     """
     tokens = inputs.reshape(-1, inputs.shape[-1])
-    integers, scale, low = private.rounded_to_bytes(tokens)
-    scale = scale + 0 * tokens.amax(-1, keepdim=True)  # FBGEMM makes a number of NaN
+    integers, scale, low = private.quantize_tokens(tokens)
+    scale = scale + 0 * tokens.amax(
+        -1, keepdim=True
+    )  # a token with NaN stays NaN: FBGEMM replaces NaN by a number
+    low_and_one = torch.cat([low, torch.ones_like(low)], 1)
     outputs = []
     for layer in layers:
-        weight = lifted(functools.partial(packed_weight, layer, pack_for_onednn))
-        sums = lifted(functools.partial(packed_weight, layer, sums_of_units))
+        weight = packed_weight(layer, pack_for_onednn)
+        sums = packed_weight(layer, sums_of_units)
         unit_scale = 1 / private.own_weights(layer)[1].value.detach().reshape(-1)
-        product = private.onednn_int8_linear(integers, weight, unit_scale).mul_(scale)
         bias = getattr(layer, "bias", None)
-        if bias is None:
-            product.addmm_(low, sums[None])
-        else:  # low * sums + 1 * bias, in one pass
-            product.addmm_(
-                torch.cat([low, torch.ones_like(low)], 1), torch.stack([sums, bias.value.detach()])
-            )
-        outputs.append(product.reshape(*inputs.shape[:-1], -1))
+        added = torch.stack([sums] if bias is None else [sums, bias.value.detach()])
+        one = private.onednn_int8_linear(integers, weight, unit_scale).mul_(scale)
+        one.addmm_(low_and_one[:, : len(added)], added)  # one pass over the outputs
+        outputs.append(one.reshape(*inputs.shape[:-1], -1))
     return outputs
 
 
-def by_fbgemm(layers, inputs):
+def fbgemm_int8(layers, inputs):
     """FBGEMM has one scale for all tokens, so the inputs of a token are divided by their largest number.
 
     Inputs have 7 bits: with 8, the sum of two products would not fit into FBGEMM's 16 bits.
@@ -70,10 +70,10 @@ def by_fbgemm(layers, inputs):
     largest = inputs.abs().amax(-1, keepdim=True).clamp_min(1e-30)
     scaled, outputs = inputs / largest, []
     for layer in layers:
-        weight = lifted(functools.partial(packed_weight, layer, pack_for_fbgemm))
-        product = torch.ops.quantized.linear_dynamic(scaled, weight, True) * largest
+        weight = packed_weight(layer, pack_for_fbgemm)
         bias = getattr(layer, "bias", None)
-        outputs.append(product if bias is None else product + bias.value)
+        one = torch.ops.quantized.linear_dynamic(scaled, weight, True) * largest
+        outputs.append(one if bias is None else one + bias.value)
     return outputs
 
 

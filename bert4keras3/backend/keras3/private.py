@@ -124,12 +124,15 @@ if framework == "torch":
         plain = (None, 1.0, 0, torch.float32, "none", [], "")  # no bias, no function of the outputs
         return torch.ops.onednn.qlinear_pointwise(integers, 1.0, 0, weight, scale, zeros, *plain)
 
-    def rounded_to_bytes(tokens):
-        """(integers, scale, low) of float32 tokens (count, size), which are low + scale * integers."""
+    def quantize_tokens(tokens):
+        """Quantize each float32 token (count, size) to low + scale * integers. Returns: integers, scale, low.
+
+        FBGEMM does it in one pass, in a third to a half of the time of PyTorch's operators.
+        """
+        size = tokens.shape[-1]
         packed = torch.ops.quantized.embedding_bag_byte_prepack(
             tokens
         )  # (count, size + 8): scale and low are last
-        size = tokens.shape[-1]
         scale, low = packed[:, size:].contiguous().view(torch.float32).split(1, 1)
         return packed[:, :size].contiguous(), scale, low
 
