@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pairings import BY_NAME, PAIRINGS
+from pairings import find
 from parity.kinds import chosen_kinds, compare_kind
 from parity.models.cases import add_case_arguments, chosen_cases
 from parity.models.compare import compare_case
@@ -39,7 +39,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     table = commands.add_parser("table", help="judge records, keep the cells, print the tables")
-    table.add_argument("pairings", nargs="+", choices=[pairing.name for pairing in PAIRINGS])
+    table.add_argument("pairings", nargs="+", type=pairing_name)
     add_case_arguments(table)
     table.set_defaults(run=run_table)
     for name, text in REPORTS.items():
@@ -65,6 +65,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def pairing_name(name: str) -> str:
+    """A name that `find` reads. Raises argparse's error, with the names that there are."""
+    try:
+        return find(name).name
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error))
+
+
 def run_table(options: argparse.Namespace, console: Console) -> int:
     cases = chosen_cases(options)
     results = USER_FILES if options.weights else options.results
@@ -79,7 +87,7 @@ def run_table(options: argparse.Namespace, console: Console) -> int:
                 red = True
                 console.print(f"[red]{cell.case}: {why_red(cell)}[/]", highlight=False)
         console.print(terminal.summary(pairing, cells), highlight=False)
-        for what, reason in BY_NAME[pairing].limitations.items():
+        for what, reason in find(pairing).limitations.items():
             console.print(f"{pairing}: no {what}: {reason}", highlight=False)
         console.print()
         if options.weights:

@@ -16,7 +16,6 @@ import jinja2
 import pandas as pd
 import vl_convert
 
-from pairings import PAIRINGS
 from parity.compare import BOUND
 from parity.models.releases import SYSTEM_TITLES
 from parity.store import ROOT, write_whole
@@ -54,7 +53,7 @@ def page(results: Results) -> dict[str, Any]:
     specs.update({f"history-{i}": chart for i, chart in enumerate(history.values())})
     return {
         "bound": BOUND,
-        "pairings": [(one, results.absent.get(one.name)) for one in PAIRINGS],
+        "pairings": [(one, results.absent.get(one.name)) for one in results.pairings],
         "titles": SYSTEM_TITLES,
         "systems": list(dict.fromkeys(table["system"])),
         "matrix": {(row["system"], row["pairing"]): row for row in records(table)},

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pairings import PAIRINGS
+from pairings import known
 from parity.compare import BOUND
 from parity.models.releases import SYSTEM_TITLES
 from reports.formatting import SPEED_COLUMNS
@@ -50,7 +50,7 @@ def parity(cells: pd.DataFrame) -> str:
         (row["system"], row["pairing"]): f"🔴 {row['text']}" if row["status"] == RED else row["text"]
         for row in matrix(cells).to_dict("records")
     }
-    names = [pairing.name for pairing in PAIRINGS]
+    names = [pairing.name for pairing in known(cells["pairing"].unique())]
     rows = [
         [SYSTEM_TITLES.get(system, system), *(entries[system, name] for name in names)]
         for system in dict.fromkeys(system for system, _ in entries)

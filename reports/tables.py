@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from bench.rows import MEASURED, Row
-from pairings import PAIRINGS
 from parity.compare import Cell
 from parity.kinds import KINDS, KINDS_BY_NAME
 from parity.models.cases import CASES
@@ -37,7 +36,7 @@ def cell_table(results: Results) -> pd.DataFrame:
 
 def judged_cells(results: Results) -> list[Cell]:
     """In the order of the registries."""
-    names = [pairing.name for pairing in PAIRINGS]
+    names = [pairing.name for pairing in results.pairings]
     return sorted(results.cells, key=lambda cell: names.index(cell.pairing))
 
 
@@ -67,7 +66,7 @@ def absent_rows(results: Results) -> list[dict[str, Any]]:
     judged = {(cell.pairing, cell.case) for cell in results.cells}
     empty = cell_row(Cell("", "", ""))
     rows = []
-    for pairing in PAIRINGS:
+    for pairing in results.pairings:
         reasons = [(case.system, case.name, FULL_SIZE if case.slow else NARROWED) for case in CASES]
         reasons += [(kind.name, kind.name, pairing.limitations.get(kind.needs, NARROWED)) for kind in KINDS]
         for system, case, reason in reasons:
