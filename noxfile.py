@@ -14,7 +14,19 @@ ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
 from bench.implementations import Implementation, chosen_implementations  # noqa: E402
-from pairings import BY_NAME, ORACLES, PAIRINGS, PINS, PUBLISHED, find, find_interpreter, known, variant  # noqa: E402
+from pairings import (  # noqa: E402
+    BY_NAME,
+    NIGHTLY,
+    ORACLES,
+    PAIRINGS,
+    PINS,
+    PUBLISHED,
+    find,
+    find_interpreter,
+    in_order,
+    known,
+    variant,
+)
 from pairings.environments import (  # noqa: E402
     QUIET,
     make_environment,
@@ -160,8 +172,9 @@ def make_implementation(session: nox.Session, implementation: Implementation) ->
         session.warn(f"{implementation.name}: {error}")
 
 
-for one in PAIRINGS:
+for one in PAIRINGS + NIGHTLY:
     add_session(f"parity-{one.name}", f"Parity of {one.summary} with bert4keras 0.11.5.", parity, one.name)
+for one in PAIRINGS:
     add_session(f"tests-{one.name}", f"The library's tests on {one.summary}.", library_tests, one.name)
     add_session(f"bench-{one.name}", f"Speed and memory of bert4keras3 on {one.summary}.", bench, one.name)
 peers = "Speed and memory of bert4keras3 on Keras 3 beside the reference and other libraries."
@@ -199,8 +212,16 @@ def regress(session: nox.Session) -> None:
 
 @nox.session
 def matrix(session: nox.Session) -> None:
-    """Print the pairings as JSON, for the matrix of a CI."""
-    rows = [{"pairing": pairing.name, "python": pairing.python} for pairing in PAIRINGS]
+    """Print the pairings as JSON, for the matrix of a CI: parity alone is run for some, and some may fail."""
+    rows = [
+        {
+            "pairing": one.name,
+            "python": one.python,
+            "parity_alone": one in NIGHTLY,
+            "may_fail": one.unpinned,
+        }
+        for one in in_order(PAIRINGS + NIGHTLY)
+    ]
     print(json.dumps({"include": rows}))
 
 
@@ -222,6 +243,8 @@ def nightly(session: nox.Session) -> None:
         session.notify(f"bench-{pairing.name}", ["--quick"])
         if os.environ.get("BERT4KERAS_MIRROR") and pairing.name in PUBLISHED:
             session.notify(f"published-{pairing.name}")
+    for pairing in NIGHTLY:
+        session.notify(f"parity-{pairing.name}", ["--everything"])
     session.notify("bench-peers")
     session.notify("regress")
     session.notify("report")

@@ -25,6 +25,7 @@ class Pairing(NamedTuple):
         that take the place of pins in that file, as in "jax+keras==3.12.0".
     variables: environment variables that choose the Keras in it.
     library: what runs there: ours, one that makes goldens, or a peer.
+    unpinned: it takes the newest release of everything; its red cells are shown, and make no session fail.
     limitations: {what its Keras cannot do: the reason}; strict, so that one that has disappeared is an error.
     """
 
@@ -35,6 +36,7 @@ class Pairing(NamedTuple):
     summary: str
     library: str = "bert4keras3"
     limitations: dict[str, str] = {}
+    unpinned: bool = False
 
     @property
     def pins(self) -> Path:
@@ -49,16 +51,54 @@ class Pairing(NamedTuple):
 KERAS2 = {"TF_KERAS": "0"}
 TF_KERAS = {"TF_KERAS": "1"}
 
+# Keras 3 on its frameworks, and the pins of the floor: the oldest frameworks that Keras 3.10 runs on. TensorFlow 2.15
+# has no Keras 3, and JAX 0.4.23 lacks what Keras imports. PyTorch stays: any other version brings CUDA.
+FRAMEWORKS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+FLOOR = {
+    "tensorflow": "keras==3.10.0+tensorflow-cpu==2.16.1",
+    "jax": "jax==0.4.24+jaxlib==0.4.24+keras==3.10.0+numpy==1.26.4",
+    "torch": "keras==3.10.0",
+}
+# The newest patch of each Keras between the floor and the newest. TensorFlow 2.21 needs Keras 3.12.
+BETWEEN = {
+    "3.11": {
+        "tensorflow": "keras==3.11.3+tensorflow-cpu==2.20.0",
+        "jax": "keras==3.11.3",
+        "torch": "keras==3.11.3",
+    },
+    "3.12": dict.fromkeys(FRAMEWORKS, "keras==3.12.4"),
+    "3.13": dict.fromkeys(FRAMEWORKS, "keras==3.13.2"),
+    "3.14": dict.fromkeys(FRAMEWORKS, "keras==3.14.1"),
+}
+
+
+def on_keras(version: str, pins: dict[str, str]) -> list[Pairing]:
+    """The pairings of a minor version of Keras 3, which are variants of those of the newest."""
+    return [
+        Pairing(
+            f"{name}-keras{version}",
+            "3.11",
+            f"{name}+{pins[name]}",
+            {"KERAS_BACKEND": name},
+            f"Keras {version} on {title}",
+        )
+        for name, title in FRAMEWORKS.items()
+    ]
+
+
 PAIRINGS = (
     Pairing("keras2.3.1-tf1.15", "3.7", "tf1.15", KERAS2, "keras 2.3.1 on TensorFlow 1.15"),
     Pairing("keras2.3.1-tf2.2", "3.8", "tf2.2", KERAS2, "keras 2.3.1 on TensorFlow 2.2"),
     Pairing("tfkeras-tf1.15", "3.7", "tf1.15", TF_KERAS, "tf.keras of TensorFlow 1.15"),
     Pairing("tfkeras-tf2.2", "3.8", "tf2.2", TF_KERAS, "tf.keras of TensorFlow 2.2"),
     Pairing("tfkeras-tf2.10", "3.10", "tf2.10", TF_KERAS, "tf.keras of TensorFlow 2.10"),
+    Pairing("tfkeras-tf2.12", "3.11", "tf2.12", TF_KERAS, "tf.keras of TensorFlow 2.12"),
     Pairing("tfkeras-tf2.15", "3.11", "tf2.15", TF_KERAS, "tf.keras of TensorFlow 2.15"),
-    Pairing("tensorflow", "3.11", "tensorflow", {"KERAS_BACKEND": "tensorflow"}, "Keras 3 on TensorFlow"),
-    Pairing("jax", "3.11", "jax", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX"),
-    Pairing("torch", "3.11", "torch", {"KERAS_BACKEND": "torch"}, "Keras 3 on PyTorch"),
+    *(
+        Pairing(name, "3.11", name, {"KERAS_BACKEND": name}, f"Keras 3 on {title}")
+        for name, title in FRAMEWORKS.items()
+    ),
+    *on_keras("3.10", FLOOR),
     Pairing(
         "jax-python3.13", "3.13", "jax-python3.13", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX, newest Python"
     ),
@@ -72,6 +112,19 @@ PAIRINGS = (
             limitations={"training": f"Keras has neither gradients nor fit on {title}"},
         )
         for name, environment, title in (("openvino", "openvino", "OpenVINO"), ("numpy", "jax", "NumPy"))
+    ),
+)
+
+# The nightly run judges these too.
+NIGHTLY = (
+    *(pairing for version, pins in BETWEEN.items() for pairing in on_keras(version, pins)),
+    Pairing(
+        "jax-newest",
+        "3.13",
+        "jax-newest",
+        {"KERAS_BACKEND": "jax"},
+        "Newest Keras on newest JAX",
+        unpinned=True,
     ),
 )
 
@@ -126,7 +179,7 @@ GPU = (
     ),
 )
 
-BY_NAME = {pairing.name: pairing for pairing in PAIRINGS + ORACLES + PEERS + GPU}
+BY_NAME = {pairing.name: pairing for pairing in PAIRINGS + NIGHTLY + ORACLES + PEERS + GPU}
 
 
 def find(name: str) -> Pairing:

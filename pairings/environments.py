@@ -79,10 +79,10 @@ def python_path(name: str) -> Path:
     return ENVIRONMENTS / name / "bin" / "python"
 
 
-def make_environment(session: Session, name: str, python: str = HOST_PYTHON) -> str:
+def make_environment(session: Session, name: str, python: str = HOST_PYTHON, newest: bool = False) -> str:
     """Make an environment or update it by its pins; an installed wheel wins over the sources. Returns its Python.
 
-    If pip cannot install the pins, nothing of a new environment stays.
+    If pip cannot install the pins, nothing of a new environment stays. newest: update what the pins leave open.
     """
     executable = python_path(name)
     folder = executable.parent.parent
@@ -90,10 +90,11 @@ def make_environment(session: Session, name: str, python: str = HOST_PYTHON) -> 
     new = not (folder / "pins.installed").exists()
     if not executable.exists():
         make_virtual_environment(session, folder, python)
-    if changed(folder / "pins.installed", pins):
+    if newest or changed(folder / "pins.installed", pins):
+        options = ("--upgrade", "--upgrade-strategy", "eager") if newest else ()
         try:
             (folder / "pins.txt").write_bytes(pins)
-            pip(session, str(executable), "install", "-r", str(folder / "pins.txt"))
+            pip(session, str(executable), "install", *options, "-r", str(folder / "pins.txt"))
         except BaseException as error:
             if new:
                 shutil.rmtree(folder)
@@ -129,7 +130,7 @@ def not_installed(name: str) -> str:
 def make_pairing_environment(session: Session, name: str) -> str:
     """Make the environment of a pairing, with our wheel unless another library has our name. Returns its Python."""
     pairing = find(name)
-    python = make_environment(session, pairing.environment, pairing.python)
+    python = make_environment(session, pairing.environment, pairing.python, pairing.unpinned)
     if pairing.library == "abandoned-port":
         return python
     stamp, wheel = ENVIRONMENTS / pairing.environment / "wheel.installed", built_wheel(session)

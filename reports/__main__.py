@@ -78,15 +78,21 @@ def run_table(options: argparse.Namespace, console: Console) -> int:
     results = USER_FILES if options.weights else options.results
     red = False
     for pairing in options.pairings:
+        allowed = find(pairing).unpinned
         cells = [compare_case(case, pairing) for case in cases]
         cells += [compare_kind(kind, pairing) for kind in chosen_kinds(options, pairing)]
         write_cells(results, pairing, cells)
         console.print(terminal.parity_table(pairing, cells))
         for cell in cells:
             if why_red(cell):
-                red = True
-                console.print(f"[red]{cell.case}: {why_red(cell)}[/]", highlight=False)
+                red = red or not allowed
+                colour = "yellow" if allowed else "red"
+                console.print(f"[{colour}]{cell.case}: {why_red(cell)}[/]", highlight=False)
         console.print(terminal.summary(pairing, cells), highlight=False)
+        if allowed:
+            console.print(
+                f"{pairing}: the newest releases, whose red cells make nothing fail", highlight=False
+            )
         for what, reason in find(pairing).limitations.items():
             console.print(f"{pairing}: no {what}: {reason}", highlight=False)
         console.print()

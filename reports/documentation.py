@@ -22,7 +22,7 @@ from rich.console import Console
 from bench.rows import MEASURED, Row, StudyRow, read_rows, read_study, write_study
 from bench.scenarios import GENERATE
 from bench.studies import RESULTS
-from pairings import BY_NAME, PAIRINGS
+from pairings import BY_NAME, NIGHTLY, PAIRINGS, in_order
 from parity.compare import Cell
 from parity.kinds import KINDS_BY_NAME
 from parity.models.cases import CASES
@@ -259,7 +259,7 @@ def pairings_table() -> str:
     """The registry of pairings, with the largest error ratio of each in the baseline."""
     cells = read_json(BASELINE)["cells"]
     rows = []
-    for one in PAIRINGS:
+    for one in in_order(PAIRINGS + tuple(one for one in NIGHTLY if not one.unpinned)):
         ratios = [cell["error_ratio"] for cell in cells.get(one.name, {}).values() if cell["error_ratio"]]
         rows.append([f"`{one.name}`", one.summary, one.python, number(max(ratios, default=None), "%.2f")])
     return pipe_table(["pairing", "what", "Python", "largest error ratio"], rows)
@@ -275,7 +275,7 @@ def matrix_picture() -> str:
         Cell(name, systems[name], pairing, **verdict)
         for pairing, verdicts in read_json(BASELINE)["cells"].items()
         for name, verdict in verdicts.items()
-        if name in systems
+        if name in systems and pairing in {one.name for one in PAIRINGS}
     ]
     entries = matrix(cell_table(Results(cells, {}, [], [])))
     judged = entries.loc[entries["status"] != ABSENT, "system"].unique()

@@ -11,7 +11,7 @@ from parity.kinds import KINDS_BY_NAME
 from parity.models.releases import SYSTEM_TITLES
 from reports.formatting import SPEED_COLUMNS, number
 from reports.results import count, why_red
-from reports.tables import ABSENT, RED
+from reports.tables import ABSENT, ALLOWED, RED
 
 
 def make_table(title: str) -> Table:
@@ -50,7 +50,7 @@ def matrix_table(matrix: pd.DataFrame) -> Table:
     for system, group in matrix.groupby("system", sort=False):
         entries = {}
         for row in group.to_dict("records"):
-            colour = {RED: "red", ABSENT: "dim"}.get(row["status"])
+            colour = {RED: "red", ALLOWED: "yellow", ABSENT: "dim"}.get(row["status"])
             entries[row["pairing"]] = f"[{colour}]{row['text']}[/]" if colour else row["text"]
         title = SYSTEM_TITLES.get(str(system), str(system))
         table.add_row(title, *(entries[name] for name in names))

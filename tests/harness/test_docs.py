@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from report_samples import sample_rows
 
 from bench.rows import StudyRow, read_study
-from pairings import PAIRINGS, PUBLISHED
+from pairings import NIGHTLY, PAIRINGS, PUBLISHED
 from parity.models.cases import CASES_BY_NAME, add_case_arguments
 from parity.models.releases import SYSTEMS
 from parity.store import ROOT, write_json
@@ -84,6 +84,7 @@ def sessions():
     ]
     kinds = ("parity", "tests", "bench")
     made = {f"{kind}-{pairing.name}" for kind in kinds for pairing in PAIRINGS}
+    made |= {f"parity-{pairing.name}" for pairing in NIGHTLY}
     return set(plain) | made | {f"published-{name}" for name in PUBLISHED} | {"bench-peers"}
 
 
