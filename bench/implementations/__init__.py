@@ -17,9 +17,10 @@ and raises Unsupported, with the reason, for what its library does not have.
 from __future__ import annotations
 
 import argparse
+import contextlib
 from typing import NamedTuple, Sequence
 
-from pairings import GPU, ORACLES, PAIRINGS, PEERS, Pairing, find, split_pins
+from pairings import GPU, ORACLES, PAIRINGS, PEERS, Pairing, find
 
 # They end the names of the second of two equal implementations, whose A/A control shows the noise, and of one with an
 # older bert4keras3.
@@ -76,17 +77,16 @@ OURS_AMONG_PEERS = tuple(
 
 
 def implementation_named(name: str) -> Implementation:
-    """A row of the registry, under its own name or as `NAME-control` or `NAME-before`."""
+    """A row of the registry or ours in a variant, under its own name or as `NAME-control` or `NAME-before`."""
     first = name
     for suffix in (CONTROL, BEFORE):
         first = first[: -len(suffix)] if first.endswith(suffix) else first
     if first in BY_NAME:
         return BY_NAME[first]._replace(name=name)
-    try:
-        if split_pins(first)[1]:
-            return implementation_of(find(first.replace("bert4keras3-", "", 1)))._replace(name=name)
-    except ValueError:
-        pass
+    before, _, pairing = first.partition("bert4keras3-")
+    with contextlib.suppress(ValueError):
+        if not before:
+            return implementation_of(find(pairing))._replace(name=name)
     known = ", ".join(BY_NAME)
     raise SystemExit(f"--implementation: no implementation is named {name}; there are {known}")
 
