@@ -52,17 +52,17 @@ KERAS2 = {"TF_KERAS": "0"}
 TF_KERAS = {"TF_KERAS": "1"}
 
 # Keras 3 on its frameworks, and the pins of the floor: the oldest frameworks that Keras 3.10 runs on. TensorFlow 2.15
-# has no Keras 3, and JAX 0.4.23 lacks what Keras imports. PyTorch stays: any other version brings CUDA.
+# has no Keras 3, and JAX 0.4.23 lacks splash_attention. PyTorch stays: any other version brings CUDA.
 FRAMEWORKS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 FLOOR = {
-    "tensorflow": "keras==3.10.0+tensorflow-cpu==2.16.1",
+    "tensorflow": "keras==3.10.0+tensorflow==2.16.1",
     "jax": "jax==0.4.24+jaxlib==0.4.24+keras==3.10.0+numpy==1.26.4",
     "torch": "keras==3.10.0",
 }
 # The newest patch of each Keras between the floor and the newest. TensorFlow 2.21 needs Keras 3.12.
 BETWEEN = {
     "3.11": {
-        "tensorflow": "keras==3.11.3+tensorflow-cpu==2.20.0",
+        "tensorflow": "keras==3.11.3+tensorflow==2.20.0",
         "jax": "keras==3.11.3",
         "torch": "keras==3.11.3",
     },
