@@ -269,7 +269,7 @@ REGISTRIES: dict[str, Callable[[], str]] = {"systems": systems_table, "pairings"
 
 
 def matrix_picture() -> str:
-    """The matrix of the terminal as an SVG, from the verdicts of the baseline; rows without one are left out."""
+    """The matrix of the terminal as an SVG, from the verdicts of the baseline; lines without one are left out."""
     systems = {case.name: case.system for case in CASES} | {name: name for name in KINDS_BY_NAME}
     cells = [
         Cell(name, systems[name], pairing, **verdict)
@@ -278,10 +278,12 @@ def matrix_picture() -> str:
         if name in systems and pairing in {one.name for one in PAIRINGS}
     ]
     entries = matrix(cell_table(Results(cells, {}, [], [])))
-    judged = entries.loc[entries["status"] != ABSENT, "system"].unique()
+    judged = entries[entries["status"] != ABSENT]
+    entries = entries[entries["system"].isin(judged["system"]) & entries["pairing"].isin(judged["pairing"])]
     options: dict[str, Any] = dict(force_terminal=True, color_system="truecolor", _environ={})
-    console = Console(record=True, width=150, file=io.StringIO(), **options)
-    console.print(terminal.matrix_table(entries[entries["system"].isin(judged)]))
+    width = 30 + 10 * entries["pairing"].nunique()
+    console = Console(record=True, width=width, file=io.StringIO(), **options)
+    console.print(terminal.matrix_table(entries))
     return console.export_svg(title="bert4keras3: parity with bert4keras 0.11.5", unique_id="parity")
 
 
