@@ -1,5 +1,6 @@
 """Every session comes out of `pairings/`: names, interpreters, and environments (`pairings/environments.py`)."""
 
+import argparse
 import json
 import os
 import sys
@@ -13,7 +14,19 @@ ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
 from bench.implementations import Implementation, chosen_implementations  # noqa: E402
-from pairings import BY_NAME, ORACLES, PAIRINGS, PINS, PUBLISHED, find_interpreter  # noqa: E402
+from pairings import (  # noqa: E402
+    BY_NAME,
+    NIGHTLY,
+    ORACLES,
+    PAIRINGS,
+    PINS,
+    PUBLISHED,
+    find,
+    find_interpreter,
+    in_order,
+    known,
+    variant,
+)
 from pairings.environments import (  # noqa: E402
     QUIET,
     make_environment,
@@ -41,19 +54,33 @@ def add_session(name: str, summary: str, function: Callable[..., None], *argumen
     nox.session(run, name=name)
 
 
+def with_pins(session: nox.Session, name: str) -> tuple[str, list[str]]:
+    """The pairing, or its variant with the pins of `--with NAME==VERSION`, and the other arguments of the session."""
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
+    parser.add_argument("--with", dest="pins", action="append", default=[], metavar="NAME==VERSION")
+    options, arguments = parser.parse_known_args(session.posargs)
+    if not options.pins:
+        return name, arguments
+    try:
+        return variant(find(name), options.pins).name, arguments
+    except ValueError as error:
+        session.error(f"--with: {error}")
+
+
 def parity(session: nox.Session, name: str) -> None:
     """Record a pairing and judge it; the report says what kept it from being judged."""
+    name, chosen = with_pins(session, name)
     try:
         make_minilm(session, make_pairing_environment(session, name))
         recorded.append(name)
-        session.notify("table", session.posargs)
-        if "--weights" in session.posargs:
-            identify_user_files(session, name)
-        arguments = ["--pairing", name, *session.posargs]
+        session.notify("table", chosen)
+        if "--weights" in chosen:
+            identify_user_files(session, name, chosen)
+        arguments = ["--pairing", name, *chosen]
         run_in_pairing(session, name, "parity.record", *arguments)
         red = run_in_pairing(session, name, "parity.models.compare", *arguments, silent=True).split()
         if red:
-            run_isolated_layers(session, name, red)
+            run_isolated_layers(session, name, red, chosen)
     except Exception as error:
         leave_absent(name, f"not run: {error}".splitlines()[0])
         raise
@@ -66,12 +93,12 @@ def leave_absent(name: str, reason: str) -> None:
     path.write_text(json.dumps({"schema": 1, "pairing": name, "cells": [], "absent": reason}))
 
 
-def identify_user_files(session: nox.Session, name: str) -> None:
+def identify_user_files(session: nox.Session, name: str, chosen: list[str]) -> None:
     """Look what is in the user's folder, compute its goldens, and run what has been published about it."""
-    run_in_pairing(session, name, "parity.user_files.identify", *session.posargs)
+    run_in_pairing(session, name, "parity.user_files.identify", *chosen)
     if has_reference(session, "only published numbers are compared"):
-        run_in_pairing(session, "reference", "parity.models.golden_reference", *session.posargs)
-    run_in_pairing(session, name, "parity.user_files.published", "--pairing", name, *session.posargs)
+        run_in_pairing(session, "reference", "parity.models.golden_reference", *chosen)
+    run_in_pairing(session, name, "parity.user_files.published", "--pairing", name, *chosen)
 
 
 def has_reference(session: nox.Session, otherwise: str) -> bool:
@@ -83,31 +110,33 @@ def has_reference(session: nox.Session, otherwise: str) -> bool:
     return found
 
 
-def run_isolated_layers(session: nox.Session, name: str, cases: list[str]) -> None:
+def run_isolated_layers(session: nox.Session, name: str, cases: list[str], arguments: list[str]) -> None:
     """Distinguish wrong layers from layers that only amplify their input's error, for the table."""
     if not has_reference(session, "no layer runs in isolation"):
         return
     activations = str(ROOT / "results" / "reference_activations")
     chosen = [word for case in cases for word in ("--case", case)]
-    if "--weights" in session.posargs:
-        place = session.posargs.index("--weights")
-        chosen += session.posargs[place : place + 2]
+    if "--weights" in arguments:
+        place = arguments.index("--weights")
+        chosen += arguments[place : place + 2]
     options = ("--floatx", "float64", "--folder", activations, *chosen)
     run_in_pairing(session, "reference", "parity.models.golden_reference", *options)
-    arguments = ("--pairing", name, "--reference-activations", activations, *chosen)
-    run_in_pairing(session, name, "parity.models.isolated_layers", *arguments)
+    options = ("--pairing", name, "--reference-activations", activations, *chosen)
+    run_in_pairing(session, name, "parity.models.isolated_layers", *options)
 
 
 def library_tests(session: nox.Session, name: str) -> None:
     """Run two files at a time, each with one thread for its operators: PyTorch's threads wait in busy loops."""
+    name, arguments = with_pins(session, name)
     python = make_pairing_environment(session, name)
-    variables = {**BY_NAME[name].variables, "OMP_NUM_THREADS": "1"}
-    run_pytest(session, python, variables, "tests/library", "--numprocesses", "2", "--dist", "loadfile")
+    variables = {**find(name).variables, "OMP_NUM_THREADS": "1"}
+    options = ("--numprocesses", "2", "--dist", "loadfile", *arguments)
+    run_pytest(session, python, variables, "tests/library", *options)
 
 
 def run_pytest(session: nox.Session, python: str, variables: dict[str, str], *words: str) -> None:
     pytest = str(Path(python).with_name("pytest"))
-    session.run(pytest, *words, *session.posargs, external=True, env={**QUIET, **variables})
+    session.run(pytest, *words, external=True, env={**QUIET, **variables})
 
 
 def published(session: nox.Session, name: str) -> None:
@@ -123,10 +152,11 @@ def published(session: nox.Session, name: str) -> None:
 
 
 def bench(session: nox.Session, name: str) -> None:
-    for implementation in chosen_implementations([name, *session.posargs]):
+    name, arguments = with_pins(session, name)
+    for implementation in chosen_implementations([name, *arguments]):
         make_implementation(session, implementation)
     try:
-        run_on_host(session, "bench.measure", name, *session.posargs)
+        run_on_host(session, "bench.measure", name, *arguments)
     finally:  # it runs after Ctrl-C too
         run_on_host(session, "reports", "speed", "--newest")
 
@@ -142,8 +172,9 @@ def make_implementation(session: nox.Session, implementation: Implementation) ->
         session.warn(f"{implementation.name}: {error}")
 
 
-for one in PAIRINGS:
+for one in PAIRINGS + NIGHTLY:
     add_session(f"parity-{one.name}", f"Parity of {one.summary} with bert4keras 0.11.5.", parity, one.name)
+for one in PAIRINGS:
     add_session(f"tests-{one.name}", f"The library's tests on {one.summary}.", library_tests, one.name)
     add_session(f"bench-{one.name}", f"Speed and memory of bert4keras3 on {one.summary}.", bench, one.name)
 peers = "Speed and memory of bert4keras3 on Keras 3 beside the reference and other libraries."
@@ -156,7 +187,7 @@ for name in PUBLISHED:
 @nox.session
 def table(session: nox.Session) -> None:
     """Judge the recorded pairings, keep the verdicts, and print them; red cells make it fail."""
-    names = recorded or [one.name for one in PAIRINGS if (ROOT / "results" / "records" / one.name).exists()]
+    names = recorded or [one.name for one in known(os.listdir(ROOT / "results" / "records"))]
     run_on_host(session, "reports", "table", *names, *session.posargs)
 
 
@@ -181,8 +212,16 @@ def regress(session: nox.Session) -> None:
 
 @nox.session
 def matrix(session: nox.Session) -> None:
-    """Print the pairings as JSON, for the matrix of a CI."""
-    rows = [{"pairing": pairing.name, "python": pairing.python} for pairing in PAIRINGS]
+    """Print the pairings as JSON, for the matrix of a CI: parity alone is run for some, and some may fail."""
+    rows = [
+        {
+            "pairing": one.name,
+            "python": one.python,
+            "parity_alone": one in NIGHTLY,
+            "may_fail": one.unpinned,
+        }
+        for one in in_order(PAIRINGS + NIGHTLY)
+    ]
     print(json.dumps({"include": rows}))
 
 
@@ -190,7 +229,7 @@ def matrix(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the library's tests on Keras 3 with JAX, and the harness's own."""
     library_tests(session, "jax")
-    run_pytest(session, make_environment(session, "host"), {}, "tests/harness")
+    run_pytest(session, make_environment(session, "host"), {}, "tests/harness", *session.posargs)
 
 
 @nox.session
@@ -204,6 +243,8 @@ def nightly(session: nox.Session) -> None:
         session.notify(f"bench-{pairing.name}", ["--quick"])
         if os.environ.get("BERT4KERAS_MIRROR") and pairing.name in PUBLISHED:
             session.notify(f"published-{pairing.name}")
+    for pairing in NIGHTLY:
+        session.notify(f"parity-{pairing.name}", ["--everything"])
     session.notify("bench-peers")
     session.notify("regress")
     session.notify("report")

@@ -23,6 +23,7 @@ from bench.roofline import Roofline
 from bench.rows import ABSENT, MEASURED, Row, append_rows
 from bench.runner import InterleavedRun
 from bench.scenarios import BY_NAME, SCENARIOS, Scenario
+from pairings import session_command
 from parity.store import ROOT, commit
 
 RESULTS = ROOT / "results" / "bench"
@@ -71,7 +72,7 @@ class Run:
             run=self.name,
             started=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             commit=self.commit,
-            command=f"nox -s bench-{options.session} -- {words}",
+            command=session_command("bench", options.session, words),
             implementation=implementation.name,
             scenario=scenario.name,
             mode=mode,

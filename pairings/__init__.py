@@ -1,16 +1,19 @@
 """The registry of pairings: one Keras with one framework, at pinned versions, in an environment of its own.
 
 Standard library only: noxfile, tests, CI and reports all read it. A new pairing is one row here and, unless it
-shares an environment, one file in `pins/`.
+shares an environment or is a variant, one file in `pins/`. A variant is another pairing with other versions, and needs
+no row: `find("jax+keras==3.12.0")`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Iterable, NamedTuple
 
 PINS = Path(__file__).parent / "pins"
 
@@ -18,9 +21,11 @@ PINS = Path(__file__).parent / "pins"
 class Pairing(NamedTuple):
     """One row of the registry.
 
-    environment: name of its virtual environment and of its file in `pins/`; pairings may share one.
+    environment: name of its virtual environment, which pairings may share: the name of a file in `pins/`, and the pins
+        that take the place of pins in that file, as in "jax+keras==3.12.0".
     variables: environment variables that choose the Keras in it.
     library: what runs there: ours, one that makes goldens, or a peer.
+    unpinned: it takes the newest release of everything; its red cells are shown, and make no session fail.
     limitations: {what its Keras cannot do: the reason}; strict, so that one that has disappeared is an error.
     """
 
@@ -31,10 +36,11 @@ class Pairing(NamedTuple):
     summary: str
     library: str = "bert4keras3"
     limitations: dict[str, str] = {}
+    unpinned: bool = False
 
     @property
     def pins(self) -> Path:
-        return PINS / (self.environment + ".txt")
+        return PINS / (split_pins(self.environment)[0] + ".txt")
 
     @property
     def flavour(self) -> str:
@@ -45,16 +51,54 @@ class Pairing(NamedTuple):
 KERAS2 = {"TF_KERAS": "0"}
 TF_KERAS = {"TF_KERAS": "1"}
 
+# Keras 3 on its frameworks, and the pins of the floor: the oldest frameworks that Keras 3.10 runs on. TensorFlow 2.15
+# has no Keras 3, and JAX 0.4.23 lacks splash_attention. PyTorch stays: any other version brings CUDA.
+FRAMEWORKS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+FLOOR = {
+    "tensorflow": "keras==3.10.0+tensorflow==2.16.1",
+    "jax": "jax==0.4.24+jaxlib==0.4.24+keras==3.10.0+numpy==1.26.4",
+    "torch": "keras==3.10.0",
+}
+# The newest patch of each Keras between the floor and the newest. TensorFlow 2.21 needs Keras 3.12.
+BETWEEN = {
+    "3.11": {
+        "tensorflow": "keras==3.11.3+tensorflow==2.20.0",
+        "jax": "keras==3.11.3",
+        "torch": "keras==3.11.3",
+    },
+    "3.12": dict.fromkeys(FRAMEWORKS, "keras==3.12.4"),
+    "3.13": dict.fromkeys(FRAMEWORKS, "keras==3.13.2"),
+    "3.14": dict.fromkeys(FRAMEWORKS, "keras==3.14.1"),
+}
+
+
+def on_keras(version: str, pins: dict[str, str]) -> list[Pairing]:
+    """The pairings of a minor version of Keras 3, which are variants of those of the newest."""
+    return [
+        Pairing(
+            f"{name}-keras{version}",
+            "3.11",
+            f"{name}+{pins[name]}",
+            {"KERAS_BACKEND": name},
+            f"Keras {version} on {title}",
+        )
+        for name, title in FRAMEWORKS.items()
+    ]
+
+
 PAIRINGS = (
     Pairing("keras2.3.1-tf1.15", "3.7", "tf1.15", KERAS2, "keras 2.3.1 on TensorFlow 1.15"),
     Pairing("keras2.3.1-tf2.2", "3.8", "tf2.2", KERAS2, "keras 2.3.1 on TensorFlow 2.2"),
     Pairing("tfkeras-tf1.15", "3.7", "tf1.15", TF_KERAS, "tf.keras of TensorFlow 1.15"),
     Pairing("tfkeras-tf2.2", "3.8", "tf2.2", TF_KERAS, "tf.keras of TensorFlow 2.2"),
     Pairing("tfkeras-tf2.10", "3.10", "tf2.10", TF_KERAS, "tf.keras of TensorFlow 2.10"),
+    Pairing("tfkeras-tf2.12", "3.11", "tf2.12", TF_KERAS, "tf.keras of TensorFlow 2.12"),
     Pairing("tfkeras-tf2.15", "3.11", "tf2.15", TF_KERAS, "tf.keras of TensorFlow 2.15"),
-    Pairing("tensorflow", "3.11", "tensorflow", {"KERAS_BACKEND": "tensorflow"}, "Keras 3 on TensorFlow"),
-    Pairing("jax", "3.11", "jax", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX"),
-    Pairing("torch", "3.11", "torch", {"KERAS_BACKEND": "torch"}, "Keras 3 on PyTorch"),
+    *(
+        Pairing(name, "3.11", name, {"KERAS_BACKEND": name}, f"Keras 3 on {title}")
+        for name, title in FRAMEWORKS.items()
+    ),
+    *on_keras("3.10", FLOOR),
     Pairing(
         "jax-python3.13", "3.13", "jax-python3.13", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX, newest Python"
     ),
@@ -68,6 +112,19 @@ PAIRINGS = (
             limitations={"training": f"Keras has neither gradients nor fit on {title}"},
         )
         for name, environment, title in (("openvino", "openvino", "OpenVINO"), ("numpy", "jax", "NumPy"))
+    ),
+)
+
+# The nightly run judges these too.
+NIGHTLY = (
+    *(pairing for version, pins in BETWEEN.items() for pairing in on_keras(version, pins)),
+    Pairing(
+        "jax-newest",
+        "3.13",
+        "jax-newest",
+        {"KERAS_BACKEND": "jax"},
+        "Newest Keras on newest JAX",
+        unpinned=True,
     ),
 )
 
@@ -122,7 +179,123 @@ GPU = (
     ),
 )
 
-BY_NAME = {pairing.name: pairing for pairing in PAIRINGS + ORACLES + PEERS + GPU}
+BY_NAME = {pairing.name: pairing for pairing in PAIRINGS + NIGHTLY + ORACLES + PEERS + GPU}
+
+
+def find(name: str) -> Pairing:
+    """A row of the registry, or a variant of one: "jax", "jax+keras==3.12.0". Raises ValueError."""
+    if name in BY_NAME:
+        return BY_NAME[name]
+    base, pins = split_pins(name)
+    if not pins or base not in BY_NAME:
+        raise ValueError(f"no pairing is named {name}; there are {', '.join(BY_NAME)}")
+    return variant(BY_NAME[base], pins)
+
+
+def known(names: Iterable[str]) -> list[Pairing]:
+    """The pairings of these names, in the order of tables; others are passed over, as a pairing that was removed."""
+    found = []
+    for name in names:
+        with contextlib.suppress(ValueError):
+            found.append(find(name))
+    return in_order(found)
+
+
+def in_order(pairings: Iterable[Pairing]) -> list[Pairing]:
+    """As they stand in tables: each Keras and framework together, by name, and numbers in names by size."""
+    groups = [one.variables for one in PAIRINGS]
+
+    def place(pairing: Pairing) -> tuple[int, list[int | str]]:
+        group = groups.index(pairing.variables) if pairing.variables in groups else len(groups)
+        words = re.split(r"(\d+)", pairing.name)
+        return group, [int(word) if word.isdigit() else word for word in words]
+
+    return sorted(pairings, key=place)
+
+
+def variant(base: Pairing, pins: Iterable[str]) -> Pairing:
+    """A pairing with other versions, in an environment of its own; its name shows the pins, and `find` reads it.
+
+    Args:
+        pins: each as "keras==3.12.0"; without any, the pairing itself.
+
+    Raises:
+        ValueError: a pin is no name and version, or pins the library that is judged.
+    """
+    chosen = dict(map(parse_pin, pins))
+    if not chosen:
+        return base
+    if "bert4keras3" in chosen:
+        raise ValueError("bert4keras3 cannot be pinned: each environment has the wheel of this checkout")
+    file, before = split_pins(base.environment)
+    name, versions = joined(base.name, chosen), joined("", chosen)[1:].replace("==", " ").replace("+", ", ")
+    environment = joined(file, {**dict(map(parse_pin, before)), **chosen})
+    return base._replace(name=name, environment=environment, summary=f"{base.summary}, with {versions}")
+
+
+# A pin, and the + before one: the + of a local version, as in torch==2.13.0+cpu, has no pin after it.
+PIN = re.compile(r"([A-Za-z0-9][\w.-]*)==(\w[\w.!+-]*)")
+BEFORE_PIN = re.compile(r"\+(?=[A-Za-z0-9][\w.-]*==)")
+
+
+def split_pins(name: str) -> tuple[str, list[str]]:
+    """ "jax+keras==3.12.0" → ("jax", ["keras==3.12.0"])."""
+    base, *pins = BEFORE_PIN.split(name)
+    return base, pins
+
+
+def session_command(kind: str, name: str, *words: str) -> str:
+    """The command of a session of a pairing: "nox -s parity-jax -- --with keras==3.12.0"."""
+    base, pins = split_pins(name)
+    options = [*(f"--with {pin}" for pin in pins), *words]
+    return " ".join([f"nox -s {kind}-{base}", *(["--", *options] if options else [])])
+
+
+def joined(base: str, pins: dict[str, str]) -> str:
+    return "+".join([base, *(f"{name}=={version}" for name, version in sorted(pins.items()))])
+
+
+def parse_pin(pin: str) -> tuple[str, str]:
+    """(normalized name of the distribution, version). Raises ValueError."""
+    match = PIN.fullmatch(pin)
+    if not match:
+        raise ValueError(f"{pin} is no pin: expected a name and a version, as in keras==3.12.0")
+    return normalized(match[1]), match[2]
+
+
+def normalized(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+# Distributions of one package, of which an environment holds one: a pin of the first replaces a pin of the others.
+SAME_PACKAGE = {"tensorflow": ("tensorflow-cpu",)}
+
+
+def requirements(environment: str) -> list[str]:
+    """What pip installs into an environment: the lines of its file in `pins/`, with the versions that its name pins."""
+    file, pins = split_pins(environment)
+    lines = read_pins(PINS / f"{file}.txt")
+    for name, version in map(parse_pin, pins):
+        names = (name, *SAME_PACKAGE.get(name, ()))
+        found = [line for line in lines if normalized(re.split(r"[^\w.-]", line)[0]) in names]
+        for line in found:
+            extras = re.match(r"[\w.-]+(?:\[[^]]*\])?", line)
+            lines[lines.index(line)] = f"{extras[0] if extras else name}=={version}"
+        if not found:
+            lines.append(f"{name}=={version}")
+    return lines
+
+
+def read_pins(path: Path) -> list[str]:
+    """The requirements of a file of pins and of the files that it includes."""
+    lines: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        line = line.split("#")[0].strip()
+        if line.startswith("-r "):
+            lines += read_pins(path.with_name(line[3:].strip()))
+        elif line:
+            lines.append(line)
+    return lines
 
 
 def find_interpreter(python: str) -> str | None:

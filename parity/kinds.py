@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pairings import BY_NAME
+from pairings import find
 from parity.compare import BOUND, RECORDED, Cell, Red, rank, read_record_info
 from parity.packing.cases import NAMES as PACKED_CASES
 from parity.store import GOLDENS, RECORDS, read_arrays, sha256
@@ -59,7 +59,7 @@ def chosen_kinds(options, pairing):
     if options.weights:
         return []
     names = (options.case or []) + (options.system or [])
-    able = [kind for kind in KINDS if kind.needs not in BY_NAME[pairing].limitations]
+    able = [kind for kind in KINDS if kind.needs not in find(pairing).limitations]
     return [kind for kind in able if kind.name in names or not names]
 
 
@@ -69,7 +69,7 @@ def golden_checksums(kind):
 
 def record_kind(kind, library, pairing, everything):
     """(arrays "<case>/<name>", empty for an exact kind; results of an exact kind and reasons of failed cases)."""
-    flavour, record = BY_NAME[pairing].flavour, kind.module("record").record
+    flavour, record = find(pairing).flavour, kind.module("record").record
     arrays, results, failed = {}, {}, {}
     for case in kind.module("compare").expected_cases(kind.name, flavour, everything):
         try:
@@ -91,7 +91,7 @@ def compare_kind(kind, pairing, records=None):
     try:
         info, results = read_record(kind, records or RECORDS / pairing)
         cell = cell._replace(**{name: info[name] for name in RECORDED if name in info})
-        flavour = BY_NAME[pairing].flavour
+        flavour = find(pairing).flavour
         expected = kind.module("compare").expected_cases(kind.name, flavour, info["everything"])
         return judge(cell, kind, expected, results, info["failed"])
     except Red as reason:

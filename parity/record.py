@@ -15,7 +15,7 @@ import time
 import traceback
 from pathlib import Path
 
-from pairings import BY_NAME
+from pairings import find
 from parity.adapter import open_library
 from parity.kinds import Kind, chosen_kinds, golden_checksums, record_kind
 from parity.machine import describe_exit, provenance
@@ -36,7 +36,7 @@ def golden_checksum(case):
 
 def work(pairing, jobs, trained, everything):
     """Record the jobs one after the other in this process, and train some of the cases."""
-    library_name = BY_NAME[pairing].library
+    library_name = find(pairing).library
     library, sources = None, commit()
     for job in jobs:
         folder = record_folder(job, pairing)

@@ -22,7 +22,7 @@ from rich.console import Console
 from bench.rows import MEASURED, Row, StudyRow, read_rows, read_study, write_study
 from bench.scenarios import GENERATE
 from bench.studies import RESULTS
-from pairings import BY_NAME, PAIRINGS
+from pairings import BY_NAME, NIGHTLY, PAIRINGS, in_order
 from parity.compare import Cell
 from parity.kinds import KINDS_BY_NAME
 from parity.models.cases import CASES
@@ -259,7 +259,7 @@ def pairings_table() -> str:
     """The registry of pairings, with the largest error ratio of each in the baseline."""
     cells = read_json(BASELINE)["cells"]
     rows = []
-    for one in PAIRINGS:
+    for one in in_order(PAIRINGS + tuple(one for one in NIGHTLY if not one.unpinned)):
         ratios = [cell["error_ratio"] for cell in cells.get(one.name, {}).values() if cell["error_ratio"]]
         rows.append([f"`{one.name}`", one.summary, one.python, number(max(ratios, default=None), "%.2f")])
     return pipe_table(["pairing", "what", "Python", "largest error ratio"], rows)
@@ -269,19 +269,21 @@ REGISTRIES: dict[str, Callable[[], str]] = {"systems": systems_table, "pairings"
 
 
 def matrix_picture() -> str:
-    """The matrix of the terminal as an SVG, from the verdicts of the baseline; rows without one are left out."""
+    """The matrix of the terminal as an SVG, from the verdicts of the baseline; lines without one are left out."""
     systems = {case.name: case.system for case in CASES} | {name: name for name in KINDS_BY_NAME}
     cells = [
         Cell(name, systems[name], pairing, **verdict)
         for pairing, verdicts in read_json(BASELINE)["cells"].items()
         for name, verdict in verdicts.items()
-        if name in systems
+        if name in systems and pairing in {one.name for one in PAIRINGS}
     ]
     entries = matrix(cell_table(Results(cells, {}, [], [])))
-    judged = entries.loc[entries["status"] != ABSENT, "system"].unique()
+    judged = entries[entries["status"] != ABSENT]
+    entries = entries[entries["system"].isin(judged["system"]) & entries["pairing"].isin(judged["pairing"])]
     options: dict[str, Any] = dict(force_terminal=True, color_system="truecolor", _environ={})
-    console = Console(record=True, width=150, file=io.StringIO(), **options)
-    console.print(terminal.matrix_table(entries[entries["system"].isin(judged)]))
+    width = 30 + 10 * entries["pairing"].nunique()
+    console = Console(record=True, width=width, file=io.StringIO(), **options)
+    console.print(terminal.matrix_table(entries))
     return console.export_svg(title="bert4keras3: parity with bert4keras 0.11.5", unique_id="parity")
 
 

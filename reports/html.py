@@ -16,14 +16,13 @@ import jinja2
 import pandas as pd
 import vl_convert
 
-from pairings import PAIRINGS
 from parity.compare import BOUND
 from parity.models.releases import SYSTEM_TITLES
 from parity.store import ROOT, write_whole
 from reports import charts
 from reports.formatting import milliseconds, number, significant
 from reports.results import RATIOS, Results, finite, repeat_command
-from reports.tables import ABSENT, GREEN, RED, cell_table, judged_cells, matrix, speed_table
+from reports.tables import ABSENT, ALLOWED, RED, STATUSES, cell_table, judged_cells, matrix, speed_table
 
 PAGE = Path(__file__).parent / "page"
 # Ratios are coloured on a logarithmic scale between these two.
@@ -54,12 +53,13 @@ def page(results: Results) -> dict[str, Any]:
     specs.update({f"history-{i}": chart for i, chart in enumerate(history.values())})
     return {
         "bound": BOUND,
-        "pairings": [(one, results.absent.get(one.name)) for one in PAIRINGS],
+        "pairings": [(one, results.absent.get(one.name)) for one in results.pairings],
         "titles": SYSTEM_TITLES,
         "systems": list(dict.fromkeys(table["system"])),
         "matrix": {(row["system"], row["pairing"]): row for row in records(table)},
-        "count": {name: int(status.get(name, 0)) for name in (GREEN, RED, ABSENT)},
+        "count": {name: int(status.get(name, 0)) for name in STATUSES},
         "red": red_groups(cells[cells["status"] == RED]),
+        "allowed": red_groups(cells[cells["status"] == ALLOWED]),
         "commits": sorted({cell.commit for cell in results.cells if cell.commit}),
         "recorded": max((cell.recorded for cell in results.cells if cell.recorded), default=None),
         "processors": sorted({str(name) for name in cells["processor"].dropna()}),

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from pairings import PAIRINGS
+from pairings import known
 from parity.compare import BOUND
 from parity.models.releases import SYSTEM_TITLES
 from reports.formatting import SPEED_COLUMNS
 from reports.results import Results, repeat_command
-from reports.tables import ABSENT, GREEN, RED, cell_table, matrix, speed_table
+from reports.tables import ALLOWED, RED, STATUSES, cell_table, matrix, speed_table
 
+MARKS = {RED: "🔴 ", ALLOWED: "🟡 "}
 NUMBERS = ("p50 ms", "95 %", "p95 ms", "× roofline", "× fastest", "error ratio", "peak MB")
 
 
@@ -22,13 +23,16 @@ def write_markdown(results: Results, path: Path) -> None:
 def markdown(results: Results) -> str:
     cells = cell_table(results)
     parts = ["# bert4keras3: parity and speed", verdict(results, cells), "## Parity", parity(cells)]
-    red = cells[cells["status"] == RED]
-    if len(red):
+    for status, words in (
+        (RED, "Red, and why:"),
+        (ALLOWED, "Red with the newest releases, which is allowed:"),
+    ):
         lines = [
             f"* **{row['pairing']} {row['case']}**: {plain(row['reason'])} (`{row['command']}`)"
-            for row in red.to_dict("records")
+            for row in cells[cells["status"] == status].to_dict("records")
         ]
-        parts.append("\n".join(["Red, and why:", "", *lines]))
+        if lines:
+            parts.append("\n".join([words, "", *lines]))
     if results.absent:
         lines = [f"* {name}: {reason} (`{repeat_command(name)}`)" for name, reason in results.absent.items()]
         parts.append("\n".join(["Absent pairings:", "", *lines]))
@@ -38,7 +42,9 @@ def markdown(results: Results) -> str:
 
 def verdict(results: Results, cells: pd.DataFrame) -> str:
     count = cells["status"].value_counts()
-    words = ", ".join(f"**{count.get(name, 0)} {name}**" for name in (GREEN, RED, ABSENT))
+    words = ", ".join(
+        f"**{count.get(name, 0)} {name}**" for name in STATUSES if name != ALLOWED or ALLOWED in count
+    )
     commits = ", ".join(sorted({cell.commit for cell in results.cells if cell.commit})) or "unknown"
     processors = "; ".join(sorted(set(cells["processor"].dropna()))) or "unknown"
     return f"{words} of {len(cells)} cells. Commit {commits}, processor {processors}."
@@ -47,10 +53,10 @@ def verdict(results: Results, cells: pd.DataFrame) -> str:
 def parity(cells: pd.DataFrame) -> str:
     """Systems × pairings."""
     entries = {
-        (row["system"], row["pairing"]): f"🔴 {row['text']}" if row["status"] == RED else row["text"]
+        (row["system"], row["pairing"]): MARKS.get(row["status"], "") + row["text"]
         for row in matrix(cells).to_dict("records")
     }
-    names = [pairing.name for pairing in PAIRINGS]
+    names = [pairing.name for pairing in known(cells["pairing"].unique())]
     rows = [
         [SYSTEM_TITLES.get(system, system), *(entries[system, name] for name in names)]
         for system in dict.fromkeys(system for system, _ in entries)

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from pairings import NIGHTLY, PAIRINGS
 from parity.compare import Cell
 from parity.store import read_json, write_json
 from reports import compare_commits
@@ -85,9 +86,11 @@ def change_line(name: str, change: Change, unit: str) -> str:
 
 
 def write_baseline(results: Results, path: Path) -> None:
-    """The ratios of this run; pairings that it lacks keep those they have."""
+    """The ratios of the registry's pinned pairings in this run; pairings that it lacks keep those they have."""
     old = read_json(path) if path.exists() else {}
     cells: dict[str, Any] = old.get("cells", {})
+    kept = [one.name for one in PAIRINGS + NIGHTLY if not one.unpinned]
+    results = results._replace(cells=[cell for cell in results.cells if cell.pairing in kept])
     for pairing in dict.fromkeys(cell.pairing for cell in results.cells):
         cells[pairing] = {cell.case: ratios(cell) for cell in results.cells if cell.pairing == pairing}
     commits = {**old.get("commits", {}), **{cell.pairing: cell.commit for cell in results.cells}}
@@ -123,9 +126,11 @@ def accuracy(baseline: dict[str, dict[str, Any]], cells: list[Cell]) -> tuple[li
 
 def not_compared(baseline: dict[str, dict[str, Any]], results: Results) -> list[str]:
     """What only one side has: cells of the baseline that were not run, and new ones."""
-    lines = []
+    lines, nightly = [], {one.name for one in NIGHTLY}
     for pairing, cases in baseline.items():
         here = {cell.case for cell in results.cells if cell.pairing == pairing}
+        if not here and pairing in nightly:
+            continue
         if not here:
             lines.append(f"{pairing}: not compared: {results.absent.get(pairing, 'not run')}")
         elif set(cases) - here:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.rows import Row, current_names, read_rows
-from pairings import BY_NAME, PAIRINGS, find_interpreter
+from pairings import PAIRINGS, Pairing, find, find_interpreter, in_order, known, session_command
 from parity.compare import BOUND, Cell
 from parity.kinds import KINDS_BY_NAME
 from parity.store import RESULTS, read_json, read_lines, write_json
@@ -32,11 +32,18 @@ class Results(NamedTuple):
     rows: list[Row]
     history: list[dict[str, Any]]
 
+    @property
+    def pairings(self) -> list[Pairing]:
+        """The columns of tables: the registry's pairings, and the variants that were run."""
+        names = {*self.absent, *(cell.pairing for cell in self.cells)}
+        return in_order({one.name: one for one in (*PAIRINGS, *known(names))}.values())
+
 
 def read_results(folder: Path = RESULTS) -> Results:
     cells: list[Cell] = []
     absent = {}
-    for pairing in PAIRINGS:
+    run = {path.stem for path in (folder / "cells").glob("*.json")}
+    for pairing in known({*run, *(one.name for one in PAIRINGS)}):
         found = read_cells(folder, pairing.name)
         if isinstance(found, str):
             absent[pairing.name] = found
@@ -66,7 +73,7 @@ def read_cells(folder: Path, pairing: str) -> list[Cell] | str:
     """The cells of a pairing, or why there are none."""
     path = cells_path(folder, pairing)
     if not path.exists():
-        return why_not_run(BY_NAME[pairing].python)
+        return why_not_run(find(pairing).python)
     content = read_json(path)
     if content["schema"] > CELL_SCHEMA:
         found = f"{path}: schema {content['schema']}"
@@ -114,5 +121,4 @@ def count(cell: Cell) -> str:
 
 
 def repeat_command(pairing: str, *cases: str) -> str:
-    words = "".join(f" --case {case}" for case in cases)
-    return f"nox -s parity-{pairing}" + (f" --{words}" if words else "")
+    return session_command("parity", pairing, *(f"--case {case}" for case in cases))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.rows import MEASURED, Row
-from pairings import PAIRINGS
+from pairings import find
 from parity.compare import Cell
 from parity.kinds import KINDS, KINDS_BY_NAME
 from parity.models.cases import CASES
@@ -19,7 +19,8 @@ from reports.formatting import number
 from reports.results import RATIOS, Results, count, repeat_command, why_red
 from reports.statistics import quantile, ratio_of_medians
 
-GREEN, RED, ABSENT = "green", "red", "absent"
+# ALLOWED: red in a pairing that takes the newest of everything, which makes nothing fail.
+GREEN, RED, ALLOWED, ABSENT = STATUSES = ("green", "red", "allowed", "absent")
 FULL_SIZE = "not run: full size, wants --everything"
 NARROWED = "not run: the run was narrowed to other cases"
 # The order of the matrix: a user's own files come first, then the systems, then the kinds.
@@ -37,7 +38,7 @@ def cell_table(results: Results) -> pd.DataFrame:
 
 def judged_cells(results: Results) -> list[Cell]:
     """In the order of the registries."""
-    names = [pairing.name for pairing in PAIRINGS]
+    names = [pairing.name for pairing in results.pairings]
     return sorted(results.cells, key=lambda cell: names.index(cell.pairing))
 
 
@@ -48,7 +49,7 @@ def cell_row(cell: Cell) -> dict[str, Any]:
         "pairing": cell.pairing,
         "system": cell.system,
         "case": cell.case,
-        "status": RED if red else GREEN,
+        "status": GREEN if not red else ALLOWED if find(cell.pairing).unpinned else RED,
         "reason": red,
         **{name: getattr(cell, name) for name in RATIOS},
         "count": count(cell),
@@ -65,9 +66,9 @@ def cell_row(cell: Cell) -> dict[str, Any]:
 def absent_rows(results: Results) -> list[dict[str, Any]]:
     """A row for each of our cases that has no cell, with the reason."""
     judged = {(cell.pairing, cell.case) for cell in results.cells}
-    empty = cell_row(Cell("", "", ""))
     rows = []
-    for pairing in PAIRINGS:
+    for pairing in results.pairings:
+        empty = cell_row(Cell("", "", pairing.name))
         reasons = [(case.system, case.name, FULL_SIZE if case.slow else NARROWED) for case in CASES]
         reasons += [(kind.name, kind.name, pairing.limitations.get(kind.needs, NARROWED)) for kind in KINDS]
         for system, case, reason in reasons:
@@ -85,17 +86,17 @@ def matrix(cells: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (system, pairing), group in cells.groupby(["system", "pairing"], sort=False):
         counts = group["status"].value_counts()
-        red = group[group["status"] == RED]
+        red = group[group["status"].isin([RED, ALLOWED])]
         judged = group[group["status"] != ABSENT]
         ratio = judged["error_ratio"].max() if len(judged) else None
-        status = RED if len(red) else GREEN if len(judged) else ABSENT
+        status = red["status"].iloc[0] if len(red) else GREEN if len(judged) else ABSENT
         reason = None if status == GREEN else (red if len(red) else group)["reason"].iloc[0]
         row = {"system": system, "pairing": pairing, "status": status, "error_ratio": ratio, "reason": reason}
         counted = (
             judged["count"].iloc[0].split(",")[0] or None if len(judged) else None
         )  # "115 of 115" of a kind
         row |= {"counted": counted, "text": entry(judged, ratio, len(red))}
-        rows.append(row | {name: int(counts.get(name, 0)) for name in (GREEN, RED, ABSENT)})
+        rows.append(row | {name: int(counts.get(name, 0)) for name in STATUSES})
     return pd.DataFrame(sorted(rows, key=lambda row: ROWS.get(row["system"], -1)))
 
 

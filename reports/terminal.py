@@ -1,15 +1,17 @@
 """Tables in the terminal: parity of a pairing, systems × pairings, published numbers, speed."""
 
+import re
+
 import pandas as pd
 from rich.table import Table
 
-from pairings import BY_NAME, PAIRINGS
+from pairings import find, known
 from parity.compare import BOUND, Cell
 from parity.kinds import KINDS_BY_NAME
 from parity.models.releases import SYSTEM_TITLES
 from reports.formatting import SPEED_COLUMNS, number
 from reports.results import count, why_red
-from reports.tables import ABSENT, RED
+from reports.tables import ABSENT, ALLOWED, RED
 
 
 def make_table(title: str) -> Table:
@@ -17,7 +19,7 @@ def make_table(title: str) -> Table:
 
 
 def parity_table(pairing: str, cells: list[Cell]) -> Table:
-    table = make_table(f"{pairing}: {BY_NAME[pairing].summary}")
+    table = make_table(f"{pairing}: {find(pairing).summary}")
     table.add_column("case", no_wrap=True)
     table.add_column("error ratio", justify="right")
     table.add_column("worst layer", overflow="fold")
@@ -42,15 +44,16 @@ def matrix_table(matrix: pd.DataFrame) -> Table:
     """Largest error ratio of each system in each pairing; in red where one of its cases is."""
     table = make_table("systems × pairings: largest error ratio")
     table.add_column("system", no_wrap=True)
-    for pairing in PAIRINGS:
-        table.add_column(pairing.name.replace("-", "\n"), justify="right", overflow="fold")
+    names = [pairing.name for pairing in known(matrix["pairing"].unique())]
+    for name in names:
+        table.add_column(re.sub(r"[-+]", "\n", name), justify="right", overflow="fold")
     for system, group in matrix.groupby("system", sort=False):
         entries = {}
         for row in group.to_dict("records"):
-            colour = {RED: "red", ABSENT: "dim"}.get(row["status"])
+            colour = {RED: "red", ALLOWED: "yellow", ABSENT: "dim"}.get(row["status"])
             entries[row["pairing"]] = f"[{colour}]{row['text']}[/]" if colour else row["text"]
         title = SYSTEM_TITLES.get(str(system), str(system))
-        table.add_row(title, *(entries[pairing.name] for pairing in PAIRINGS))
+        table.add_row(title, *(entries[name] for name in names))
     return table
 
 

@@ -17,10 +17,10 @@ and raises Unsupported, with the reason, for what its library does not have.
 from __future__ import annotations
 
 import argparse
+import contextlib
 from typing import NamedTuple, Sequence
 
-from pairings import BY_NAME as PAIRINGS_BY_NAME
-from pairings import GPU, ORACLES, PAIRINGS, PEERS, Pairing
+from pairings import GPU, ORACLES, PAIRINGS, PEERS, Pairing, find
 
 # They end the names of the second of two equal implementations, whose A/A control shows the noise, and of one with an
 # older bert4keras3.
@@ -57,7 +57,7 @@ class Implementation(NamedTuple):
 
     @property
     def environment(self) -> Pairing:
-        pairing = PAIRINGS_BY_NAME[self.pairing]
+        pairing = find(self.pairing)
         return pairing._replace(variables={**pairing.variables, **dict(self.switches)})
 
 
@@ -77,19 +77,22 @@ OURS_AMONG_PEERS = tuple(
 
 
 def implementation_named(name: str) -> Implementation:
-    """A row of the registry, under its own name or as `NAME-control` or `NAME-before`."""
+    """A row of the registry or ours in a variant, under its own name or as `NAME-control` or `NAME-before`."""
     first = name
     for suffix in (CONTROL, BEFORE):
         first = first[: -len(suffix)] if first.endswith(suffix) else first
-    if first not in BY_NAME:
-        known = ", ".join(BY_NAME)
-        raise SystemExit(f"--implementation: no implementation is named {name}; there are {known}")
-    return BY_NAME[first]._replace(name=name)
+    if first in BY_NAME:
+        return BY_NAME[first]._replace(name=name)
+    before, _, pairing = first.partition("bert4keras3-")
+    with contextlib.suppress(ValueError):
+        if not before:
+            return implementation_of(find(pairing))._replace(name=name)
+    known = ", ".join(BY_NAME)
+    raise SystemExit(f"--implementation: no implementation is named {name}; there are {known}")
 
 
 def add_implementation_arguments(parser: argparse.ArgumentParser) -> None:
-    sessions = ["peers"] + [pairing.name for pairing in PAIRINGS]
-    parser.add_argument("session", choices=sessions, metavar="SESSION", help="a pairing, or peers")
+    parser.add_argument("session", metavar="SESSION", help="a pairing, or peers")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     instead = "measure this in place of the usual ones; repeatable"
     parser.add_argument("--implementation", action="append", help=instead)

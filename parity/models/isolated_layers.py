@@ -10,7 +10,7 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
-from pairings import BY_NAME
+from pairings import find
 from parity.adapter import evaluate, layer_nodes, listed, open_library, output_name
 from parity.models.build import build_case, case_weights, load_case, make_inputs
 from parity.models.cases import add_case_arguments, chosen_cases
@@ -89,7 +89,7 @@ def main():
     parser.add_argument("--reference-activations", required=True, type=Path, help=activations)
     add_case_arguments(parser)
     options = parser.parse_args()
-    library = open_library(BY_NAME[options.pairing].library)
+    library = open_library(find(options.pairing).library)
     for case in chosen_cases(options):
         activations = read_arrays(options.reference_activations / (case.name + ".float64.npz"))
         arrays = run_isolated_layers(library, case, activations)

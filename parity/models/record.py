@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from pairings import BY_NAME
+from pairings import find
 from parity.adapter import evaluate, layer_nodes, listed, token_input
 from parity.machine import peak_memory, reset_peak_memory
 from parity.models.build import build_case, case_weights, load_case, make_inputs
@@ -58,7 +58,7 @@ def latency(model, values):
 def record_and_train(library, pairing, case, train):
     """(arrays, info) of a case, with gradients and losses if it is trained; arrays are subsampled."""
     arrays, info = record_case(library, case)
-    trains = train and "training" not in BY_NAME[pairing].limitations
+    trains = train and "training" not in find(pairing).limitations
     if trains:
         arrays.update(record_training(library, case, case_weights(case)))
     elif train:

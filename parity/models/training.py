@@ -43,6 +43,7 @@ def make_step(library, model, values, seen):
 
     def step(scale):
         feed = values + targets + [scale * one for one in importances]
+        trained.reset_metrics()  # Keras 3 before 3.15 returns the mean over all batches since
         return np.ravel(trained.train_on_batch(feed, zeros))[0]
 
     return step

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pairings import BY_NAME
+from pairings import find
 from parity.adapter import open_library
 from parity.models.cases import add_case_arguments, chosen_cases
 from parity.store import USER_FILES, read_json, release_paths, write_json
@@ -105,7 +105,7 @@ def main():
     parser.add_argument("--pairing", required=True)
     add_case_arguments(parser)
     options = parser.parse_args()
-    library = open_library(BY_NAME[options.pairing].library)
+    library = open_library(find(options.pairing).library)
     results = []
     for case in chosen_cases(options):
         folder = Path(case.user_checkpoint.folder).name

@@ -81,7 +81,7 @@ function openDetails(system, pairing, chosen) {
   part("h2").textContent = `${data.titles[system] ?? system} in ${pairing}`;
   part(".cases").replaceChildren(...cells.map(caseEntry));
   if (!dialog.open) dialog.showModal();
-  const worst = (cell) => (cell.status === "red" ? 1e9 : cell.status === "absent" ? -1 : cell.error_ratio ?? 0);
+  const worst = (cell) => (["red", "allowed"].includes(cell.status) ? 1e9 : cell.status === "absent" ? -1 : cell.error_ratio ?? 0);
   const first = cells.find((cell) => cell.case === chosen) ?? cells.toSorted((a, b) => worst(b) - worst(a))[0];
   showCell(first);
   part('[aria-current="true"]').scrollIntoView({ block: "nearest" });
@@ -89,7 +89,7 @@ function openDetails(system, pairing, chosen) {
 
 function caseEntry(cell) {
   const button = element("button", cell.case);
-  const ratio = element("span", cell.status === "absent" ? "" : cell.status === "red" ? "✕" : cell.error_ratio?.toFixed(2) ?? "=", `cell ${cell.status}`);
+  const ratio = element("span", cell.status === "absent" ? "" : ["red", "allowed"].includes(cell.status) ? "✕" : cell.error_ratio?.toFixed(2) ?? "=", `cell ${cell.status}`);
   if (cell.heat !== null && cell.heat !== undefined) ratio.style.setProperty("--heat", `${cell.heat}%`);
   button.append(ratio);
   button.dataset.case = cell.case;
@@ -103,7 +103,7 @@ function showCell(cell) {
   for (const button of dialog.querySelectorAll(".cases button")) button.setAttribute("aria-current", button.dataset.case === cell.case);
   part("#cell h3").textContent = cell.case;
   part(".reason").textContent = cell.reason ?? "";
-  part(".reason").className = cell.status === "red" ? "reason bad" : "reason quiet";
+  part(".reason").className = ["red", "allowed"].includes(cell.status) ? "reason bad" : "reason quiet";
   const names = cell.names ?? data.layers[cell.case] ?? [];
   const layers = (cell.layers ?? []).map((ratio, depth) => ({ depth, layer: names[depth], ratio }));
   const place = part("#cell .chart");

@@ -58,6 +58,14 @@ def row(**fields):
 # Registries
 
 
+def test_ours_in_a_variant_is_an_implementation():
+    one, control = chosen_implementations(["jax+keras==3.12.0"])
+    assert one.name == "bert4keras3-jax+keras==3.12.0" and control.name == one.name + CONTROL
+    assert one.environment.environment == "jax+keras==3.12.0" and one.adapter == "ours"
+    with pytest.raises(SystemExit, match="no implementation is named bert4keras3-jax\\+keras"):
+        implementation_named("bert4keras3-jax+keras")
+
+
 def test_names_are_unique():
     assert len({one.name for one in IMPLEMENTATIONS}) == len(IMPLEMENTATIONS)
     assert len(BY_NAME) == len(SCENARIOS)

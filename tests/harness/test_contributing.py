@@ -57,7 +57,7 @@ PAIRING = {
     "pairings/__init__.py": [
         (
             '    Pairing("toy-jax", "3.11", "toy", {"KERAS_BACKEND": "jax"}, "Keras 3 on JAX, a toy"),\n',
-            '    Pairing("jax", "3.11"',
+            '    Pairing(\n        "jax-python3.13"',
         )
     ],
     "pairings/pins/toy.txt": [("-r jax.txt\n", "")],

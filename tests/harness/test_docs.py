@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from report_samples import sample_rows
 
 from bench.rows import StudyRow, read_study
-from pairings import PAIRINGS, PUBLISHED
+from pairings import BY_NAME, NIGHTLY, PAIRINGS, PUBLISHED, variant
 from parity.models.cases import CASES_BY_NAME, add_case_arguments
 from parity.models.releases import SYSTEMS
 from parity.store import ROOT, write_json
@@ -84,6 +84,7 @@ def sessions():
     ]
     kinds = ("parity", "tests", "bench")
     made = {f"{kind}-{pairing.name}" for kind in kinds for pairing in PAIRINGS}
+    made |= {f"parity-{pairing.name}" for pairing in NIGHTLY}
     return set(plain) | made | {f"published-{name}" for name in PUBLISHED} | {"bench-peers"}
 
 
@@ -146,7 +147,12 @@ def check_session(words):
         assert name in sessions(), f"noxfile.py has no session {name}"
         assert name in regular or name in NOT_RUN, f"neither .ci/run nor nightly runs {name}"
         if name.startswith(("parity", "golden")):
-            options = case_options([word.replace("<case>", "bert") for word in words[place + 1 :]])
+            arguments = [word.replace("<case>", "bert") for word in words[place + 1 :]]
+            while "--with" in arguments:
+                place = arguments.index("--with")
+                variant(BY_NAME["jax"], [arguments[place + 1]])
+                del arguments[place : place + 2]
+            options = case_options(arguments)
             assert set(options.case or ()) <= set(CASES_BY_NAME)
 
 

@@ -55,6 +55,13 @@ def test_an_update_keeps_the_pairings_that_were_not_run(results):
     assert set(baseline["cells"]) == set(baseline["commits"]) == {"jax", "torch"}
 
 
+def test_the_baseline_has_no_variant_and_nothing_unpinned(results):
+    for name in ("jax+keras==3.12.0", "jax-newest", "jax-keras3.12"):
+        write_cells(results, name, [cell._replace(pairing=name) for cell in jax_cells()])
+    assert run(results, "--update") == 0
+    assert set(read_json(results / "baseline.json")["cells"]) == {"jax", "jax-keras3.12"}
+
+
 @pytest.mark.parametrize("name", ["error_ratio", "gradient_ratio", "losses_ratio"])
 def test_a_ratio_of_two_and_a_half_is_found(results, capsys, name):
     change(results, **{name: 2.5 * getattr(jax_cells()[0], name)})

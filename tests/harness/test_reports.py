@@ -74,6 +74,46 @@ def test_absent_and_failed_implementations_are_named(texts, name):
     assert "no environment tf1.15" in texts[name] and "an argument of that name" in texts[name]
 
 
+def versions_results(folder):
+    """A variant beside its pairing, red cells with the newest releases, and a pairing that nobody knows."""
+    jax = [cell for cell in sample_results(red=False).cells if cell.pairing == "jax"]
+    for name in ("jax", "jax+keras==3.12.0", "gone"):
+        write_cells(folder, name, [cell._replace(pairing=name) for cell in jax])
+    write_cells(folder, "jax-newest", red_cells([cell._replace(pairing="jax-newest") for cell in jax]))
+    return read_results(folder)
+
+
+def test_a_variant_has_its_column_beside_its_pairing(tmp_path):
+    results = versions_results(tmp_path)
+    names = [one.name for one in results.pairings]
+    assert names[names.index("jax") + 1] == "jax+keras==3.12.0" and names.index("jax-newest") < names.index(
+        "torch"
+    )
+    assert set(names) == {one.name for one in PAIRINGS} | {"jax+keras==3.12.0", "jax-newest"}
+    header = next(line for line in markdown(results).splitlines() if line.startswith("| system"))
+    assert "| jax | jax+keras==3.12.0 |" in header
+    cells = cell_table(results)
+    commands = cells[cells["pairing"] == "jax+keras==3.12.0"]["command"]
+    assert all(text.startswith("nox -s parity-jax -- --with keras==3.12.0 --case ") for text in commands)
+
+
+def test_red_with_the_newest_releases_is_told_apart(tmp_path):
+    results = versions_results(tmp_path)
+    status = cell_table(results)["status"].value_counts()
+    assert (status.get("allowed"), status.get("red")) == (3, None)
+    text = markdown(results)
+    assert "Red, and why" not in text and "🔴" not in text
+    assert text.count("🟡") and text.count("**jax-newest ") == 3 and "which is allowed" in text
+    page = html.page(results)
+    assert (
+        page["count"]["allowed"] == 3
+        and not page["red"]
+        and {name for name, *_ in page["allowed"]} == {"jax-newest"}
+    )
+    write_html(results, tmp_path / "report.html")
+    assert "3 red with the newest releases" in (tmp_path / "report.html").read_text()
+
+
 def test_red_judged_nan_and_empty_are_red_everywhere(tmp_path):
     cells = red_cells([cell for cell in sample_results(red=False).cells if cell.pairing == "torch"])
     assert [bool(why_red(cell)) for cell in cells[:4]] == [True, True, True, False]

@@ -1,5 +1,7 @@
 """The table in the terminal."""
 
+import pytest
+
 from parity.compare import Cell
 from reports import __main__ as command_line
 
@@ -18,6 +20,24 @@ def test_a_red_cell_fails_the_run_and_says_why(monkeypatch, capsys, tmp_path):
     code, text = run(tmp_path, capsys, "jax", "--case", "bert")
     assert code == 1
     assert "bert: no record" in text and "0 of 1 cases green" in text
+
+
+def test_red_cells_with_the_newest_releases_are_shown_and_pass(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(
+        command_line,
+        "compare_case",
+        lambda case, pairing: Cell(case.name, case.system, pairing, red="no record"),
+    )
+    code, text = run(tmp_path, capsys, "jax-newest", "--case", "bert")
+    assert code == 0 and "bert: no record" in text and "0 of 1 cases green" in text
+    code, text = run(tmp_path, capsys, "jax-newest", "jax+keras==3.12.0", "--case", "bert")
+    assert code == 1 and "jax+keras==3.12.0: Keras 3 on JAX, with keras 3.12.0" in text
+
+
+def test_an_unknown_pairing_is_told(capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        run(tmp_path, capsys, "jaxx")
+    assert "no pairing is named jaxx" in capsys.readouterr().err
 
 
 def test_green_cells_pass(monkeypatch, capsys, tmp_path):

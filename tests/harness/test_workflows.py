@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pairings import PAIRINGS
+from pairings import NIGHTLY, PAIRINGS
 from parity.store import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -45,8 +45,11 @@ def nox(*words):
 
 
 def test_matrix_is_the_registry():
-    found = json.loads(nox("-s", "matrix"))
-    assert found == {"include": [{"pairing": one.name, "python": one.python} for one in PAIRINGS]}
+    found = json.loads(nox("-s", "matrix"))["include"]
+    pythons = {row["pairing"]: row["python"] for row in found}
+    assert pythons == {one.name: one.python for one in PAIRINGS + NIGHTLY} and len(pythons) == len(found)
+    assert {row["pairing"] for row in found if row["parity_alone"]} == {one.name for one in NIGHTLY}
+    assert [row["pairing"] for row in found if row["may_fail"]] == ["jax-newest"]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
