@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -37,11 +38,13 @@ def versions(package: str, good: str, bad: str, python: str) -> list[str]:
 
     Pre-releases and yanked releases are left out unless they are an end. Raises ValueError for an unknown end.
     """
-    command = [python, "-m", "pip", "index", "versions", package, "--pre", "--json"]
+    command = [*pip_of(Path(python)), "index", "versions", package, "--pre"]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
         raise ValueError(f"{package}: pip found no release: {run.stderr.strip().splitlines()[-1]}")
-    listed = {Version(one): one for one in json.loads(run.stdout)["versions"]}
+    lines = run.stdout.splitlines()
+    found = next(line.split(":", 1)[1] for line in lines if line.startswith("Available versions:"))
+    listed = {Version(one): one for one in found.replace(",", " ").split()}
     ends = [parse_version(package, good), parse_version(package, bad)]
     for end in ends:
         if end not in listed:
@@ -53,15 +56,15 @@ def versions(package: str, good: str, bad: str, python: str) -> list[str]:
     chosen = [
         one
         for one in sorted(listed, reverse=ends[0] > ends[1])
-        if min(ends) <= one <= max(ends)
-        and (one in ends or not (one.is_prerelease or listed[one] in gone or superseded(one, ends)))
+        if min(ends) <= one <= max(ends) and (one in ends or not (one.is_prerelease or listed[one] in gone))
     ]
     return [{ends[0]: good, ends[1]: bad}.get(one, listed[one]) for one in chosen]
 
 
-def superseded(version: Version, ends: Sequence[Version]) -> bool:
-    """Whether a local build of an end, as 3.15.1+cpu of 3.15.1, takes the place of a version."""
-    return any(end.local is not None and end.public == str(version) for end in ends)
+def pip_of(python: Path) -> list[str]:
+    """The command of the pip of an environment; of the host's, working on it, if it has none of its own."""
+    own = any(python.parent.parent.glob("lib/python*/site-packages/pip"))
+    return [str(python), "-m", "pip"] if own else [sys.executable, "-m", "pip", "--python", str(python)]
 
 
 def parse_version(package: str, version: str) -> Version:
@@ -132,8 +135,7 @@ def commits(repository: Path, span: str, paths: Sequence[str] = ()) -> list[Cand
     good, dots, bad = span.partition("..")
     if not (good and dots and bad):
         raise ValueError(f"--commit {span}: expected GOOD..BAD")
-    ends = [git("rev-parse", "--short=12", f"{one}^{{commit}}", folder=repository) for one in (good, bad)]
-    first = ends[0].decode().strip()
+    first, _ = (commit_in(repository, end) for end in (good, bad))
     words = ("rev-list", "--first-parent", "--reverse", f"{good}..{bad}", "--", *paths)
     found = [first, *git(*words, folder=repository).decode().split()]
     if len(found) < 2:
@@ -143,3 +145,13 @@ def commits(repository: Path, span: str, paths: Sequence[str] = ()) -> list[Cand
     lines = [git("show", "--no-patch", "--abbrev=12", form, one, folder=repository) for one in found]
     pairs = [line.decode().strip().split("\0") for line in lines]
     return [Candidate(name, f"{name} {subject}", commit=name) for name, subject in pairs]
+
+
+def commit_in(repository: Path, revision: str) -> str:
+    """Its full name. Raises ValueError."""
+    try:
+        return git("rev-parse", "--verify", f"{revision}^{{commit}}", folder=repository).decode().strip()
+    except ValueError:
+        raise ValueError(
+            f"--commit: {repository} has no commit {revision}; `git fetch --unshallow` may bring it"
+        )

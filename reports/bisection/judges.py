@@ -81,9 +81,9 @@ class Parity(Judge):
         with tempfile.TemporaryDirectory() as folder:
             variables = {**place.environment(), "BERT4KERAS3_RESULTS": folder}
             command = [str(place.python), "-m", "parity.record", "--pairing", place.pairing, *words]
-            run = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
-            if run.returncode:
-                raise ValueError(f"{' '.join(command)} failed:\n{run.stderr.strip()}")
+            code, _, errors = run_process(command, Path(folder), variables)
+            if code:
+                raise ValueError(f"{' '.join(command)} failed:\n{errors.strip()}")
             records = Path(folder) / "records" / place.pairing
             cells = [self.cell(case, place.pairing, records) for case in self.cases]
         return [cell._replace(pairing=self.reference) for cell in cells]
@@ -158,7 +158,7 @@ class Command(Judge):
     def run(self, candidate: str, place: Place) -> Run:
         """One run of the command; its value is the number that it printed."""
         try:
-            code, output, errors = run_shell(self.command, place, self.timeout)
+            code, output, errors = run_process(self.command, place.folder, place.environment(), self.timeout)
         except subprocess.TimeoutExpired:
             return Run(candidate, True, note=f"no end after {self.timeout:.0f} s")
         lines = (errors if code else output).strip().splitlines() or [""]
@@ -173,16 +173,17 @@ class Command(Judge):
             return Run(candidate, True, note=f"expected a number as the last line, got {lines[-1][:120]!r}")
 
 
-def run_shell(command: str, place: Place, timeout: float) -> tuple[int, str, str]:
-    """(exit code, output, errors). All processes of the command are ended after `timeout` seconds, or by Ctrl-C."""
-    pipe = subprocess.PIPE
+def run_process(
+    command: str | list[str], folder: Path, variables: dict[str, str], timeout: float | None = None
+) -> tuple[int, str, str]:
+    """(exit code, output, errors). All its processes are ended after `timeout` seconds, or by Ctrl-C."""
     process = subprocess.Popen(
         command,
-        shell=True,
-        cwd=place.folder,
-        env=place.environment(),
-        stdout=pipe,
-        stderr=pipe,
+        shell=isinstance(command, str),
+        cwd=folder,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
         start_new_session=True,

@@ -24,7 +24,7 @@ from pairings.environments import (
     python_path,
 )
 from parity.store import sha256
-from reports.bisection.candidates import Candidate
+from reports.bisection.candidates import Candidate, pip_of
 
 
 class Place(NamedTuple):
@@ -104,9 +104,8 @@ def plain_environment(python: str, pins: tuple[str, ...]) -> Path:
         if interpreter is None:
             raise NotMade(f"this machine lacks Python {python}: `pyenv install {python}` installs it")
         try:
-            subprocess.run(
-                [interpreter, "-m", "venv", "--clear", str(folder)], check=True, capture_output=True
-            )
+            make = [interpreter, "-m", "venv", "--clear", "--without-pip", str(folder)]
+            subprocess.run(make, check=True, capture_output=True)
             pip_install(executable, pins)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -116,7 +115,7 @@ def plain_environment(python: str, pins: tuple[str, ...]) -> Path:
 
 
 def pip_install(python: Path, pins: tuple[str, ...]) -> None:
-    command = [str(python), "-m", "pip", "install", "--quiet", *pins]
+    command = [*pip_of(python), "install", "--quiet", *pins]
     run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **QUIET})
     if run.returncode:
         lines = [line for line in run.stderr.splitlines() if line.startswith("ERROR")] or [run.stderr.strip()]

@@ -20,7 +20,8 @@ from reports.statistics import ALPHA
 GOOD, BAD, ABSENT, FLICKERS = "good", "bad", "not judged", "flickers"
 ODDS, CONFIRMED = 20, 100
 END_RUNS = 3  # of each end, at least
-MOST_RUNS = 12
+FIRST_LOOK = 6  # runs of each end that a rank test needs; the next look is at twice as many
+MOST_RUNS = 40
 PRIOR = 0.5  # Jeffreys's, for how often a candidate fails
 SCHEMA = 1
 
@@ -128,13 +129,25 @@ class Search:
         if min(len(good), len(bad)) < min(END_RUNS, self.most):
             return False
         if self.measured:
-            values = [[run.value for run in runs if run.value is not None] for runs in (good, bad)]
-            return all(values) and stats.mannwhitneyu(*values).pvalue < ALPHA
+            return any(
+                self.numbers_differ(good[:look], bad[:look]) for look in self.looks(len(good), len(bad))
+            )
         counts = [self.failures(end) for end in (self.good, self.bad)]
         if min(map(len, counts)) >= self.most and not any(counts[0]) and all(counts[1]):
             return True
         apart = sum(evidence([], one) for one in counts)
         return apart - evidence([], counts[0] + counts[1]) > log(ODDS) - 1e-9
+
+    def looks(self, *counts: int) -> list[int]:
+        """At how many runs the numbers of the ends are compared: a look after each run would see noise as a change."""
+        known = min(counts)
+        looks = [look for look in (FIRST_LOOK * 2**i for i in range(known)) if look <= known]
+        return looks + [self.most] * (known >= self.most)
+
+    @staticmethod
+    def numbers_differ(good: Sequence[Run], bad: Sequence[Run]) -> bool:
+        values = [[run.value for run in runs if run.value is not None] for runs in (good, bad)]
+        return all(values) and stats.mannwhitneyu(*values).pvalue < ALPHA / 2
 
     @property
     def measured(self) -> bool:
@@ -172,8 +185,9 @@ class Search:
         return FLICKERS
 
     def decide(self, candidate: str, odds: float = ODDS) -> None:
+        """Run a candidate until it has its verdict. The ends keep up: their runs say what a flicker means."""
         while self.verdict(candidate, odds) is None:
-            self.run(candidate)
+            self.run(min(self.good, self.bad, candidate, key=lambda one: len(self.log.of(one))))
 
     def find(self, candidates: Sequence[str]) -> Answer:
         """Search candidates whose first is good and whose last is bad."""
