@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from bench.scenarios import BY_NAME as SCENARIOS
 from pairings import BY_NAME, requirements
@@ -98,10 +99,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
         console.print("interrupted: the same command goes on after the last run")
         return 130
     except EndsDiffer as reason:
-        console.print(f"[red]nothing to search[/]: {reason}", highlight=False, soft_wrap=True)
+        console.print(f"[red]nothing to search[/]: {escape(str(reason))}", highlight=False, soft_wrap=True)
         return 1
     except (ValueError, NotMade) as reason:
-        console.print(f"[red]bisect[/]: {reason}", highlight=False, soft_wrap=True)
+        console.print(f"[red]bisect[/]: {escape(str(reason))}", highlight=False, soft_wrap=True)
         return 1
     report(options, search, places, shown, answer, console)
     return int(bool(answer.between))
@@ -180,7 +181,8 @@ def make_search(
         words = "cannot be judged" if run.absent else "failed" if run.failed else "ran"
         value = "" if run.value is None else f" {run.value:.3g}"
         title = places.candidates[run.candidate].title
-        console.print(f"{title}: {words}{value}  {run.note}", highlight=False, markup=False)
+        line = f"{title}: {words}{value}  {run.note}".strip()
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     most = options.runs or (PARITY_RUNS if options.case else MOST_RUNS)
     return Search(runs, make_judge(options, places, ends[0]), *ends, most, on_run)
@@ -222,7 +224,8 @@ def report(
 ) -> None:
     """One sentence, what could not be judged, how many environments it took, and the table."""
     console.print()
-    console.print(f"[bold]{sentence(options, search, places, answer)}[/]", highlight=False, soft_wrap=True)
+    words = escape(sentence(options, search, places, answer))
+    console.print(f"[bold]{words}[/]", highlight=False, soft_wrap=True)
     names = list(dict.fromkeys(one.name for one in shown))
     for name in names:
         if search.log.of(name) and search.verdict(name) == ABSENT:
@@ -272,7 +275,8 @@ def steps_table(search: Search, places: where.Places, names: list[str]):
         failed = "" if verdict == ABSENT else f"{sum(search.failures(name))} of {len(runs)}"
         style = {BAD: "red", ABSENT: "dim", FLICKERS: "yellow"}.get(verdict or "")
         values = median([run.value for run in runs])
-        table.add_row(places.candidates[name].title, verdict, failed, values, runs[-1].note, style=style)
+        title, note = escape(places.candidates[name].title), escape(runs[-1].note)
+        table.add_row(title, verdict, failed, values, note, style=style)
     return table
 
 

@@ -163,7 +163,7 @@ class Command(Judge):
             return Run(candidate, True, note=f"no end after {self.timeout:.0f} s")
         lines = (errors if code else output).strip().splitlines() or [""]
         if code:
-            note = f"{describe_exit(code)}: {lines[-1][:120]}"
+            note = ": ".join(filter(None, [describe_exit(code), lines[-1][:120]]))
             return Run(candidate, None if code == CANNOT_JUDGE else True, None, note, code == CANNOT_JUDGE)
         if not self.measure:
             return Run(candidate, False, note=lines[-1][:120])

@@ -250,7 +250,7 @@ def test_a_command_may_say_that_it_cannot_judge(bisect, tmp_path):
 
 def test_a_command_that_hangs_is_ended(bisect, tmp_path):
     make_repository(tmp_path / "repository", "import", 3, 1)
-    hang = "grep -q a_module toy_bisect.py && sleep 60 || true"
+    hang = "grep -q [a]_module toy_bisect.py && sleep 60 || true"
     options = ("--repository", "repository", "--commit", "HEAD~2..HEAD", "--timeout", "2", "--runs", "1")
     code, out = bisect("--run", hang, *options)
-    assert code == 0 and "no end after 2 s" in out, out
+    assert code == 0 and f"{hang}: good with" in out and "no end after 2 s" in out, out
