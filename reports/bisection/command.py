@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bench.scenarios import BY_NAME as SCENARIOS
-from pairings import BY_NAME, requirements
+from pairings import find, requirements
 from pairings.environments import HOST_PYTHON, NotMade, Program, make_minilm
 from parity.kinds import KINDS_BY_NAME
 from parity.models.cases import CASES_BY_NAME
@@ -39,7 +39,7 @@ TIMEOUT = 600  # seconds of a command
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--pairing", choices=list(BY_NAME), metavar="PAIRING", help="its environment, with other pins")
+    add("--pairing", metavar="PAIRING", help="its environment, with other pins")
     judged = parser.add_mutually_exclusive_group(required=True)
     cases = "judge this case or kind by parity; repeatable"
     judged.add_argument(
@@ -118,6 +118,8 @@ def check(options: argparse.Namespace) -> None:
         raise ValueError("--commit names both ends: leave --package, --good and --bad out")
     if (options.case or options.scenario) and not options.pairing:
         raise ValueError("--case and --scenario need --pairing")
+    if options.pairing:
+        find(options.pairing)
     if options.scenario and options.mode not in (None, *SCENARIOS[options.scenario].modes):
         modes = ", ".join(SCENARIOS[options.scenario].modes)
         raise ValueError(f"--mode {options.mode}: {options.scenario} has {modes}")
@@ -144,7 +146,7 @@ def ask(options: argparse.Namespace) -> Question:
         return Question(choices.version_candidates(options.package, names, {}), make)
     locks = [choices.read_lock(folder / name) for name in (options.good, options.bad)]
     if pairing:  # what both share is pinned if the pairing pins it; the environment's name holds all pins
-        named = {line.split("==")[0] for line in requirements(BY_NAME[pairing].environment)}
+        named = {line.split("==")[0] for line in requirements(find(pairing).environment)}
         locks = [
             {name: version for name, version in one.items() if name in named or other.get(name) != version}
             for one, other in zip(locks, reversed(locks), strict=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.before import git, library_folder
-from pairings import BY_NAME, find, find_interpreter, variant
+from pairings import find, find_interpreter, split_pins, variant
 from pairings.environments import (
     CACHE,
     ENVIRONMENTS,
@@ -64,8 +64,10 @@ class Places:
 def pinned_pairing(pairing: str, folder: Path) -> Callable[[Candidate], Place]:
     """An environment of a pairing with the pins of a candidate, and with our wheel."""
 
+    base, pins = split_pins(find(pairing).name)
+
     def make(candidate: Candidate) -> Place:
-        one = variant(BY_NAME[pairing], candidate.pins)
+        one = variant(find(base), [*pins, *candidate.pins])
         longest = os.pathconf(ENVIRONMENTS.parent, "PC_NAME_MAX")
         if len(one.environment) > longest:
             raise ValueError(
