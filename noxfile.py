@@ -211,6 +211,12 @@ def regress(session: nox.Session) -> None:
 
 
 @nox.session
+def bisect(session: nox.Session) -> None:
+    """Which version or commit made something worse? `-- --pairing jax --case bert-mlm --package keras --good …`"""
+    run_on_host(session, "reports", "bisect", "--directory", session.invoked_from, *session.posargs)
+
+
+@nox.session
 def matrix(session: nox.Session) -> None:
     """Print the pairings as JSON, for the matrix of a CI: parity alone is run for some, and some may fail."""
     rows = [

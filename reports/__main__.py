@@ -6,6 +6,7 @@
     python -m reports merge DIR... --into DIR                   results of several machines in one folder
     python -m reports docs [--write]                            figures of the documentation against their rows
     python -m reports regress [--update]                        accuracy against reports/baseline.json
+    python -m reports bisect ...                                which version or commit made something worse
 
 Exits with 1 where a cell is red, or something has become worse.
 """
@@ -23,6 +24,7 @@ from parity.models.cases import add_case_arguments, chosen_cases
 from parity.models.compare import compare_case
 from parity.store import RESULTS, USER_FILES, read_json
 from reports import documentation, regress, terminal
+from reports.bisection import command as bisect
 from reports.history import merge, remember
 from reports.results import read_results, why_red, write_cells
 from reports.tables import cell_table, matrix, speed_table
@@ -54,6 +56,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     worse = commands.add_parser("regress", help=regress.__doc__.splitlines()[0])
     regress.add_arguments(worse)
     worse.set_defaults(run=regress.run)
+    broken = commands.add_parser("bisect", help=bisect.__doc__.splitlines()[0])
+    bisect.add_arguments(broken)
+    broken.set_defaults(run=bisect.run)
     shown = commands.add_parser("docs", help="are the figures of the documentation the ones of their rows?")
     shown.add_argument("--write", action="store_true", help="write the figures of the rows into the pages")
     shown.add_argument(

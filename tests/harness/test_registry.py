@@ -53,6 +53,7 @@ def sessions():
             "table",
             "report",
             "regress",
+            "bisect",
             "matrix",
         }
     )
