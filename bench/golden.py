@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.scenarios import BY_NAME, GENERATE, LOAD, PREDICT, SCENARIOS, TRAIN, TRAIN_STEPS, make_inputs
+from bench.scenarios import BY_NAME, GENERATE, PREDICT, TRAIN, TRAIN_STEPS, make_inputs
 from bench.weights import weights_folder
 from parity.store import read_arrays, read_json, sha256, write_arrays, write_json
-from parity.subsample import rms, sample_output, unpadded
+from parity.subsample import is_distribution, judged, rms, sample_output, unpadded
 
 GOLDENS = Path(__file__).parent / "goldens"
 PRECISIONS = ("float32", "float64")
@@ -57,6 +57,9 @@ def write_golden(scenario, single, double, record_info):
     value, rounded, name = double["output/0"], single["output/0"], length + "output/0"
     metadata = dict(record_info, scenario=scenario.name, token_input=0, distributions=[], layers=[])
     metadata["shapes"] = {name: list(value.shape)}
+    is_probability = is_distribution(value)
+    if is_probability:
+        metadata["distributions"].append(name)
     if scenario.new_tokens:
         if not np.array_equal(value, rounded):
             raise SystemExit(f"{scenario.name}: float32 and float64 generate different tokens")
@@ -64,7 +67,8 @@ def write_golden(scenario, single, double, record_info):
     else:
         tokens = arrays[length + "input/0"]
         arrays[name] = sample_output(value, tokens)
-        arrays[name + "@noise"] = np.array(rms([unpadded(rounded - value, tokens)]))
+        noise = judged(rounded, is_probability) - judged(value, is_probability)
+        arrays[name + "@noise"] = np.array(rms([unpadded(noise, tokens)]))
     if "losses" in double:
         before = read_arrays(GOLDENS / (UNTRAINED + ".npz"))[name]
         change = rms([arrays[name] - before]) / float(arrays[name + "@noise"])
@@ -75,8 +79,8 @@ def write_golden(scenario, single, double, record_info):
 
 
 def golden_name(scenario):
-    """The scenario whose golden this scenario is compared with: a loaded model has the golden of the model."""
-    return scenario.name.replace("-load", "-1x128") if LOAD in scenario.modes else scenario.name
+    """The first scenario that computes the same; its golden is the golden of all of them."""
+    return next(one.name for one in BY_NAME.values() if one.computation == scenario.computation)
 
 
 def read_golden(scenario):
@@ -98,7 +102,7 @@ def main():
     options = parser.parse_args()
     if options.floatx:
         return compute(BY_NAME[options.scenario[0]], options.floatx, Path(options.path))
-    names = options.scenario or [one.name for one in SCENARIOS if golden_name(one) == one.name]
+    names = options.scenario or [one.name for one in BY_NAME.values() if golden_name(one) == one.name]
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             paths = [Path(folder) / (floatx + ".npz") for floatx in PRECISIONS]

@@ -1,7 +1,7 @@
 """Measure implementations on scenarios, side by side:
 
-    python -m bench.measure jax [--quick] [--scenario NAME] [--implementation NAME] [--rounds N] [--device gpu]
-                                [--before WHEEL_OR_REVISION]
+    python -m bench.measure jax [--quick] [--systems] [--scenario NAME] [--implementation NAME] [--rounds N]
+                                [--device gpu] [--before WHEEL_OR_REVISION]
 
 `nox -s bench-jax -- …` makes the environments, runs this, and prints the tables. Rows go to results/bench/<run>.jsonl
 when a scenario ends. Ctrl-C keeps what was measured.
@@ -18,16 +18,26 @@ import sys
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-from bench.implementations import BEFORE, Implementation, add_implementation_arguments, chosen_implementations
+from bench.implementations import (
+    BEFORE,
+    CONTROL,
+    Implementation,
+    add_implementation_arguments,
+    chosen_implementations,
+)
 from bench.roofline import Roofline
 from bench.rows import ABSENT, MEASURED, Row, append_rows
 from bench.runner import InterleavedRun
-from bench.scenarios import BY_NAME, SCENARIOS, Scenario
+from bench.scenarios import BY_NAME, SCENARIOS, SYSTEM_SCENARIOS, YARDSTICK, Scenario
+from bench.weights import free_disk, remove_weights
 from parity.store import ROOT, commit
 
 RESULTS = ROOT / "results" / "bench"
 LOGS = ROOT / ".cache" / "bench" / "logs"
-ROUNDS, QUICK_ROUNDS = 10, 4
+ROUNDS, QUICK_ROUNDS, SYSTEM_ROUNDS = 10, 4, 6
+KEEP_FREE = (
+    20 * 2**30
+)  # bytes of disk: with less, the weights of a system go when nothing of the run needs them
 NO_GPU = "--device gpu: this machine has no NVIDIA GPU, so nothing is measured"
 
 
@@ -36,18 +46,31 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add_implementation_arguments(parser)
     parser.add_argument("--scenario", action="append", choices=list(BY_NAME), help="only this; repeatable")
     parser.add_argument(
-        "--rounds", type=int, help=f"interleaved rounds, {ROUNDS} by default, {QUICK_ROUNDS} with --quick"
+        "--rounds",
+        type=int,
+        help=f"interleaved rounds, {ROUNDS} by default, {QUICK_ROUNDS} with --quick, {SYSTEM_ROUNDS} with --systems",
     )
     parser.add_argument("--quick", action="store_true", help="one scenario, a few minutes")
-    options = parser.parse_args(arguments)
-    options.rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
-    return options
+    return parser.parse_args(arguments)
+
+
+def rounds(options: argparse.Namespace, scenario: Scenario) -> int:
+    usual = SYSTEM_ROUNDS if scenario.system else QUICK_ROUNDS if options.quick else ROUNDS
+    return options.rounds or usual
 
 
 def chosen_scenarios(options: argparse.Namespace) -> list[Scenario]:
-    names = options.scenario or [one.name for one in SCENARIOS if one.quick or not options.quick]
-    chosen = [one for one in SCENARIOS if one.name in names]
+    """Those that are named, or the usual ones, or with --systems the systems; --quick --systems measures both kinds."""
+    usual = [one for one in SCENARIOS if one.quick or not (options.quick or options.systems)]
+    systems = [one for one in SYSTEM_SCENARIOS if options.systems]
+    usual = [] if options.systems and not options.quick else usual
+    chosen = [BY_NAME[name] for name in options.scenario or ()] or usual + systems
     return [one._replace(leak_check_calls=0) for one in chosen] if options.quick else chosen
+
+
+def measured_on(scenario: Scenario, implementations: list[Implementation]) -> list[Implementation]:
+    """Implementations of a scenario: a system needs no A/A control, it is compared with nothing of its run."""
+    return [one for one in implementations if not (scenario.system and one.name.endswith(CONTROL))]
 
 
 class Run:
@@ -65,7 +88,7 @@ class Run:
         """Make the row of an implementation before anything is measured."""
         options = self.options
         words = f"--scenario {scenario.name} --implementation {implementation.name.replace(BEFORE, '')}"
-        words += f" --rounds {options.rounds} --device {options.device}"
+        words += f" --rounds {rounds(options, scenario)} --device {options.device}"
         words += f" --before {options.before}" if options.before else ""
         return Row(
             run=self.name,
@@ -86,7 +109,7 @@ class Run:
     ) -> None:
         """Measure all modes of a scenario. Its rows are written in any case."""
         runs: list[InterleavedRun] = []
-        settings = (self.options.rounds, LOGS, self.make_row)
+        settings = (rounds(self.options, scenario), LOGS, self.make_row)
         try:
             for mode in scenario.modes:
                 progress.update(task, description=f"{scenario.name} {mode}")
@@ -111,7 +134,10 @@ def main(arguments: list[str] | None = None) -> int:
     if options.device == "gpu" and shutil.which("nvidia-smi") is None:
         run = Run(options)
         rows = [
-            run.make_row(who, one, mode) for one in scenarios for mode in one.modes for who in implementations
+            run.make_row(who, one, mode)
+            for one in scenarios
+            for mode in one.modes
+            for who in measured_on(one, implementations)
         ]
         append_rows(run.path, [row._replace(status=ABSENT, reason=NO_GPU) for row in rows])
         console.print(NO_GPU)
@@ -119,14 +145,23 @@ def main(arguments: list[str] | None = None) -> int:
     interrupted = False
     texts = ("{task.description}", BarColumn(), "{task.fields[words]}")
     columns = (*texts, TimeElapsedColumn(), "left", TimeRemainingColumn())
-    steps = sum(len(one.modes) for one in scenarios) * InterleavedRun.steps(implementations, options.rounds)
+    steps = sum(
+        len(one.modes) * InterleavedRun.steps(measured_on(one, implementations), rounds(options, one))
+        for one in scenarios
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("roofline", total=steps, words="")
-        roofline = Roofline(scenarios, options.device, lambda words: progress.update(task, words=words))
+        countable = [
+            one for one in scenarios if one.system in ("", YARDSTICK)
+        ]  # of the others with all matmuls
+        roofline = Roofline(countable, options.device, lambda words: progress.update(task, words=words))
         run = Run(options, roofline)
         try:
-            for scenario in scenarios:
-                run.measure(scenario, implementations, progress, task)
+            for number, scenario in enumerate(scenarios):
+                run.measure(scenario, measured_on(scenario, implementations), progress, task)
+                needed = any(one.variables == scenario.variables for one in scenarios[number + 1 :])
+                if scenario.system and not needed and free_disk() < KEEP_FREE:
+                    remove_weights(scenario)
         except KeyboardInterrupt:
             interrupted = True
     end = " (interrupted)" if interrupted else ""

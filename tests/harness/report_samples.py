@@ -13,7 +13,6 @@ from reports.results import Results
 ABSENT_PAIRING = "tfkeras-tf2.2"
 LAYERS = [f"Transformer-{i}-{part}" for i in range(4) for part in ("MultiHeadSelfAttention", "FeedForward")]
 WRONG_SECONDS = 0.0071234567  # must stand in no report
-RED_SECONDS = 0.0089876543  # of a cell that is red: neither
 PROVENANCE = {
     "versions": {"bert4keras3": "2.0.0.dev0", "made-up": "1.0"},
     "python": "3.11.7",
@@ -36,9 +35,6 @@ def sample_cell(case, pairing, random):
         gradient_ratio=1.2,
         worst_gradient="Embedding-Token/0",
         losses_ratio=0.4,
-        load_seconds=0.02,
-        latency_seconds=0.0012,
-        peak_memory_bytes=5 * 10**8,
         layer_ratios=ratios,
         commit="0123456789ab",
         recorded="2026-01-05T03:00:00Z",
@@ -57,7 +53,6 @@ def red_cells(cells):
             red="error ratio 41, first in layer <Transformer-1> & others",
             error_ratio=41.0,
             layer_ratios=wrong,
-            latency_seconds=RED_SECONDS,
         ),
         second._replace(error_ratio=float("nan")),
         Cell(third.case, third.system, third.pairing),

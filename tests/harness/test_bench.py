@@ -32,13 +32,13 @@ from bench.rows import (
     read_study,
     write_study,
 )
-from bench.scenarios import BY_NAME, GENERATE, LOAD, SCENARIOS, TRAIN, make_inputs
+from bench.scenarios import BY_NAME, GENERATE, LOAD, SCENARIOS, SYSTEM_SCENARIOS, TRAIN, make_inputs
 from bench.studies import interleave, ratio_of, timed
 from parity.compare import BOUND
 from parity.store import ROOT, append_lines
 from parity.subsample import OUTPUT_SAMPLE
 
-in_scenarios = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+in_scenarios = pytest.mark.parametrize("scenario", BY_NAME.values(), ids=lambda scenario: scenario.name)
 ENCODER = BY_NAME["bert-base-1x128"]
 
 
@@ -60,7 +60,7 @@ def row(**fields):
 
 def test_names_are_unique():
     assert len({one.name for one in IMPLEMENTATIONS}) == len(IMPLEMENTATIONS)
-    assert len(BY_NAME) == len(SCENARIOS)
+    assert len(BY_NAME) == len(SCENARIOS) + len(SYSTEM_SCENARIOS)
 
 
 @pytest.mark.parametrize("adapter", sorted(set(ADAPTERS.values())))
