@@ -102,8 +102,9 @@ def add_implementation_arguments(parser: argparse.ArgumentParser) -> None:
 def chosen_implementations(arguments: Sequence[str]) -> list[Implementation]:
     """Implementations of `nox -s bench-<session>`: the ones that the arguments name, or the usual ones.
 
-    A pairing measures ours and its A/A control, on a GPU in the environment that is built for one. "peers" measures ours on each framework, one A/A control, the reference and all peers, or on a GPU
-    the ones that are built for one. arguments: the session, then its options.
+    A pairing measures ours and its A/A control, on a GPU in the environment that is built for one. "peers" measures
+    ours on each framework, one A/A control, the reference and all peers, or on a GPU the ones that are built for one.
+    arguments: the session, then its options.
     """
     parser = argparse.ArgumentParser(add_help=False)
     add_implementation_arguments(parser)

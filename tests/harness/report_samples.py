@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 
 from bench.rows import ABSENT, FAILED, MEASURED, WRONG, Row
+from bench.scenarios import SYSTEM_SCENARIOS, YARDSTICK
 from pairings import PAIRINGS
 from parity.compare import Cell
 from parity.models.cases import CASES
@@ -89,6 +90,30 @@ def sample_rows(started="2026-01-05T04:00:00+00:00", run="20260105T040000Z-peers
     return [*rows[:4], cheat._replace(load_seconds=WRONG_SECONDS), *rows[5:]]
 
 
+def sample_system_rows(scale=1.0, run="20260105T050000Z-jax"):
+    """Every system in two pairings: one wrong although it brings times along, one absent, all others measured."""
+    rows = []
+    for i, scenario in enumerate(SYSTEM_SCENARIOS):
+        for pairing, slower in (("jax", 1.0), ("torch", 1.5)):
+            words = (
+                f"nox -s bench-{pairing} -- --scenario {scenario.name} --implementation bert4keras3-{pairing}"
+            )
+            rows.append(
+                Row(
+                    run, "2026-01-05T05:00:00+00:00", "0123456789ab", words, f"bert4keras3-{pairing}", scenario.name,
+                    "predict", "cpu", MEASURED, error_ratio=0.9, load_seconds=2.5 * scale,
+                    first_call_seconds=1.25 * scale,
+                    latency_seconds=[(0.1 + 0.01 * i) * scale * slower] * 5, framework_rss_bytes=3 * 10**8,
+                    peak_rss_bytes=(8 + i) * 10**8, settings=SETTINGS,
+                    roofline_seconds=0.05 * scale if scenario.system == YARDSTICK else None,
+                )
+            )  # fmt: skip
+    cheat = rows[3]._replace(status=WRONG, reason="error ratio 231", error_ratio=231.0)
+    cheat = cheat._replace(latency_seconds=[WRONG_SECONDS] * 5, load_seconds=WRONG_SECONDS)
+    absent = rows[5]._replace(status=ABSENT, reason="no environment tf1.15", latency_seconds=[])
+    return [*rows[:3], cheat, rows[4], absent, *rows[6:]]
+
+
 @cache
 def sample_results(red=True):
     random = np.random.default_rng(3)
@@ -98,4 +123,4 @@ def sample_results(red=True):
         cells += red_cells(found) if red and pairing.name == "torch" else found
     cells = [cell for cell in cells if cell.pairing != ABSENT_PAIRING]
     absent = {ABSENT_PAIRING: "not run: this machine lacks Python <3.8>"}
-    return Results(cells, absent, sample_rows(), [])
+    return Results(cells, absent, sample_rows() + sample_system_rows(), [])
