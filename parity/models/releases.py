@@ -11,60 +11,71 @@ from typing import Any, NamedTuple
 class System(NamedTuple):
     """One released family of checkpoints.
 
-    title: as its authors spell it. full_size: name of the row of FULL_SIZE with the sizes of its release, base if there
-    is one. page: of its release, on github.com. build: what loads it, for docs/checkpoints.md.
+    title: as its authors spell it. page: of its release, on github.com. build: what loads it, for docs/checkpoints.md.
+    full_size: name of the row of FULL_SIZE with the sizes of its release, base if there is one.
     """
 
     title: str
-    full_size: str = ""
     page: str = ""
     build: str = ""
+    full_size: str = ""
 
 
 SYSTEMS = {
-    "google_bert": System("Google BERT", "bert_base", "google-research/bert", "`bert`"),
-    "brightmart_roberta": System("brightmart RoBERTa", "bert_base", "brightmart/roberta_zh", "`roberta`"),
-    "hit_bert_wwm": System("HIT BERT-wwm", "bert_base", "ymcui/Chinese-BERT-wwm", "`bert`"),
-    "google_albert": System("Google ALBERT", "albert_base", "google-research/ALBERT", "`albert`"),
-    "brightmart_albert": System("brightmart ALBERT", "albert_small", "brightmart/albert_zh", "`albert`"),
-    "converted_albert": System("converted ALBERT", "albert_base_converted", "bojone/albert_zh", "`albert`"),
+    "google_bert": System("Google BERT", "google-research/bert", "`bert`", full_size="bert_base"),
+    "brightmart_roberta": System(
+        "brightmart RoBERTa", "brightmart/roberta_zh", "`roberta`", full_size="bert_base"
+    ),
+    "hit_bert_wwm": System("HIT BERT-wwm", "ymcui/Chinese-BERT-wwm", "`bert`", full_size="bert_base"),
+    "google_albert": System("Google ALBERT", "google-research/ALBERT", "`albert`", full_size="albert_base"),
+    "brightmart_albert": System(
+        "brightmart ALBERT", "brightmart/albert_zh", "`albert`", full_size="albert_small"
+    ),
+    "converted_albert": System(
+        "converted ALBERT", "bojone/albert_zh", "`albert`", full_size="albert_base_converted"
+    ),
     "nezha": System(
-        "NEZHA", "nezha_base", "huawei-noah/Pretrained-Language-Model/tree/master/NEZHA-TensorFlow", "`nezha`"
+        "NEZHA",
+        "huawei-noah/Pretrained-Language-Model/tree/master/NEZHA-TensorFlow",
+        "`nezha`",
+        full_size="nezha_base",
     ),
     "nezha_gen": System(
         "NEZHA-GEN",
-        "nezha_gen_base",
         "huawei-noah/Pretrained-Language-Model/tree/master/NEZHA-Gen-TensorFlow",
         '`bert`, `application="lm"`, `segment_vocab_size=0`',
+        full_size="nezha_gen_base",
     ),
     "zhuiyi": System(
         "Zhuiyi",
-        "roformer_base",
         "ZhuiyiTechnology/pretrained-models",
         "`bert`, `roformer`, `roformer_v2`, `mt5.1.1`: see [here](#zhuiyi)",
+        full_size="roformer_base",
     ),
-    "t5": System("T5", "t5_base", "google-research/text-to-text-transfer-transformer", "`t5.1.0`"),
-    "cdial_gpt": System("CDial-GPT", "cdial_gpt_base", "bojone/CDial-GPT-tf", "`gpt`"),
-    "gpt2_ml": System("GPT2-ML", "gpt2_ml_base", "imcaspar/gpt2-ml", "`gpt2_ml`"),
-    "google_electra": System("Google ELECTRA", "electra_base", "google-research/electra", "`electra`"),
-    "hit_electra": System("HIT ELECTRA", "electra_base_zh", "ymcui/Chinese-ELECTRA", "`electra`"),
-    "clue_electra": System("CLUE ELECTRA", "electra_tiny_zh", "CLUEbenchmark/ELECTRA", "`electra`"),
-    "labse": System("LaBSE", "labse_base", "bojone/labse", '`bert`, `with_pool="linear"`'),
+    "t5": System("T5", "google-research/text-to-text-transfer-transformer", "`t5.1.0`", full_size="t5_base"),
+    "cdial_gpt": System("CDial-GPT", "bojone/CDial-GPT-tf", "`gpt`", full_size="cdial_gpt_base"),
+    "gpt2_ml": System("GPT2-ML", "imcaspar/gpt2-ml", "`gpt2_ml`", full_size="gpt2_ml_base"),
+    "google_electra": System(
+        "Google ELECTRA", "google-research/electra", "`electra`", full_size="electra_base"
+    ),
+    "hit_electra": System("HIT ELECTRA", "ymcui/Chinese-ELECTRA", "`electra`", full_size="electra_base_zh"),
+    "clue_electra": System("CLUE ELECTRA", "CLUEbenchmark/ELECTRA", "`electra`", full_size="electra_tiny_zh"),
+    "labse": System("LaBSE", "bojone/labse", '`bert`, `with_pool="linear"`', full_size="labse_base"),
     "chinese_gen": System(
         "chinese-gen",
-        "nezha_gen_base",
         "bojone/chinese-gen",
         '`bert`, `application="lm"`, `segment_vocab_size=0`',
+        full_size="nezha_gen_base",
     ),
     "t5_1_1": System(
         "T5.1.1",
-        "t5_1_1_base",
         "google-research/text-to-text-transfer-transformer/blob/master/released_checkpoints.md#t511",
         "`t5.1.1`",
+        full_size="t5_1_1_base",
     ),
-    "mt5": System("mT5", "mt5_small", "google-research/multilingual-t5", "`mt5.1.1`"),
-    "gau_alpha": System("GAU-α", "gau_alpha_base", "ZhuiyiTechnology/GAU-alpha", "`gau_alpha`"),
-    "cpm_lm": System("CPM-LM", "cpm_lm_base", "bojone/CPM_LM_bert4keras", "`gpt2`"),
+    "mt5": System("mT5", "google-research/multilingual-t5", "`mt5.1.1`", full_size="mt5_small"),
+    "gau_alpha": System("GAU-α", "ZhuiyiTechnology/GAU-alpha", "`gau_alpha`", full_size="gau_alpha_base"),
+    "cpm_lm": System("CPM-LM", "bojone/CPM_LM_bert4keras", "`gpt2`", full_size="cpm_lm_base"),
     "minilm": System("MiniLM"),
 }
 SYSTEM_TITLES = {name: system.title for name, system in SYSTEMS.items()}

@@ -172,7 +172,7 @@ def test_every_scenario_has_its_golden(scenario):
 
 def test_every_system_is_measured_once_at_the_size_of_its_release():
     systems = [name for name, system in SYSTEMS.items() if system.page]
-    assert sorted(one.system for one in SYSTEM_SCENARIOS) == sorted(systems) and len(systems) == 21
+    assert sorted(one.system for one in SYSTEM_SCENARIOS) == sorted(systems)
     for one in SYSTEM_SCENARIOS:
         assert one.release.full_size and one.modes == (PREDICT,) and (one.batch, one.length) == (1, 128)
         assert not any(name.startswith("with_") for name in one.arguments), one.name
