@@ -35,9 +35,8 @@ from parity.store import ROOT, commit
 RESULTS = ROOT / "results" / "bench"
 LOGS = ROOT / ".cache" / "bench" / "logs"
 ROUNDS, QUICK_ROUNDS, SYSTEM_ROUNDS = 10, 4, 6
-KEEP_FREE = (
-    20 * 2**30
-)  # bytes of disk: with less, the weights of a system go when nothing of the run needs them
+# Bytes of disk. With less, the weights of a system are removed as soon as the run does not need them any more.
+KEEP_FREE = 20 * 2**30
 NO_GPU = "--device gpu: this machine has no NVIDIA GPU, so nothing is measured"
 
 
@@ -73,6 +72,11 @@ def measured_on(scenario: Scenario, implementations: list[Implementation]) -> li
     return [one for one in implementations if not (scenario.system and one.name.endswith(CONTROL))]
 
 
+def steps_of(options: argparse.Namespace, scenario: Scenario, implementations: list[Implementation]) -> int:
+    chosen = measured_on(scenario, implementations)
+    return len(scenario.modes) * InterleavedRun.steps(chosen, rounds(options, scenario))
+
+
 class Run:
     """One run: its name, its file, and what its rows have in common."""
 
@@ -104,6 +108,18 @@ class Run:
             roofline_seconds=self.roofline.seconds(scenario, mode) if self.roofline else None,
         )
 
+    def leave_absent(
+        self, scenarios: list[Scenario], implementations: list[Implementation], reason: str
+    ) -> None:
+        """Write rows that say why nothing was measured."""
+        rows = [
+            self.make_row(who, one, mode)
+            for one in scenarios
+            for mode in one.modes
+            for who in measured_on(one, implementations)
+        ]
+        append_rows(self.path, [row._replace(status=ABSENT, reason=reason) for row in rows])
+
     def measure(
         self, scenario: Scenario, implementations: list[Implementation], progress: Progress, task
     ) -> None:
@@ -125,6 +141,12 @@ class Run:
             self.rows += rows
 
 
+def remove_unneeded_weights(scenario: Scenario, later: list[Scenario]) -> None:
+    needed = any(one.variables == scenario.variables for one in later)
+    if scenario.system and not needed and free_disk() < KEEP_FREE:
+        remove_weights(scenario)
+
+
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments)
@@ -132,36 +154,23 @@ def main(arguments: list[str] | None = None) -> int:
     implementations = chosen_implementations(arguments)
     scenarios = chosen_scenarios(options)
     if options.device == "gpu" and shutil.which("nvidia-smi") is None:
-        run = Run(options)
-        rows = [
-            run.make_row(who, one, mode)
-            for one in scenarios
-            for mode in one.modes
-            for who in measured_on(one, implementations)
-        ]
-        append_rows(run.path, [row._replace(status=ABSENT, reason=NO_GPU) for row in rows])
+        Run(options).leave_absent(scenarios, implementations, NO_GPU)
         console.print(NO_GPU)
         return 1
     interrupted = False
     texts = ("{task.description}", BarColumn(), "{task.fields[words]}")
     columns = (*texts, TimeElapsedColumn(), "left", TimeRemainingColumn())
-    steps = sum(
-        len(one.modes) * InterleavedRun.steps(measured_on(one, implementations), rounds(options, one))
-        for one in scenarios
-    )
+    steps = sum(steps_of(options, one, implementations) for one in scenarios)
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("roofline", total=steps, words="")
-        countable = [
-            one for one in scenarios if one.system in ("", YARDSTICK)
-        ]  # of the others with all matmuls
+        # of other systems not all matmuls are counted
+        countable = [one for one in scenarios if one.system in ("", YARDSTICK)]
         roofline = Roofline(countable, options.device, lambda words: progress.update(task, words=words))
         run = Run(options, roofline)
         try:
             for number, scenario in enumerate(scenarios):
                 run.measure(scenario, measured_on(scenario, implementations), progress, task)
-                needed = any(one.variables == scenario.variables for one in scenarios[number + 1 :])
-                if scenario.system and not needed and free_disk() < KEEP_FREE:
-                    remove_weights(scenario)
+                remove_unneeded_weights(scenario, scenarios[number + 1 :])
         except KeyboardInterrupt:
             interrupted = True
     end = " (interrupted)" if interrupted else ""

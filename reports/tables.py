@@ -142,7 +142,7 @@ def speed_row(row: Row, base: Row | None) -> dict[str, Any]:
     if not measured(row):
         return shown
     median, late = quantile(row.latency_seconds, 0.5), quantile(row.latency_seconds, 0.95)
-    shown.update(p50=median.value, p50_low=median.low, p50_high=median.high)
+    shown.update(least=min(row.latency_seconds), p50=median.value, p50_low=median.low, p50_high=median.high)
     shown.update(p95=late.value, p95_low=late.low, p95_high=late.high)
     shown.update({name: getattr(row, name) for name in MEASURES}, calls=len(row.latency_seconds))
     shown["items_per_second"] = row.items / median.value
@@ -160,7 +160,17 @@ NAMES = ["scenario", "device", "implementation", "mode", "status", "reason", "er
 ORIGIN = ["run", "started", "commit", "command"]
 MEASURES = ["roofline_seconds", "load_seconds", "first_call_seconds", "framework_rss_bytes", "peak_rss_bytes"]
 MEASURES += ["peak_device_bytes", "compilations", "bytes_per_call"]
-SPEED_COLUMNS = [*NAMES, "p50", "p50_low", "p50_high", "p95", "p95_low", "p95_high", "items_per_second"]
+SPEED_COLUMNS = [
+    *NAMES,
+    "least",
+    "p50",
+    "p50_low",
+    "p50_high",
+    "p95",
+    "p95_low",
+    "p95_high",
+    "items_per_second",
+]
 SPEED_COLUMNS += ["times_roofline", "times_fastest", "times_fastest_low", "times_fastest_high", "calls"]
 SPEED_COLUMNS += [*MEASURES, *ORIGIN, "settings"]
 
@@ -201,7 +211,16 @@ SYSTEM_COLUMNS = [
     "load_seconds",
     "first_call_seconds",
 ]
-SYSTEM_COLUMNS += ["p50", "p50_low", "p50_high", "memory_bytes", "yardstick_seconds", "calls", *ORIGIN]
+SYSTEM_COLUMNS += [
+    "least",
+    "p50",
+    "p50_low",
+    "p50_high",
+    "memory_bytes",
+    "yardstick_seconds",
+    "calls",
+    *ORIGIN,
+]
 SYSTEM_COLUMNS += ["settings"]
 
 
