@@ -246,7 +246,7 @@ def nightly(session: nox.Session) -> None:
     for pairing in PAIRINGS:
         session.notify(f"tests-{pairing.name}", ["-m", "slow or not slow"])
         session.notify(f"parity-{pairing.name}", ["--everything"])
-        session.notify(f"bench-{pairing.name}", ["--quick"])
+        session.notify(f"bench-{pairing.name}", ["--quick", "--systems"])
         if os.environ.get("BERT4KERAS_MIRROR") and pairing.name in PUBLISHED:
             session.notify(f"published-{pairing.name}")
     for pairing in NIGHTLY:

@@ -73,6 +73,7 @@ class Roofline:
         self, scenarios: list[Scenario], device: str = "cpu", on_progress: Any = lambda words: None
     ) -> None:
         shapes = {shape for one in scenarios for mode in one.modes for shape in matmuls(one, mode)}
+        self.names = {one.name for one in scenarios}
         self.seconds_of: dict[Shape, float] = {}
         self.libraries: dict[Shape, str] = {}
         for library, environment in (CPU_LIBRARIES if device == "cpu" else GPU_LIBRARIES).items():
@@ -96,8 +97,8 @@ class Roofline:
                 self.seconds_of[shape], self.libraries[shape] = seconds, library
 
     def seconds(self, scenario: Scenario, mode: str) -> float | None:
-        """The least seconds of one call; None for loading, and if no library could be measured."""
-        if mode == LOAD or not self.seconds_of:
+        """The least seconds of one call; None for loading, another scenario, and if no library could be measured."""
+        if mode == LOAD or not self.seconds_of or scenario.name not in self.names:
             return None
         total = sum(times * self.seconds_of[shape] for shape, times in matmuls(scenario, mode).items())
         if mode == GENERATE:

@@ -11,7 +11,7 @@ from typing import Any, Iterable, NamedTuple
 
 from parity.store import append_lines, read_lines, write_whole
 
-SCHEMA = 2
+SCHEMA = 3  # 2 lacks framework_rss_bytes
 MEASURED, WRONG, FAILED, ABSENT = "measured", "wrong", "failed", "absent"
 # Names of fields in rows of schema 1, and what they are called now.
 RENAMED = {
@@ -40,6 +40,8 @@ class Row(NamedTuple):
         latency_seconds: every call, in order.
         items: sequences or tokens that one call makes; items / seconds is the throughput.
         roofline_seconds: the least time on this machine, by its own GEMM rate and bandwidth.
+        framework_rss_bytes: resident memory when the framework was imported and nothing was loaded.
+        peak_rss_bytes: peak of the resident memory; peak_device_bytes: peak on the GPU as the framework counts it.
         compilations: over all lengths of the scenario.
         bytes_per_call: growth of memory over many calls.
         settings: what decides speed: threads, precision, XLA, versions, processor or GPU.
@@ -61,6 +63,7 @@ class Row(NamedTuple):
     latency_seconds: list[float] = []
     items: int = 1
     roofline_seconds: float | None = None
+    framework_rss_bytes: int | None = None
     peak_rss_bytes: int | None = None
     peak_device_bytes: int | None = None
     compilations: int | None = None

@@ -128,7 +128,8 @@ class InterleavedRun:
             reply = candidate.request("prepare", PREPARE_TIMEOUT, **arguments)
             if reply is None:
                 return
-            candidate.update(reply, "load_seconds", "first_call_seconds", "settings")
+            names = ("load_seconds", "first_call_seconds", "framework_rss_bytes", "settings")
+            candidate.update(reply, *names)
             with np.load(path) as outputs:
                 output = outputs["arr_0"]
         self.check(candidate, output)

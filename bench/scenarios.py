@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parity.models import releases
-from parity.models.releases import FULL_ALBERT, FULL_LM, T5, Release, sized
+from parity.models.cases import CASES, CASES_BY_NAME, FIRST_OF_SYSTEM
+from parity.models.releases import FULL_LM, SYSTEMS, T5, Release, sized
 
 CALL, PREDICT, COMPILED, GENERATE, TRAIN, LOAD = "call", "predict", "compiled", "generate", "train", "load"
 FORWARD = (CALL, PREDICT, COMPILED)
@@ -30,6 +31,7 @@ class Scenario(NamedTuple):
         leak_check_calls: number of calls over which memory is watched.
         new_tokens: number of tokens that one call generates.
         quick: whether it belongs to a quick run.
+        system: the system that it measures at the size of its release; empty for the usual scenarios.
     """
 
     name: str
@@ -43,18 +45,30 @@ class Scenario(NamedTuple):
     leak_check_calls: int = 0
     new_tokens: int = 0
     quick: bool = False
+    system: str = ""
 
     @property
     def items(self) -> int:
         """Number of sequences that a call computes, or of tokens that it generates."""
         return self.batch * (self.new_tokens or 1)
 
+    @property
+    def computation(self) -> tuple[Any, ...]:
+        """What decides the outputs: scenarios in which it is equal share their golden."""
+        what = (self.variables, self.arguments, self.batch, self.length, self.inputs, self.new_tokens)
+        return (*what, TRAIN in self.modes)
+
+    @property
+    def variables(self) -> tuple[Any, ...]:
+        """What decides the weights: scenarios in which it is equal share their files."""
+        return self.release.family, self.release.config, self.release.without
+
 
 BERT_BASE = releases.BY_NAME["bert_base"]
 NEZHA_BASE = releases.BY_NAME["nezha_base"]
 ROFORMER_BASE = releases.BY_NAME["roformer_base"]
 T5_BASE = releases.BY_NAME["t5_base"]
-ALBERT_BASE = Release("albert_base", "google_albert", "albert", sized(FULL_ALBERT, 12, 768, 12, 3072, 21128))
+ALBERT_BASE = releases.BY_NAME["albert_base"]
 GPT2_BASE = Release("gpt2_base", "cpm_lm", "cpm", sized(FULL_LM, 12, 768, 12, 3072, 50257))
 T5_SMALL = Release("t5_small", "t5", "t5", sized(T5, 6, 512, 8, 2048, 32128, attention_head_size=64))
 
@@ -79,7 +93,37 @@ SCENARIOS = (
     Scenario("bert-base-load", BERT_BASE, {}, 1, 128, (LOAD,)),
 )
 
-BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+# Inputs of the families that do not read tokens and segments.
+INPUTS = {"gpt2_ml": TOKENS, "cpm": TOKENS, **dict.fromkeys(("t5", "t5.1.1", "mt5"), 2 * TOKENS)}
+
+
+def system_scenario(system: str) -> Scenario:
+    """A system at the size of its release: one `predict` of 128 tokens, by the model without heads for a task.
+
+    The decoder of a T5 reads 128 tokens too. A language model gives the probabilities of all tokens.
+    """
+    release = releases.BY_NAME[SYSTEMS[system].full_size]
+    own = [case for case in CASES if (case.release, case.system) == (release.name, system)]
+    case = own[0] if own else CASES_BY_NAME[FIRST_OF_SYSTEM[system]]
+    arguments = {name: value for name, value in case.arguments.items() if not name.startswith("with_")}
+    if arguments.get("model") == "roberta":  # another name of BERT
+        del arguments["model"]
+    inputs = TOKENS if arguments.get("segment_vocab_size") == 0 else INPUTS.get(release.family, BOTH)
+    name = system.replace("_", "-") + "-1x128"
+    return Scenario(name, release, arguments, 1, 128, (PREDICT,), inputs, system=system)
+
+
+# Scenarios of equal weights stand together, so that their files are made once, whatever becomes of them.
+SYSTEM_SCENARIOS = tuple(
+    sorted(
+        (system_scenario(name) for name, system in SYSTEMS.items() if system.full_size),
+        key=lambda one: [other.full_size for other in SYSTEMS.values()].index(one.release.name),
+    )
+)
+# The system whose matmuls are timed in each run: other times ÷ its roofline can be compared between machines.
+YARDSTICK = "google_bert"
+
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS + SYSTEM_SCENARIOS}
 LABELS = np.arange(8) % 2  # of the batch that is trained on
 TRAIN_STEPS = 2  # before the accuracy gate
 RATE = 2.0**-12

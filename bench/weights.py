@@ -16,6 +16,17 @@ def weights_folder(scenario, form):
     return FOLDER / scenario.release.name / form
 
 
+def remove_weights(scenario):
+    """Remove the files of a scenario in every format."""
+    shutil.rmtree(str(FOLDER / scenario.release.name), ignore_errors=True)
+
+
+def free_disk():
+    """Bytes that are free where the weights lie."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(str(FOLDER)).free
+
+
 def random_arrays(release):
     """Yield (name, array) of all variables, one at a time."""
     for name, shape in release_variables(release):

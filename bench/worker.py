@@ -43,6 +43,7 @@ class Worker:
             raise Unsupported(NO_GPU)
         self.scenario, self.mode, self.device = BY_NAME[scenario], mode, device
         reset_peak_memory()
+        imported = trackers.resident_memory()
         folder = weights_folder(self.scenario, self.adapter.FORMAT)
         start = time.perf_counter()
         model = self.adapter.load(self.scenario, folder)
@@ -68,7 +69,8 @@ class Worker:
         np.savez(outputs, *self.adapter.arrays(result))
         own = self.adapter.settings(model) if hasattr(self.adapter, "settings") else {}
         settings = {**trackers.settings(), **own}
-        return {"load_seconds": loaded, "first_call_seconds": first, "settings": settings}
+        measured = {"load_seconds": loaded, "first_call_seconds": first, "framework_rss_bytes": imported}
+        return dict(measured, settings=settings)
 
     def run(self, calls):
         """Seconds of some calls. One call before them does not count: other processes have used the caches."""

@@ -32,7 +32,17 @@ exit status: 0 if all shards are there, 2 if a file cannot be read or written or
 SETTINGS = "settings.json"
 # What decides the vectors. A folder with other settings is not continued.
 DECIDING = (
-    *("model", "input", "field", "pooling", "normalize", "max_length", "batch_tokens", "shard_size", "format"),
+    *(
+        "model",
+        "input",
+        "field",
+        "pooling",
+        "normalize",
+        "max_length",
+        "batch_tokens",
+        "shard_size",
+        "format",
+    ),
 )
 
 

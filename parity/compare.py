@@ -39,9 +39,6 @@ class Cell(NamedTuple):
     gradient_ratio: float | None = None
     worst_gradient: str | None = None
     losses_ratio: float | None = None
-    load_seconds: float | None = None
-    latency_seconds: float | None = None
-    peak_memory_bytes: int | None = None
     layer_ratios: dict[str, float] = {}
     commit: str | None = None
     recorded: str | None = None
@@ -51,7 +48,7 @@ class Cell(NamedTuple):
 
 
 # What a cell takes from the info of its record as it stands there.
-RECORDED = ("load_seconds", "latency_seconds", "peak_memory_bytes", "commit", "recorded", "provenance")
+RECORDED = ("commit", "recorded", "provenance")
 
 
 class Red(Exception):

@@ -27,7 +27,7 @@ from reports import documentation, regress, terminal
 from reports.bisection import command as bisect
 from reports.history import merge, remember
 from reports.results import read_results, why_red, write_cells
-from reports.tables import cell_table, matrix, speed_table
+from reports.tables import cell_table, is_of_system, matrix, speed_table, system_table
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -117,7 +117,9 @@ def run_speed(options: argparse.Namespace, console: Console) -> int:
     rows = read_results(options.results).rows
     if options.newest:
         rows = [row for row in rows if row.run == max(row.run for row in rows)]
-    for table in terminal.speed_tables(speed_table(rows)):
+    tables = terminal.system_tables(system_table(rows))
+    tables += terminal.speed_tables(speed_table([row for row in rows if not is_of_system(row)]))
+    for table in tables:
         console.print(table)
     return 0
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import altair as alt
 import pandas as pd
+from scipy.stats import gmean
 
 from bench.rows import ABSENT, MEASURED
 from parity.compare import BOUND
 from reports.formatting import milliseconds
 from reports.history import PARITY, SPEED
+from reports.tables import SYSTEM_OF
 
 LABEL_WIDTH = 190
 ROW = 26  # pixels
@@ -132,10 +134,26 @@ def history_charts(history: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         charts["largest error ratio of each pairing"] = line_chart(values, "error ratio")
     speed = pd.DataFrame([line for line in history if line["kind"] == SPEED and line.get("p50")])
     if len(speed):
-        for (scenario, mode, device), group in speed.groupby(["scenario", "mode", "device"], sort=False):
+        of_system = speed["scenario"].isin(SYSTEM_OF)
+        if of_system.any():
+            charts["all systems: geometric mean of the latencies"] = system_chart(speed[of_system])
+        for (scenario, mode, device), group in speed[~of_system].groupby(
+            ["scenario", "mode", "device"], sort=False
+        ):
             values = group.assign(value=group["p50"] * 1e3).rename(columns={"implementation": "name"})
             charts[f"{scenario} · {mode} · {device}"] = line_chart(values, "median, ms")
     return charts
+
+
+def system_chart(lines: pd.DataFrame) -> dict[str, Any]:
+    """One line a pairing, over the runs that measured all systems."""
+    keys = ["run", "implementation"]
+    runs = lines.groupby(keys, sort=False).agg(
+        started=("started", "min"), commit=("commit", "first"), systems=("scenario", "nunique")
+    )
+    runs["value"] = lines.groupby(keys, sort=False)["p50"].agg(gmean) * 1e3
+    whole = runs[runs["systems"] == len(SYSTEM_OF)].reset_index()
+    return line_chart(whole.rename(columns={"implementation": "name"}), "geometric mean, ms")
 
 
 def line_chart(data: pd.DataFrame, title: str) -> dict[str, Any]:

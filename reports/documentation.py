@@ -5,11 +5,12 @@ A page holds them between markers: `<!-- table: NAME -->` … `<!-- end -->`, an
 
     python -m reports docs               is every figure the one of its row?
     python -m reports docs --write       write the figures of the rows into the pages
-    python -m reports docs --keep RUN    first keep a run of results/bench/ as rows of the study "peers"
+    python -m reports docs --keep RUN    first keep a run of results/bench/ as rows of the studies "peers" and "systems"
 """
 
 import argparse
 import io
+import json
 import re
 from collections.abc import Callable
 from functools import cache
@@ -20,7 +21,7 @@ import pandas as pd
 from rich.console import Console
 
 from bench.rows import MEASURED, Row, StudyRow, read_rows, read_study, write_study
-from bench.scenarios import GENERATE
+from bench.scenarios import GENERATE, SYSTEM_SCENARIOS
 from bench.studies import RESULTS
 from pairings import BY_NAME, NIGHTLY, PAIRINGS, in_order
 from parity.compare import Cell
@@ -33,7 +34,7 @@ from reports.formatting import MISSING, number, significant
 from reports.markdown import pipe_table
 from reports.regress import BASELINE
 from reports.results import Results
-from reports.tables import ABSENT, cell_table, matrix, speed_table
+from reports.tables import ABSENT, cell_table, is_of_system, matrix, speed_table, system_table
 
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MATRIX = ROOT / "docs" / "static" / "parity.svg"
@@ -60,6 +61,10 @@ class Column(NamedTuple):
     field: str = "value"
     pattern: str | None = None
     least: bool = False
+
+
+# The pairings whose systems docs/speed.md shows.
+SYSTEM_PAIRINGS = ("jax", "torch", "tensorflow", "openvino", "tfkeras-tf2.15", "keras2.3.1-tf1.15")
 
 
 class Table(NamedTuple):
@@ -153,6 +158,14 @@ TABLES = {
         ),
         libraries(f"{OURS} bert4keras3-openvino transformers abandoned-port keras-hub-jax reference"),
     ),
+    **{
+        f"systems-{metric.replace(' ', '-')}": Table(
+            "systems",
+            tuple(Column(f"`{name}`", ({"candidate": name, "metric": metric},)) for name in SYSTEM_PAIRINGS),
+            tuple((SYSTEMS[one.system].title, {"case": one.system}) for one in SYSTEM_SCENARIOS),
+        )
+        for metric in ("latency", "peak memory")
+    },
     "quantization": Table(
         "quantization",
         (
@@ -390,7 +403,37 @@ def figure(column: Column, rows: list[StudyRow]) -> str:
 
 
 def keep_run(rows: list[Row]) -> None:
-    """Keep the figures of a run of the bench as rows of the study "peers"."""
+    """Keep the figures of a run of the bench: of systems as rows of the study "systems", of others of "peers"."""
+    usual, systems = [row for row in rows if not is_of_system(row)], system_table(rows)
+    if usual:
+        write_study(RESULTS / "peers.jsonl", peers_rows(usual))
+    if len(systems):
+        write_study(RESULTS / "systems.jsonl", system_rows(systems))
+    study.cache_clear()
+
+
+def system_rows(systems: pd.DataFrame) -> list[StudyRow]:
+    """A newer measurement on the same machine takes the place of an older one, whatever its run."""
+    kept: list[StudyRow] = []
+    for one in systems.to_dict("records"):
+        settings = json.loads(one["settings"])
+        machine = f"{settings['cores']} cores of {settings['processor']}" if settings else None
+        common: dict[str, Any] = dict(
+            machine=machine, versions=settings.get("versions", {}), commit=one["commit"]
+        )
+        if one["status"] != MEASURED:
+            reason: dict[str, Any] = dict(status=one["status"], note=one["reason"])
+            kept.append(
+                StudyRow("systems", one["system"], one["pairing"], "latency", None, "ms", **reason, **common)
+            )
+            continue
+        for metric, (name, scale, unit) in SYSTEM_METRICS.items():
+            value = float(f"{one[name] * scale:.4g}")
+            kept.append(StudyRow("systems", one["system"], one["pairing"], metric, value, unit, **common))
+    return kept
+
+
+def peers_rows(rows: list[Row]) -> list[StudyRow]:
     settings = {(row.implementation, row.scenario, row.mode): row.settings for row in rows}
     known = next(one for one in settings.values() if one)
     machine = f"{known['cores']} cores of {known['processor']}"
@@ -408,10 +451,17 @@ def keep_run(rows: list[Row]) -> None:
             if not pd.isna(one[name]) and (metric != "speed" or one["mode"] == GENERATE):
                 figure_of = float(one[name]) * scale
                 kept.append(StudyRow("peers", case, candidate, metric, figure_of, unit, **common))
-    write_study(RESULTS / "peers.jsonl", kept)
-    study.cache_clear()
+    return kept
 
 
+# Metric of the study "systems" → column of the table of systems, factor, unit.
+SYSTEM_METRICS = {
+    "error ratio": ("error_ratio", 1, ""),
+    "load": ("load_seconds", 1, "s"),
+    "first call": ("first_call_seconds", 1, "s"),
+    "latency": ("p50", 1e3, "ms"),
+    "peak memory": ("memory_bytes", 1e-6, "MB"),
+}
 # Metric of the study → column of the speed table, factor, unit.
 METRICS = {
     "time": ("p50", 1e3, "ms"),

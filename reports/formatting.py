@@ -27,6 +27,15 @@ def milliseconds(seconds: float | None) -> str:
     return significant(seconds, 1e3)
 
 
+# Header of a figure of `system_table` → its column there, and its text.
+SYSTEM_FIGURES: dict[str, tuple[str, Callable[[float | None], str]]] = {
+    "error ratio": ("error_ratio", number),
+    "load s": ("load_seconds", significant),
+    "first call s": ("first_call_seconds", significant),
+    "latency ms": ("p50", milliseconds),
+    "peak memory MB": ("memory_bytes", lambda value: number(value, "%.0f", 1e-6)),
+}
+
 # Header of a column → its text for a row of `speed_table`.
 SPEED_COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "p50 ms": lambda row: milliseconds(row["p50"]),

@@ -7,6 +7,7 @@ import base64
 import gzip
 import json
 import math
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,13 +21,26 @@ from parity.compare import BOUND
 from parity.models.releases import SYSTEM_TITLES
 from parity.store import ROOT, write_whole
 from reports import charts
-from reports.formatting import milliseconds, number, significant
+from reports.formatting import SYSTEM_FIGURES, milliseconds, number, significant
 from reports.results import RATIOS, Results, finite, repeat_command
-from reports.tables import ABSENT, ALLOWED, RED, STATUSES, cell_table, judged_cells, matrix, speed_table
+from reports.tables import (
+    ABSENT,
+    ALLOWED,
+    RED,
+    STATUSES,
+    cell_table,
+    columns_of,
+    is_of_system,
+    judged_cells,
+    matrix,
+    speed_table,
+    system_table,
+)
 
 PAGE = Path(__file__).parent / "page"
 # Ratios are coloured on a logarithmic scale between these two.
 COOL, WARM = 1.0, BOUND
+SLOW = 4.0  # times the least figure of a system: as warm as a ratio gets
 
 
 def write_html(results: Results, path: Path) -> None:
@@ -44,7 +58,8 @@ def write_html(results: Results, path: Path) -> None:
 def page(results: Results) -> dict[str, Any]:
     """What the template shows."""
     cells = cell_table(results)
-    speed = speed_table(results.rows)
+    speed = speed_table([row for row in results.rows if not is_of_system(row)])
+    systems = system_table(results.rows)
     table = matrix(cells)
     status = cells["status"].value_counts()
     history = charts.history_charts(results.history)
@@ -57,6 +72,10 @@ def page(results: Results) -> dict[str, Any]:
         "titles": SYSTEM_TITLES,
         "systems": list(dict.fromkeys(table["system"])),
         "matrix": {(row["system"], row["pairing"]): row for row in records(table)},
+        "figures": {header: figures(systems, *SYSTEM_FIGURES[header]) for header in SYSTEM_FIGURES},
+        "columns": columns_of(systems),
+        "unmeasured": records(systems[systems["p50"].isna()]),
+        "system_runs": sorted(set(systems["run"])),
         "count": {name: int(status.get(name, 0)) for name in STATUSES},
         "red": red_groups(cells[cells["status"] == RED]),
         "allowed": red_groups(cells[cells["status"] == ALLOWED]),
@@ -68,6 +87,19 @@ def page(results: Results) -> dict[str, Any]:
         "history": list(history),
         "data": packed(json.dumps(page_data(results, cells) | {"charts": specs}, allow_nan=False)),
     }
+
+
+def figures(systems: pd.DataFrame, column: str, show: Callable[[float | None], str]) -> dict[str, Any]:
+    """{system: {pairing: entry}} of one figure. The heat of an entry is against the least of its system."""
+    entries: dict[str, dict[str, Any]] = {}
+    for system, rows in systems.groupby("system", sort=False):
+        least = COOL if column == "error_ratio" else rows[column].min()
+        warm = BOUND if column == "error_ratio" else SLOW
+        entries[str(system)] = {
+            row["pairing"]: row | {"text": show(row[column]), "heat": heat(row[column], least, least * warm)}
+            for row in records(rows)
+        }
+    return entries
 
 
 def red_groups(red: pd.DataFrame) -> list[tuple[str, str, list[str], str]]:
@@ -131,11 +163,11 @@ def rounded(ratio: float | None) -> float | None:
     return None if ratio is None or not math.isfinite(ratio) else float(f"{ratio:.3g}")
 
 
-def heat(ratio: float | None) -> int | None:
-    """Where a ratio stands between COOL and WARM, in percent."""
+def heat(ratio: float | None, cool: float = COOL, warm: float = WARM) -> int | None:
+    """Where a figure stands between `cool` and `warm`, in percent, on a logarithmic scale."""
     if ratio is None:
         return None
-    share = math.log(max(ratio, 1e-9) / COOL) / math.log(WARM / COOL)
+    share = math.log(max(ratio, 1e-9) / cool) / math.log(warm / cool)
     return round(100 * min(max(share, 0), 1))
 
 

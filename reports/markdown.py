@@ -7,9 +7,20 @@ import pandas as pd
 from pairings import known
 from parity.compare import BOUND
 from parity.models.releases import SYSTEM_TITLES
-from reports.formatting import SPEED_COLUMNS
+from reports.formatting import SPEED_COLUMNS, SYSTEM_FIGURES
 from reports.results import Results, repeat_command
-from reports.tables import ALLOWED, RED, STATUSES, cell_table, matrix, speed_table
+from reports.tables import (
+    ABSENT,
+    ALLOWED,
+    RED,
+    STATUSES,
+    cell_table,
+    columns_of,
+    is_of_system,
+    matrix,
+    speed_table,
+    system_table,
+)
 
 MARKS = {RED: "🔴 ", ALLOWED: "🟡 "}
 NUMBERS = ("p50 ms", "95 %", "p95 ms", "× roofline", "× fastest", "error ratio", "peak MB")
@@ -36,7 +47,9 @@ def markdown(results: Results) -> str:
     if results.absent:
         lines = [f"* {name}: {reason} (`{repeat_command(name)}`)" for name, reason in results.absent.items()]
         parts.append("\n".join(["Absent pairings:", "", *lines]))
-    parts += ["## Speed", speed(speed_table(results.rows))]
+    usual = [row for row in results.rows if not is_of_system(row)]
+    parts += ["## Systems at the size of their release", *systems(system_table(results.rows))]
+    parts += ["## Speed", speed(speed_table(usual))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -64,6 +77,28 @@ def parity(cells: pd.DataFrame) -> str:
     words = f"Largest error ratio of a system's cases; 1 is as accurate as the reference, more than {BOUND:g} is red. "
     words += "The kinds below the systems show how many of their cases are green."
     return words + "\n\n" + pipe_table(["system", *names], rows)
+
+
+def systems(table: pd.DataFrame) -> list[str]:
+    """Systems × pairings, a table for each figure, and who has none."""
+    if not len(table):
+        return ["Absent: no system was measured (`nox -s bench-jax -- --systems`)."]
+    names = columns_of(table)
+    parts = [
+        "Each system in its own process reads 1 × 128 tokens by `predict`. Memory is above that of the framework."
+    ]
+    for header, (column, show) in SYSTEM_FIGURES.items():
+        rows = []
+        for system, group in table.groupby("system", sort=False):
+            texts = dict(zip(group["pairing"], map(show, group[column]), strict=True))
+            rows.append([SYSTEM_TITLES[str(system)], *(texts.get(name, ABSENT) for name in names)])
+        parts += [f"### {header}", pipe_table(["system", *names], rows)]
+    without = table[table["p50"].isna()].to_dict("records")
+    lines = [
+        f"* **{row['pairing']} {SYSTEM_TITLES[row['system']]}**: {row['status']}: {plain(row['reason'])}"
+        for row in without
+    ]
+    return [*parts, "\n".join(["Not measured, and why:", "", *lines])] if lines else parts
 
 
 def speed(table: pd.DataFrame) -> str:

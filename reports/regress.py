@@ -1,24 +1,50 @@
-"""Has something become worse than in the committed baseline? Accuracy is compared, and on request speed and memory.
+"""Has something become worse than in the committed baseline? Accuracy, systems at full size, and on request commits.
 
-A cell is worse if it was green and is red, or if a ratio has doubled. A time or a memory is worse if a rank test and a
-practical threshold both call it larger. The report names what was not compared; if nothing was compared, it fails.
+A cell is worse if it was green and is red, or if a ratio has doubled. A figure of a system is worse beyond its limit in
+LIMITS; times count relative to the machine's own matmuls in the same run. Between two commits a time or a memory is
+worse if a rank test and a practical threshold both call it larger. The report names what was not compared; if nothing
+was compared, it fails.
 """
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pandas as pd
 from rich.console import Console
 
+from bench.rows import MEASURED
+from bench.scenarios import YARDSTICK
 from pairings import NIGHTLY, PAIRINGS
 from parity.compare import Cell
 from parity.store import read_json, write_json
 from reports import compare_commits
 from reports.results import RATIOS, SCHEMA, Results, finite, read_results, repeat_command, why_red
 from reports.statistics import Change
+from reports.tables import ABSENT, system_table
 
 BASELINE = Path(__file__).parent / "baseline.json"
 FACTOR = 2.0
+
+
+class Limit(NamedTuple):
+    """A figure is worse if it is `factor` times the old one and `least` more. relative: to the run's yardstick."""
+
+    what: str
+    unit: str
+    factor: float
+    least: float
+    relative: bool = True
+
+
+# Column of the table of systems → when it is worse. The fastest call and the yardstick, the least time of matmuls, are
+# both least times: other programs disturb them less than medians.
+LIMITS = {
+    "load_seconds": Limit("load time", "s", 2.0, 1.0),
+    "first_call_seconds": Limit("first call", "s", 2.0, 1.0),
+    "least": Limit("fastest call", "s", 1.5, 0.01),
+    "memory_bytes": Limit("peak memory", "B", 1.2, 64e6, relative=False),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,30 +60,35 @@ def run(options: argparse.Namespace, console: Console) -> int:
     results = read_results(options.results)
     if options.update:
         write_baseline(results, options.baseline)
-        console.print(f"{options.baseline}: {len(results.cells)} cells", highlight=False, soft_wrap=True)
+        counts = f"{len(results.cells)} cells, {len(system_table(results.rows))} rows of systems"
+        console.print(f"{options.baseline}: {counts}", highlight=False, soft_wrap=True)
         return 0
     if not options.baseline.exists():
         console.print(f"[red]no baseline {options.baseline}: `nox -s regress -- --update` writes one[/]")
         return 1
     baseline = read_json(options.baseline)
-    worse = report_accuracy(baseline["cells"], results, console)
+    worse = report_results(baseline, results, console)
     for pairing in options.speed or ():
         commit = options.against or (baseline["commits"].get(pairing) or "").rstrip("+")
         worse = report_speed(pairing, commit, options.repeats, console) or worse
     return int(worse)
 
 
-def report_accuracy(baseline: dict[str, Any], results: Results, console: Console) -> bool:
+def report_results(baseline: dict[str, Any], results: Results, console: Console) -> bool:
     """Print what is worse; whether something is, or nothing was compared."""
-    found, compared = accuracy(baseline, results.cells)
-    for what, command in found:
+    cells, old_systems, table = baseline["cells"], baseline.get("systems", {}), system_table(results.rows)
+    accuracies, compared = accuracy(cells, results.cells)
+    figures, systems_compared = system_figures(old_systems, table)
+    for what, command in accuracies + figures:
         console.print(f"[red]{what}[/]  {command}", highlight=False, soft_wrap=True)
-    for line in not_compared(baseline, results):
+    for line in not_compared(cells, results) + systems_not_compared(old_systems, table):
         console.print(f"[dim]{line}[/]", highlight=False)
-    console.print(f"accuracy: {compared} cells compared, {len(found)} worse", highlight=False)
-    if not compared:
+    console.print(f"accuracy: {compared} cells compared, {len(accuracies)} worse", highlight=False)
+    words = f"{systems_compared} rows compared, {len(figures)} figures worse"
+    console.print(f"systems at full size: {words}", highlight=False)
+    if not compared + systems_compared:
         console.print("[red]nothing was compared: run parity first, as by `nox -s parity-jax`[/]")
-    return bool(found) or not compared
+    return bool(accuracies or figures) or not compared + systems_compared
 
 
 def report_speed(pairing: str, commit: str, repeats: int | None, console: Console) -> bool:
@@ -94,7 +125,64 @@ def write_baseline(results: Results, path: Path) -> None:
     for pairing in dict.fromkeys(cell.pairing for cell in results.cells):
         cells[pairing] = {cell.case: ratios(cell) for cell in results.cells if cell.pairing == pairing}
     commits = {**old.get("commits", {}), **{cell.pairing: cell.commit for cell in results.cells}}
-    write_json(path, {"schema": SCHEMA, "commits": commits, "cells": cells})
+    systems: dict[str, Any] = old.get("systems", {})
+    for row in measured_systems(system_table(results.rows)):
+        figures = {name: float(f"{row[name]:.4g}") for name in [*LIMITS, "yardstick_seconds"] if row[name]}
+        systems.setdefault(row["pairing"], {})[row["system"]] = figures
+    write_json(path, {"schema": SCHEMA, "commits": commits, "cells": cells, "systems": systems})
+
+
+def measured_systems(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows that have figures; a figure that is missing is None."""
+    rows = table[table["p50"].notna()].astype(object)
+    return rows.where(rows.notna(), None).to_dict("records")
+
+
+def system_figures(
+    baseline: dict[str, dict[str, Any]], table: pd.DataFrame
+) -> tuple[list[tuple[str, str]], int]:
+    """[(what is worse, command that repeats it)], and how many rows stand in both.
+
+    A system that was measured and is wrong or failed now is worse; one that is absent is not compared.
+    """
+    found, compared = [], 0
+    for row in table[table["status"] != ABSENT].to_dict("records"):
+        old = baseline.get(row["pairing"], {}).get(row["system"])
+        if old is None:
+            continue
+        compared += 1
+        name = f"{row['pairing']} {row['system']} at full size"
+        if row["status"] != MEASURED:
+            found.append((f"{name}: {row['status']}: {row['reason']}", row["command"]))
+            continue
+        worse = [words for column in LIMITS if (words := larger(column, old, row))]
+        found += [(f"{name}: {words}", row["command"]) for words in worse]
+    return found, compared
+
+
+def larger(column: str, old: dict[str, Any], new: dict[str, Any]) -> str | None:
+    """By how much a figure is beyond its limit, in words. Without a yardstick on both sides no time is compared."""
+    limit, scale = LIMITS[column], 1.0
+    if limit.relative:
+        scale = new["yardstick_seconds"] / (old.get("yardstick_seconds") or float("nan"))
+    before, now = old.get(column, float("nan")) * scale, new[column]
+    if not now > max(limit.factor * before, before + limit.least):
+        return None
+    here = " on this machine" if limit.relative else ""
+    return f"{limit.what} {now:.4g} {limit.unit}, from {before:.4g}{here}: {now / before:.2f} times"
+
+
+def systems_not_compared(baseline: dict[str, dict[str, Any]], table: pd.DataFrame) -> list[str]:
+    """Pairings and systems of the baseline that have no row here, or none that counts."""
+    lines = []
+    for pairing, systems in baseline.items():
+        here = table[(table["pairing"] == pairing) & (table["status"] != ABSENT)]
+        missing = len(set(systems) - set(here["system"]))
+        if missing:
+            lines.append(f"{pairing}: {missing} systems of the baseline were not measured at full size")
+        if len(here) and here["yardstick_seconds"].isna().any():
+            lines.append(f"{pairing}: times of systems not compared: the run lacks {YARDSTICK}'s roofline")
+    return lines
 
 
 def ratios(cell: Cell) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from parity.kinds import KINDS_BY_NAME
 from parity.store import RESULTS, read_json, read_lines, write_json
 
 SCHEMA = 1  # of the history
-CELL_SCHEMA = 2
+CELL_SCHEMA = 3
 # The ratios of a cell, and what they are of.
 RATIOS = {"error_ratio": "outputs", "gradient_ratio": "gradients", "losses_ratio": "losses"}
 

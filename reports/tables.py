@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.implementations import BEFORE, CONTROL
 from bench.rows import MEASURED, Row
-from pairings import find
+from bench.scenarios import SYSTEM_SCENARIOS, YARDSTICK
+from pairings import PAIRINGS, find
 from parity.compare import Cell
 from parity.kinds import KINDS, KINDS_BY_NAME
 from parity.models.cases import CASES
@@ -27,12 +29,12 @@ NARROWED = "not run: the run was narrowed to other cases"
 ROWS = {name: i for i, name in enumerate(dict.fromkeys([*(case.system for case in CASES), *KINDS_BY_NAME]))}
 
 
+SYSTEM_OF = {one.name: one.system for one in SYSTEM_SCENARIOS}
 JUDGED = ("judged", "green", "worst_layer", "worst_layer_ratio", "worst_gradient")
-TIMES = ("load_seconds", "latency_seconds", "peak_memory_bytes")
 
 
 def cell_table(results: Results) -> pd.DataFrame:
-    """One row for each case and pairing, absent ones too. Ratios as numbers, seconds, bytes."""
+    """One row for each case and pairing, absent ones too."""
     return pd.DataFrame([cell_row(cell) for cell in judged_cells(results)] + absent_rows(results))
 
 
@@ -54,7 +56,6 @@ def cell_row(cell: Cell) -> dict[str, Any]:
         **{name: getattr(cell, name) for name in RATIOS},
         "count": count(cell),
         **{name: getattr(cell, name) for name in JUDGED},
-        **{name: None if red else getattr(cell, name) for name in TIMES},
         "command": repeat_command(cell.pairing, cell.case),
         "commit": cell.commit,
         "recorded": cell.recorded,
@@ -142,7 +143,7 @@ def speed_row(row: Row, base: Row | None) -> dict[str, Any]:
     if not measured(row):
         return shown
     median, late = quantile(row.latency_seconds, 0.5), quantile(row.latency_seconds, 0.95)
-    shown.update(p50=median.value, p50_low=median.low, p50_high=median.high)
+    shown.update(least=min(row.latency_seconds), p50=median.value, p50_low=median.low, p50_high=median.high)
     shown.update(p95=late.value, p95_low=late.low, p95_high=late.high)
     shown.update({name: getattr(row, name) for name in MEASURES}, calls=len(row.latency_seconds))
     shown["items_per_second"] = row.items / median.value
@@ -158,11 +159,77 @@ def speed_row(row: Row, base: Row | None) -> dict[str, Any]:
 
 NAMES = ["scenario", "device", "implementation", "mode", "status", "reason", "error_ratio"]
 ORIGIN = ["run", "started", "commit", "command"]
-MEASURES = ["roofline_seconds", "load_seconds", "first_call_seconds", "peak_rss_bytes", "peak_device_bytes"]
-MEASURES += ["compilations", "bytes_per_call"]
-SPEED_COLUMNS = [*NAMES, "p50", "p50_low", "p50_high", "p95", "p95_low", "p95_high", "items_per_second"]
+MEASURES = ["roofline_seconds", "load_seconds", "first_call_seconds", "framework_rss_bytes", "peak_rss_bytes"]
+MEASURES += ["peak_device_bytes", "compilations", "bytes_per_call"]
+SPEED_COLUMNS = [
+    *NAMES,
+    "least",
+    "p50",
+    "p50_low",
+    "p50_high",
+    "p95",
+    "p95_low",
+    "p95_high",
+    "items_per_second",
+]
 SPEED_COLUMNS += ["times_roofline", "times_fastest", "times_fastest_low", "times_fastest_high", "calls"]
 SPEED_COLUMNS += [*MEASURES, *ORIGIN, "settings"]
+
+
+def is_of_system(row: Row) -> bool:
+    """Whether a row measures a system at the size of its release."""
+    return row.scenario in SYSTEM_OF
+
+
+def system_table(rows: list[Row]) -> pd.DataFrame:
+    """One row for each system and pairing that was measured at the size of the system's release.
+
+    memory_bytes: peak above the imported framework, or of the GPU. yardstick_seconds: the roofline of YARDSTICK in the
+    same run, by which times of two machines can be compared.
+    """
+    own = [row for row in rows if is_of_system(row) and not row.implementation.endswith((CONTROL, BEFORE))]
+    table = speed_table(own)
+    on_gpu = table["device"] == "gpu"
+    above = table["peak_rss_bytes"] - table["framework_rss_bytes"]
+    yardsticks = {row.run: row.roofline_seconds for row in own if SYSTEM_OF[row.scenario] == YARDSTICK}
+    names = table["implementation"].str.removeprefix("bert4keras3-")
+    table = table.assign(
+        system=table["scenario"].map(SYSTEM_OF),
+        pairing=names + on_gpu.map({True: " gpu", False: ""}),
+        memory_bytes=table["peak_device_bytes"].where(on_gpu, above),
+        yardstick_seconds=table["run"].map(yardsticks),
+    )
+    places = table["system"].map(ROWS)
+    return table.assign(place=places).sort_values("place", kind="stable")[SYSTEM_COLUMNS]
+
+
+SYSTEM_COLUMNS = [
+    "system",
+    "pairing",
+    "status",
+    "reason",
+    "error_ratio",
+    "load_seconds",
+    "first_call_seconds",
+]
+SYSTEM_COLUMNS += [
+    "least",
+    "p50",
+    "p50_low",
+    "p50_high",
+    "memory_bytes",
+    "yardstick_seconds",
+    "calls",
+    *ORIGIN,
+]
+SYSTEM_COLUMNS += ["settings"]
+
+
+def columns_of(table: pd.DataFrame) -> list[str]:
+    """The pairings of a table of systems, in the order of the registry."""
+    names = [pairing.name for pairing in PAIRINGS]
+    found = list(dict.fromkeys(table["pairing"]))
+    return sorted(found, key=lambda name: names.index(name) if name in names else len(names))
 
 
 def layer_table(results: Results) -> pd.DataFrame:
@@ -182,6 +249,7 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
         "cells": cell_table(results),
         "layers": layer_table(results),
         "speed": speed_table(results.rows),
+        "systems": system_table(results.rows),
     }
     paths = []
     for name, table in tables.items():

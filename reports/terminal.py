@@ -9,9 +9,9 @@ from pairings import find, known
 from parity.compare import BOUND, Cell
 from parity.kinds import KINDS_BY_NAME
 from parity.models.releases import SYSTEM_TITLES
-from reports.formatting import SPEED_COLUMNS, number
+from reports.formatting import SPEED_COLUMNS, SYSTEM_FIGURES, number
 from reports.results import count, why_red
-from reports.tables import ABSENT, ALLOWED, RED
+from reports.tables import ABSENT, ALLOWED, RED, columns_of
 
 
 def make_table(title: str) -> Table:
@@ -23,19 +23,15 @@ def parity_table(pairing: str, cells: list[Cell]) -> Table:
     table.add_column("case", no_wrap=True)
     table.add_column("error ratio", justify="right")
     table.add_column("worst layer", overflow="fold")
-    for column in ("its ratio", "gradients", "losses", "load ms", "latency ms", "peak MB"):
+    for column in ("its ratio", "gradients", "losses"):
         table.add_column(column, justify="right")
     for cell in cells:
-        red = bool(why_red(cell))
         table.add_row(
             " ".join(filter(None, [cell.case, count(cell).split(",")[0]])),
             number(cell.error_ratio),
             cell.worst_layer or "",
             *map(number, (cell.worst_layer_ratio, cell.gradient_ratio, cell.losses_ratio)),
-            number(None if red else cell.load_seconds, "%.0f", 1e3),
-            number(None if red else cell.latency_seconds, "%.1f", 1e3),
-            number(None if red else cell.peak_memory_bytes, "%.0f", 1e-6),
-            style="red" if red else None,
+            style="red" if why_red(cell) else None,
         )
     return table
 
@@ -80,6 +76,39 @@ def summary(pairing: str, cells: list[Cell]) -> str:
     green = f"{sum(not why_red(cell) for cell in cells)} of {len(cells)} cases green (error ratio at most {BOUND:g})"
     worst = f", largest {max(ratios):.2f}" if ratios else ""
     return f"[{colour}]{pairing}: {green}{worst}{''.join(kinds)}[/]"
+
+
+def system_tables(systems: pd.DataFrame) -> list[Table]:
+    """Systems × pairings, one table for each figure; of a single pairing one table with all figures."""
+    pairings = columns_of(systems)
+    if len(pairings) == 1:
+        table = make_table(f"{pairings[0]}: every system at the size of its release, 1 × 128 tokens")
+        table.add_column("system", no_wrap=True)
+        for header in SYSTEM_FIGURES:
+            table.add_column(header, justify="right")
+        for row in systems.to_dict("records"):
+            figures = [show(row[column]) for column, show in SYSTEM_FIGURES.values()]
+            table.add_row(SYSTEM_TITLES[row["system"]], *figures)
+        return [explained(table, systems)]
+    tables = []
+    for header, (column, show) in SYSTEM_FIGURES.items() if pairings else ():
+        table = make_table(f"systems × pairings at the size of the release, 1 × 128 tokens: {header}")
+        table.add_column("system", no_wrap=True)
+        for pairing in pairings:
+            table.add_column(pairing, justify="right", overflow="fold")
+        for system, rows in systems.groupby("system", sort=False):
+            texts = dict(zip(rows["pairing"], map(show, rows[column]), strict=True))
+            table.add_row(SYSTEM_TITLES[str(system)], *(texts.get(name) for name in pairings))
+        tables.append(table)
+    return [*tables[:-1], explained(tables[-1], systems)] if tables else []
+
+
+def explained(table: Table, systems: pd.DataFrame) -> Table:
+    """A table with the rows that have no time under it."""
+    without = systems[systems["p50"].isna()].to_dict("records")
+    lines = [why_no_speed({**row, "implementation": f"{row['pairing']} {row['system']}"}) for row in without]
+    table.caption, table.caption_justify = "\n".join(lines), "left"
+    return table
 
 
 def speed_tables(speed: pd.DataFrame) -> list[Table]:

@@ -94,6 +94,8 @@ def implementation_named(name: str) -> Implementation:
 def add_implementation_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("session", metavar="SESSION", help="a pairing, or peers")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    systems = "every system at the size of its release; beside the quick scenario with --quick"
+    parser.add_argument("--systems", action="store_true", help=systems)
     instead = "measure this in place of the usual ones; repeatable"
     parser.add_argument("--implementation", action="append", help=instead)
     older = "measure an older bert4keras3 too, beside each of ours, as NAME-before"
@@ -103,8 +105,9 @@ def add_implementation_arguments(parser: argparse.ArgumentParser) -> None:
 def chosen_implementations(arguments: Sequence[str]) -> list[Implementation]:
     """Implementations of `nox -s bench-<session>`: the ones that the arguments name, or the usual ones.
 
-    A pairing measures ours and its A/A control. "peers" measures ours on each framework, one A/A control, the
-    reference and all peers, or on a GPU the ones that are built for one. arguments: the session, then its options.
+    A pairing measures ours and its A/A control, on a GPU in the environment that is built for one. "peers" measures
+    ours on each framework, one A/A control, the reference and all peers, or on a GPU the ones that are built for one.
+    arguments: the session, then its options.
     """
     parser = argparse.ArgumentParser(add_help=False)
     add_implementation_arguments(parser)
@@ -117,6 +120,8 @@ def chosen_implementations(arguments: Sequence[str]) -> list[Implementation]:
         names = [first, first + CONTROL, *ours, *others]
     if not names:
         name = "bert4keras3-" + options.session
+        if options.device == "gpu" and name + "-cuda" in BY_NAME:
+            name += "-cuda"
         names = [name, name + CONTROL]
     chosen = []
     for one in map(implementation_named, names):

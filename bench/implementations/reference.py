@@ -7,9 +7,16 @@ from bert4keras.models import build_transformer_model
 from bert4keras.snippets import AutoRegressiveDecoder
 
 from bench.implementations import bert4keras_models
+from parity.models.reference_models import REFERENCE_MODELS
+
+
+def build(*arguments, model="bert", **options):
+    """As bert4keras builds it; models that it has no name for are classes of `parity.models.reference_models`."""
+    return build_transformer_model(*arguments, model=REFERENCE_MODELS.get(model, model), **options)
+
 
 FORMAT, CHECK = bert4keras_models.FORMAT, "predict"
 LIBRARY = SimpleNamespace(
-    keras=keras, build_transformer_model=build_transformer_model, AutoRegressiveDecoder=AutoRegressiveDecoder
+    keras=keras, build_transformer_model=build, AutoRegressiveDecoder=AutoRegressiveDecoder
 )
 convert, load, function, feed, arrays = bert4keras_models.adapter(LIBRARY)

@@ -4,8 +4,6 @@ A builder takes (library, configuration file, case) and returns (transformer tha
 `library` is what `parity.adapter.open_library` returns.
 """
 
-import time
-
 import numpy as np
 
 from parity.adapter import input_name, known_shape
@@ -83,12 +81,9 @@ def case_weights(case):
 
 
 def load_case(transformer, case, weights):
-    """Set the weights of a case; returns the seconds that the checkpoint took."""
-    start = time.perf_counter()
+    """Set the weights of a case."""
     transformer.load_weights_from_checkpoint(weights)
-    seconds = time.perf_counter() - start
     fill_weights(transformer, case)
-    return seconds
 
 
 def make_inputs(library, case, length, transformer, model):

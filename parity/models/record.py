@@ -1,28 +1,19 @@
-"""What the library computes for a case, inside a pairing: outputs, every layer, gradients, time and memory."""
-
-import time
-
-import numpy as np
+"""What the library computes for a case, inside a pairing: outputs, every layer, gradients."""
 
 from pairings import find
 from parity.adapter import evaluate, layer_nodes, listed, token_input
-from parity.machine import peak_memory, reset_peak_memory
 from parity.models.build import build_case, case_weights, load_case, make_inputs
 from parity.models.random_weights import digest
 from parity.models.training import record_training
 from parity.subsample import sample_arrays
 
-LATENCY_RUNS = 10
-
 
 def record_case(library, case, weights=None):
     """(arrays, info) of one case: "<length>/input/<i>", "…/output/<i>", "…/layer/<name>". weights: if not its own."""
-    reset_peak_memory()
     transformer, model = build_case(library, case)
     weights = case_weights(case) if weights is None else weights
-    seconds = load_case(transformer, case, weights)
-    # random weights are made while they are loaded, so their time says nothing
-    info = {"random_weights": digest(weights)} if case.slow else {"load_seconds": seconds}
+    load_case(transformer, case, weights)
+    info = {"random_weights": digest(weights)} if case.slow else {}
     nodes = layer_nodes(library, model)
     probe = library.keras.models.Model(model.input, [tensor for _, tensor in nodes])
 
@@ -36,23 +27,10 @@ def record_case(library, case, weights=None):
             arrays[f"{length}/output/{i}"] = output
         for (layer, _), value in zip(nodes, evaluate(library, probe, feed)):
             arrays[f"{length}/layer/{layer}"] = value
-    info["latency_seconds"] = latency(model, feed)
-    info["peak_memory_bytes"] = peak_memory()
     info["layers"] = [layer for layer, _ in nodes]
     info["token_input"] = token_input(model)
     info["model_layers"] = [layer.name for layer in model.layers]
     return arrays, info
-
-
-def latency(model, values):
-    """Median seconds of `predict_on_batch` on the last inputs, after a call that compiles."""
-    model.predict_on_batch(values)
-    seconds = []
-    for _ in range(LATENCY_RUNS):
-        start = time.perf_counter()
-        model.predict_on_batch(values)
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds))
 
 
 def record_and_train(library, pairing, case, train):

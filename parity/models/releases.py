@@ -12,49 +12,70 @@ class System(NamedTuple):
     """One released family of checkpoints.
 
     title: as its authors spell it. page: of its release, on github.com. build: what loads it, for docs/checkpoints.md.
+    full_size: name of the row of FULL_SIZE with the sizes of its release, base if there is one.
     """
 
     title: str
     page: str = ""
     build: str = ""
+    full_size: str = ""
 
 
 SYSTEMS = {
-    "google_bert": System("Google BERT", "google-research/bert", "`bert`"),
-    "brightmart_roberta": System("brightmart RoBERTa", "brightmart/roberta_zh", "`roberta`"),
-    "hit_bert_wwm": System("HIT BERT-wwm", "ymcui/Chinese-BERT-wwm", "`bert`"),
-    "google_albert": System("Google ALBERT", "google-research/ALBERT", "`albert`"),
-    "brightmart_albert": System("brightmart ALBERT", "brightmart/albert_zh", "`albert`"),
-    "converted_albert": System("converted ALBERT", "bojone/albert_zh", "`albert`"),
-    "nezha": System("NEZHA", "huawei-noah/Pretrained-Language-Model/tree/master/NEZHA-TensorFlow", "`nezha`"),
+    "google_bert": System("Google BERT", "google-research/bert", "`bert`", full_size="bert_base"),
+    "brightmart_roberta": System(
+        "brightmart RoBERTa", "brightmart/roberta_zh", "`roberta`", full_size="bert_base"
+    ),
+    "hit_bert_wwm": System("HIT BERT-wwm", "ymcui/Chinese-BERT-wwm", "`bert`", full_size="bert_base"),
+    "google_albert": System("Google ALBERT", "google-research/ALBERT", "`albert`", full_size="albert_base"),
+    "brightmart_albert": System(
+        "brightmart ALBERT", "brightmart/albert_zh", "`albert`", full_size="albert_small"
+    ),
+    "converted_albert": System(
+        "converted ALBERT", "bojone/albert_zh", "`albert`", full_size="albert_base_converted"
+    ),
+    "nezha": System(
+        "NEZHA",
+        "huawei-noah/Pretrained-Language-Model/tree/master/NEZHA-TensorFlow",
+        "`nezha`",
+        full_size="nezha_base",
+    ),
     "nezha_gen": System(
         "NEZHA-GEN",
         "huawei-noah/Pretrained-Language-Model/tree/master/NEZHA-Gen-TensorFlow",
         '`bert`, `application="lm"`, `segment_vocab_size=0`',
+        full_size="nezha_gen_base",
     ),
     "zhuiyi": System(
         "Zhuiyi",
         "ZhuiyiTechnology/pretrained-models",
         "`bert`, `roformer`, `roformer_v2`, `mt5.1.1`: see [here](#zhuiyi)",
+        full_size="roformer_base",
     ),
-    "t5": System("T5", "google-research/text-to-text-transfer-transformer", "`t5.1.0`"),
-    "cdial_gpt": System("CDial-GPT", "bojone/CDial-GPT-tf", "`gpt`"),
-    "gpt2_ml": System("GPT2-ML", "imcaspar/gpt2-ml", "`gpt2_ml`"),
-    "google_electra": System("Google ELECTRA", "google-research/electra", "`electra`"),
-    "hit_electra": System("HIT ELECTRA", "ymcui/Chinese-ELECTRA", "`electra`"),
-    "clue_electra": System("CLUE ELECTRA", "CLUEbenchmark/ELECTRA", "`electra`"),
-    "labse": System("LaBSE", "bojone/labse", '`bert`, `with_pool="linear"`'),
+    "t5": System("T5", "google-research/text-to-text-transfer-transformer", "`t5.1.0`", full_size="t5_base"),
+    "cdial_gpt": System("CDial-GPT", "bojone/CDial-GPT-tf", "`gpt`", full_size="cdial_gpt_base"),
+    "gpt2_ml": System("GPT2-ML", "imcaspar/gpt2-ml", "`gpt2_ml`", full_size="gpt2_ml_base"),
+    "google_electra": System(
+        "Google ELECTRA", "google-research/electra", "`electra`", full_size="electra_base"
+    ),
+    "hit_electra": System("HIT ELECTRA", "ymcui/Chinese-ELECTRA", "`electra`", full_size="electra_base_zh"),
+    "clue_electra": System("CLUE ELECTRA", "CLUEbenchmark/ELECTRA", "`electra`", full_size="electra_tiny_zh"),
+    "labse": System("LaBSE", "bojone/labse", '`bert`, `with_pool="linear"`', full_size="labse_base"),
     "chinese_gen": System(
-        "chinese-gen", "bojone/chinese-gen", '`bert`, `application="lm"`, `segment_vocab_size=0`'
+        "chinese-gen",
+        "bojone/chinese-gen",
+        '`bert`, `application="lm"`, `segment_vocab_size=0`',
+        full_size="nezha_gen_base",
     ),
     "t5_1_1": System(
         "T5.1.1",
         "google-research/text-to-text-transfer-transformer/blob/master/released_checkpoints.md#t511",
         "`t5.1.1`",
+        full_size="t5_1_1_base",
     ),
-    "mt5": System("mT5", "google-research/multilingual-t5", "`mt5.1.1`"),
-    "gau_alpha": System("GAU-α", "ZhuiyiTechnology/GAU-alpha", "`gau_alpha`"),
-    "cpm_lm": System("CPM-LM", "bojone/CPM_LM_bert4keras", "`gpt2`"),
+    "mt5": System("mT5", "google-research/multilingual-t5", "`mt5.1.1`", full_size="mt5_small"),
+    "gau_alpha": System("GAU-α", "ZhuiyiTechnology/GAU-alpha", "`gau_alpha`", full_size="gau_alpha_base"),
+    "cpm_lm": System("CPM-LM", "bojone/CPM_LM_bert4keras", "`gpt2`", full_size="cpm_lm_base"),
     "minilm": System("MiniLM"),
 }
 SYSTEM_TITLES = {name: system.title for name, system in SYSTEMS.items()}
@@ -201,13 +222,17 @@ def sized(config, layers, hidden, heads, inner, vocabulary, **more):
 FULL_BERT = dict(BERT, max_position_embeddings=512)
 FULL_ALBERT = dict(ALBERT, max_position_embeddings=512, embedding_size=128)
 FULL_ELECTRA = dict(ELECTRA, max_position_embeddings=512)
+FULL_UNFACTORIZED = dict(UNFACTORIZED, max_position_embeddings=512)
 FULL_LM = dict(LM, max_position_embeddings=1024)
+FULL_GPT = dict(GPT, max_position_embeddings=513)
 
+# GPT2-ML and CPM-LM were released with 1.5 and 2.6 billion parameters, which few machines hold: these have 12 layers.
 FULL_SIZE = tuple(
     Release(name, system, family, config, without=without, full_size=True)
     for name, system, family, config, without in (
         ("bert_base", "google_bert", "bert", sized(FULL_BERT, 12, 768, 12, 3072, 21128), ()),
         ("bert_large", "google_bert", "bert", sized(FULL_BERT, 24, 1024, 16, 4096, 30522), ()),
+        ("albert_base", "google_albert", "albert", sized(FULL_ALBERT, 12, 768, 12, 3072, 21128), ()),
         ("albert_xlarge", "google_albert", "albert", sized(FULL_ALBERT, 24, 2048, 16, 8192, 30000), ()),
         ("nezha_base", "nezha", "bert", sized(FULL_BERT, 12, 768, 12, 3072, 21128), NO_POSITIONS),
         ("roformer_base", "zhuiyi", "bert", sized(FULL_BERT, 12, 768, 12, 3072, 50000), NO_POSITIONS),
@@ -215,6 +240,27 @@ FULL_SIZE = tuple(
         ("t5_base", "t5", "t5", sized(T5, 12, 768, 12, 3072, 32128, attention_head_size=64), ()),
         ("mt5_small", "mt5", "mt5", sized(T5_1_1, 8, 512, 6, 1024, 250112, attention_head_size=64), ()),
         ("gpt2_ml_base", "gpt2_ml", "gpt2_ml", sized(FULL_LM, 12, 768, 12, 3072, 50270), ()),
+        ("albert_small", "brightmart_albert", "albert", sized(FULL_ALBERT, 6, 384, 12, 1536, 21128), ()),
+        (
+            "albert_base_converted",
+            "converted_albert",
+            "albert",
+            sized(FULL_UNFACTORIZED, 12, 768, 12, 3072, 21128),
+            (),
+        ),
+        ("nezha_gen_base", "nezha_gen", "bert", sized(FULL_BERT, 12, 768, 12, 3072, 21128), NO_SEGMENTS),
+        ("cdial_gpt_base", "cdial_gpt", "gpt", sized(FULL_GPT, 12, 768, 12, 3072, 13088), ("token_type",)),
+        ("electra_base_zh", "hit_electra", "electra", sized(FULL_ELECTRA, 12, 768, 12, 3072, 21128), ()),
+        ("electra_tiny_zh", "clue_electra", "electra", sized(FULL_ELECTRA, 4, 312, 12, 1200, 21128), ()),
+        ("labse_base", "labse", "bert", sized(FULL_BERT, 12, 768, 12, 3072, 501153), ("cls/",)),
+        (
+            "t5_1_1_base",
+            "t5_1_1",
+            "t5.1.1",
+            sized(T5_1_1, 12, 768, 12, 2048, 32128, attention_head_size=64),
+            (),
+        ),
+        ("cpm_lm_base", "cpm_lm", "cpm", sized(FULL_LM, 12, 768, 12, 3072, 30000), ()),
         (
             "gau_alpha_base",
             "gau_alpha",

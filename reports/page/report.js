@@ -120,7 +120,7 @@ function showCell(cell) {
   }));
   part("dl").replaceChildren(...details(cell).flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
   part(".command code").textContent = cell.command;
-  hiprovenance.replaceState(null, "", `#${encodeURIComponent(cell.pairing)}/${encodeURIComponent(cell.case)}`);
+  history.replaceState(null, "", `#${encodeURIComponent(cell.pairing)}/${encodeURIComponent(cell.case)}`);
 }
 
 function details(cell) {
@@ -132,8 +132,6 @@ function details(cell) {
     ["error ratios", ratios.map(([name, what]) => `${what} ${shown(cell[name])}`).join(", ")],
     ["worst layer", cell.worst_layer && `${cell.worst_layer}, ${shown(cell.worst_layer_ratio)}`],
     ["worst gradient", cell.worst_gradient],
-    ["time", cell.latency_seconds && `${shown(cell.latency_seconds * 1e3)} ms a call of this tiny model${loading(cell)}`],
-    ["peak memory", cell.peak_memory_bytes && `${Math.round(cell.peak_memory_bytes / 1e6)} MB`],
     ["versions", versions],
     ["Python", provenance.python],
     ["processor", provenance.processor],
@@ -143,12 +141,8 @@ function details(cell) {
   ].filter(([, value]) => value);
 }
 
-function loading(cell) {
-  return cell.load_seconds ? `, ${shown(cell.load_seconds * 1e3)} ms to load` : "";
-}
-
 dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-dialog.addEventListener("close", () => hiprovenance.replaceState(null, "", location.pathname + location.search));
+dialog.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));
 part(".command button").addEventListener("click", async (event) => {
   await navigator.clipboard.writeText(part(".command code").textContent);
   event.target.textContent = "copied";

@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 
 from bench.rows import ABSENT, FAILED, MEASURED, WRONG, Row
+from bench.scenarios import SYSTEM_SCENARIOS, YARDSTICK
 from pairings import PAIRINGS
 from parity.compare import Cell
 from parity.models.cases import CASES
@@ -13,7 +14,6 @@ from reports.results import Results
 ABSENT_PAIRING = "tfkeras-tf2.2"
 LAYERS = [f"Transformer-{i}-{part}" for i in range(4) for part in ("MultiHeadSelfAttention", "FeedForward")]
 WRONG_SECONDS = 0.0071234567  # must stand in no report
-RED_SECONDS = 0.0089876543  # of a cell that is red: neither
 PROVENANCE = {
     "versions": {"bert4keras3": "2.0.0.dev0", "made-up": "1.0"},
     "python": "3.11.7",
@@ -36,9 +36,6 @@ def sample_cell(case, pairing, random):
         gradient_ratio=1.2,
         worst_gradient="Embedding-Token/0",
         losses_ratio=0.4,
-        load_seconds=0.02,
-        latency_seconds=0.0012,
-        peak_memory_bytes=5 * 10**8,
         layer_ratios=ratios,
         commit="0123456789ab",
         recorded="2026-01-05T03:00:00Z",
@@ -57,7 +54,6 @@ def red_cells(cells):
             red="error ratio 41, first in layer <Transformer-1> & others",
             error_ratio=41.0,
             layer_ratios=wrong,
-            latency_seconds=RED_SECONDS,
         ),
         second._replace(error_ratio=float("nan")),
         Cell(third.case, third.system, third.pairing),
@@ -94,6 +90,30 @@ def sample_rows(started="2026-01-05T04:00:00+00:00", run="20260105T040000Z-peers
     return [*rows[:4], cheat._replace(load_seconds=WRONG_SECONDS), *rows[5:]]
 
 
+def sample_system_rows(scale=1.0, run="20260105T050000Z-jax"):
+    """Every system in two pairings: one wrong although it brings times along, one absent, all others measured."""
+    rows = []
+    for i, scenario in enumerate(SYSTEM_SCENARIOS):
+        for pairing, slower in (("jax", 1.0), ("torch", 1.5)):
+            words = (
+                f"nox -s bench-{pairing} -- --scenario {scenario.name} --implementation bert4keras3-{pairing}"
+            )
+            rows.append(
+                Row(
+                    run, "2026-01-05T05:00:00+00:00", "0123456789ab", words, f"bert4keras3-{pairing}", scenario.name,
+                    "predict", "cpu", MEASURED, error_ratio=0.9, load_seconds=2.5 * scale,
+                    first_call_seconds=1.25 * scale,
+                    latency_seconds=[(0.1 + 0.01 * i) * scale * slower] * 5, framework_rss_bytes=3 * 10**8,
+                    peak_rss_bytes=(8 + i) * 10**8, settings=SETTINGS,
+                    roofline_seconds=0.05 * scale if scenario.system == YARDSTICK else None,
+                )
+            )  # fmt: skip
+    cheat = rows[3]._replace(status=WRONG, reason="error ratio 231", error_ratio=231.0)
+    cheat = cheat._replace(latency_seconds=[WRONG_SECONDS] * 5, load_seconds=WRONG_SECONDS)
+    absent = rows[5]._replace(status=ABSENT, reason="no environment tf1.15", latency_seconds=[])
+    return [*rows[:3], cheat, rows[4], absent, *rows[6:]]
+
+
 @cache
 def sample_results(red=True):
     random = np.random.default_rng(3)
@@ -103,4 +123,4 @@ def sample_results(red=True):
         cells += red_cells(found) if red and pairing.name == "torch" else found
     cells = [cell for cell in cells if cell.pairing != ABSENT_PAIRING]
     absent = {ABSENT_PAIRING: "not run: this machine lacks Python <3.8>"}
-    return Results(cells, absent, sample_rows(), [])
+    return Results(cells, absent, sample_rows() + sample_system_rows(), [])

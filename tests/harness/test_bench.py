@@ -32,13 +32,23 @@ from bench.rows import (
     read_study,
     write_study,
 )
-from bench.scenarios import BY_NAME, GENERATE, LOAD, SCENARIOS, TRAIN, make_inputs
+from bench.scenarios import (
+    BY_NAME,
+    GENERATE,
+    LOAD,
+    PREDICT,
+    SCENARIOS,
+    SYSTEM_SCENARIOS,
+    TRAIN,
+    make_inputs,
+)
 from bench.studies import interleave, ratio_of, timed
 from parity.compare import BOUND
+from parity.models.releases import SYSTEMS
 from parity.store import ROOT, append_lines
 from parity.subsample import OUTPUT_SAMPLE
 
-in_scenarios = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+in_scenarios = pytest.mark.parametrize("scenario", BY_NAME.values(), ids=lambda scenario: scenario.name)
 ENCODER = BY_NAME["bert-base-1x128"]
 
 
@@ -68,7 +78,7 @@ def test_ours_in_a_variant_is_an_implementation():
 
 def test_names_are_unique():
     assert len({one.name for one in IMPLEMENTATIONS}) == len(IMPLEMENTATIONS)
-    assert len(BY_NAME) == len(SCENARIOS)
+    assert len(BY_NAME) == len(SCENARIOS) + len(SYSTEM_SCENARIOS)
 
 
 @pytest.mark.parametrize("adapter", sorted(set(ADAPTERS.values())))
@@ -81,6 +91,11 @@ def test_a_pairing_is_measured_beside_itself():
         "bert4keras3-torch",
         "bert4keras3-torch-control",
     ]
+
+
+def test_a_pairing_on_a_gpu_is_the_one_that_is_built_for_it():
+    arguments = ["torch", "--systems", "--device", "gpu"]
+    assert chosen_implementations(arguments)[0].name == "bert4keras3-torch-cuda"
 
 
 def test_a_switch_is_set_for_its_implementation_alone():
@@ -161,6 +176,27 @@ def test_every_scenario_has_its_golden(scenario):
     assert metadata["scenario"] == golden_name(scenario)
     for i, value in enumerate(make_inputs(scenario)):
         assert np.array_equal(golden[f"{scenario.length}/input/{i}"], value)
+
+
+def test_every_system_is_measured_once_at_the_size_of_its_release():
+    systems = [name for name, system in SYSTEMS.items() if system.page]
+    assert sorted(one.system for one in SYSTEM_SCENARIOS) == sorted(systems)
+    for one in SYSTEM_SCENARIOS:
+        assert one.release.full_size and one.modes == (PREDICT,) and (one.batch, one.length) == (1, 128)
+        assert not any(name.startswith("with_") for name in one.arguments), one.name
+
+
+def test_scenarios_that_compute_the_same_share_their_golden():
+    same = [name for name, one in BY_NAME.items() if golden_name(one) == "bert-base-1x128"]
+    assert {"bert-base-load", "google-bert-1x128", "hit-bert-wwm-1x128"} < set(same)
+    assert "nezha-1x128" not in same and golden_name(BY_NAME["nezha-1x128"]) == "nezha-base-1x128"
+
+
+def test_systems_of_equal_weights_stand_together():
+    """Their files may go when the last of them is measured."""
+    names = [one.release.name for one in SYSTEM_SCENARIOS]
+    changes = sum(first != second for first, second in zip(names, names[1:], strict=False))
+    assert changes + 1 == len(set(names)) < len(names)
 
 
 def test_training_that_did_nothing_would_be_wrong():
@@ -290,6 +326,14 @@ def test_training_is_three_times_forward():
 def test_a_token_reads_every_weight_of_the_decoder_once():
     gpt = BY_NAME["gpt2-base-64-tokens"]
     assert roofline.bytes_per_token(gpt) == 4 * (12 * (4 * 768**2 + 2 * 768 * 3072) + 768 * 50257)
+
+
+def test_a_scenario_whose_matmuls_were_not_timed_has_no_roofline(monkeypatch):
+    """The matmuls of BERT-base are some of those of a T5, which are not counted."""
+    reply = type("Run", (), {"stdout": json.dumps([1.0] * 9)})
+    monkeypatch.setattr(roofline.subprocess, "run", lambda *arguments, **options: reply)
+    found = roofline.Roofline([ENCODER])
+    assert found.seconds(ENCODER, PREDICT) and found.seconds(BY_NAME["t5-1x128"], PREDICT) is None
 
 
 def test_roofline_takes_the_best_library_of_each_shape(monkeypatch):

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import measure, process, runner
+from bench import measure, process, runner, weights
 from bench.implementations import Implementation
 from bench.rows import ABSENT, FAILED, MEASURED, WRONG, read_rows
-from bench.scenarios import BY_NAME
+from bench.scenarios import BY_NAME, SYSTEM_SCENARIOS
 from parity.store import ROOT
 
 WORKER = """
@@ -35,7 +35,7 @@ for line in iter(sys.stdin.readline, ""):
             time.sleep(60)
         name = "wrong.npz" if implementation == "wrong" else "right.npz"
         shutil.copy(os.path.join(folder, name), request["outputs"])
-        reply.update(load_seconds=1.0, first_call_seconds=2.0, settings={"threads": 2})
+        reply.update(load_seconds=1.0, first_call_seconds=2.0, framework_rss_bytes=600, settings={"threads": 2})
     if request["do"] == "run":
         if implementation == "crashes later":
             sys.exit(3)
@@ -103,6 +103,7 @@ def test_a_run_measures_all_that_a_row_tells(fake, capsys):
     for row in rows:
         assert row.status == MEASURED and row.error_ratio == 1.0 and len(row.latency_seconds) > 3
         assert (row.load_seconds, row.first_call_seconds, row.peak_rss_bytes) == (1.0, 2.0, 1000)
+        assert row.framework_rss_bytes == 600
         assert (row.compilations, row.bytes_per_call, row.settings) == (5, 10.0, {"threads": 2})
         assert row.command.startswith("nox -s bench-jax -- --scenario bert-base-1x128 --implementation ")
         assert row.commit and row.roofline_seconds == 0.005
@@ -236,3 +237,25 @@ def test_quick_is_one_scenario_and_a_user_may_name_others():
     assert [(one.name, one.leak_check_calls) for one in quick] == [("bert-base-1x128", 0)]
     named = measure.chosen_scenarios(measure.parse(["jax", "--scenario", "bert-base-load"]))
     assert named == [BY_NAME["bert-base-load"]]
+
+
+def test_systems_are_measured_alone_or_beside_the_quick_scenario():
+    chosen = measure.chosen_scenarios(measure.parse(["jax", "--systems"]))
+    assert chosen == list(SYSTEM_SCENARIOS)
+    both = measure.chosen_scenarios(measure.parse(["jax", "--quick", "--systems"]))
+    assert [one.system for one in both] == ["", *(one.system for one in SYSTEM_SCENARIOS)]
+
+
+@pytest.mark.parametrize("free, left", [(10**12, True), (10**9, False)])
+def test_a_system_has_no_control_and_its_weights_go_when_the_disk_is_full(fake, tmp_path, free, left):
+    fake.setattr(weights, "FOLDER", tmp_path / "weights")
+    fake.setattr(measure, "free_disk", lambda: free)
+    scenario = BY_NAME["nezha-1x128"]
+    folder = weights.weights_folder(scenario, "tensorflow")
+    folder.mkdir(parents=True)
+    implementations = [Implementation(name, "jax", "ours") for name in ("right", "right-control")]
+    fake.setattr(measure, "chosen_implementations", lambda _: implementations)
+    assert measure.main(["jax", "--systems", "--scenario", scenario.name]) == 0
+    (path,) = Path(measure.RESULTS).iterdir()
+    assert [row.implementation for row in read_rows(path)] == ["right"]
+    assert folder.exists() == left

@@ -11,7 +11,7 @@ import tomllib
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
-from report_samples import sample_rows
+from report_samples import sample_rows, sample_system_rows
 
 from bench.rows import StudyRow, read_study
 from pairings import BY_NAME, NIGHTLY, PAIRINGS, PUBLISHED, variant
@@ -275,6 +275,20 @@ def test_a_run_of_the_bench_is_kept_as_rows(tmp_path, monkeypatch):
     assert ours.value == pytest.approx(1e3 * np.median(find(rows, ours).latency_seconds))
     wrong = kept["bert-base-1x128 predict", "keras-hub-tensorflow", "time"]
     assert (wrong.value, wrong.status, wrong.note) == (None, "wrong", "error ratio 231")
+
+
+def test_figures_of_systems_are_kept_beside_it(tmp_path, monkeypatch):
+    """The newer of two runs on one machine stays."""
+    monkeypatch.setattr(documentation, "RESULTS", tmp_path)
+    settings = {"cores": 2, "processor": "a processor", "versions": {"keras": "3"}}
+    for scale in (3.0, 1.0):
+        rows = [row._replace(settings=settings) for row in sample_system_rows(scale, f"run-{scale}")]
+        documentation.keep_run(rows)
+    kept = {(row.case, row.candidate, row.metric): row for row in read_study(tmp_path / "systems.jsonl")}
+    assert not (tmp_path / "peers.jsonl").exists()
+    latency, memory = (kept["google_bert", "jax", metric] for metric in ("latency", "peak memory"))
+    assert (latency.value, latency.unit, memory.value, memory.unit) == (100, "ms", 500, "MB")
+    assert {row.status for row in kept.values()} == {"measured", "wrong", "absent"}
 
 
 def find(rows, kept):

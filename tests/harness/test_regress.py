@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from report_samples import sample_results
+from report_samples import sample_results, sample_system_rows
 from rich.console import Console
 
 from bench.before import library_folder
+from bench.rows import append_rows
 from parity.store import read_json
 from reports import compare_commits, regress
 from reports.__main__ import main
@@ -98,6 +99,72 @@ def test_cells_of_the_baseline_that_were_not_run_are_counted(results, capsys):
 
 def test_no_baseline_is_a_failure(tmp_path):
     assert run(tmp_path) == 1
+
+
+def measure_systems(folder, scale=1.0, number=0, **fields):
+    """Rows of a newer run; fields: of the first row, that of the yardstick in jax."""
+    first, *rest = sample_system_rows(scale)
+    newer = dict(run=f"run-{number}", started=f"2026-02-0{number + 1}")
+    path = folder / "bench" / f"run-{number}.jsonl"
+    append_rows(path, [row._replace(**newer) for row in (first._replace(**fields), *rest)])
+
+
+@pytest.fixture
+def systems(tmp_path):
+    """Folder of results with a baseline of the systems' rows alone, of a machine half as fast."""
+    measure_systems(tmp_path, scale=2.0)
+    assert run(tmp_path, "--update") == 0
+    return tmp_path
+
+
+def test_a_faster_machine_is_no_regression_and_systems_alone_are_compared(systems, capsys):
+    measure_systems(systems, number=1)
+    assert run(systems) == 0
+    assert (
+        "40 rows compared, 0 figures worse" in capsys.readouterr().out
+    )  # one is absent, one was wrong before
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        (dict(latency_seconds=[0.16] * 5), "fastest call 0.16 s, from 0.1 on this machine: 1.60 times"),
+        (dict(load_seconds=5.5), "load time 5.5 s"),
+        (dict(first_call_seconds=3.0), "first call 3 s"),
+        (dict(peak_rss_bytes=10**9), "peak memory 7e+08 B, from 5e+08: 1.40 times"),
+        (dict(status="wrong", reason="error ratio 400"), "wrong: error ratio 400"),
+    ],
+)
+def test_a_worse_figure_of_a_system_is_found(systems, capsys, fields, words):
+    """Relative to the machine, which is twice as fast as the one of the baseline."""
+    measure_systems(systems, number=1, **fields)
+    assert run(systems) == 1
+    out = capsys.readouterr().out
+    assert f"jax google_bert at full size: {words}" in out and "1 figures worse" in out
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [dict(latency_seconds=[0.14, 0.3, 0.3, 0.3]), dict(load_seconds=4.9), dict(peak_rss_bytes=89 * 10**7)],
+)
+def test_noise_of_a_system_is_left_alone(systems, fields):
+    measure_systems(systems, number=1, **fields)
+    assert run(systems) == 0
+
+
+def test_without_a_yardstick_times_are_not_compared_and_memory_is(systems, capsys):
+    measure_systems(systems, number=1, latency_seconds=[9.0] * 5, roofline_seconds=None, scale=1.0)
+    rows = systems / "bench" / "run-1.jsonl"
+    rows.write_text(rows.read_text().replace('"roofline_seconds": 0.05', '"roofline_seconds": null'))
+    assert run(systems) == 0
+    assert "times of systems not compared" in capsys.readouterr().out
+
+
+def test_systems_that_were_not_measured_are_counted(systems, capsys):
+    (systems / "bench" / "run-0.jsonl").unlink()
+    assert run(systems) == 1
+    out = capsys.readouterr().out
+    assert "jax: 21 systems of the baseline were not measured" in out and "nothing was compared" in out
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -5,7 +5,14 @@ import json
 import pandas as pd
 import pytest
 from junitparser import JUnitXml
-from report_samples import ABSENT_PAIRING, RED_SECONDS, WRONG_SECONDS, red_cells, sample_results, sample_rows
+from report_samples import (
+    ABSENT_PAIRING,
+    WRONG_SECONDS,
+    red_cells,
+    sample_results,
+    sample_rows,
+    sample_system_rows,
+)
 from rich.console import Console
 
 from bench.rows import append_rows, read_rows
@@ -14,14 +21,14 @@ from parity.compare import BOUND, Cell
 from parity.store import append_lines, read_lines
 from reports import __main__ as command_line
 from reports import html, terminal
-from reports.formatting import interval, milliseconds, significant
+from reports.formatting import SYSTEM_FIGURES, interval, milliseconds, significant
 from reports.history import lines_of, merge, remember
 from reports.html import write_html
 from reports.junit import write_junit
 from reports.markdown import markdown
 from reports.readme_chart import write_readme_chart
 from reports.results import Results, read_results, why_red, write_cells
-from reports.tables import cell_table, matrix, speed_table, write_tables
+from reports.tables import cell_table, is_of_system, matrix, speed_table, system_table, write_tables
 
 FORMATS = ("terminal", "html", "markdown", "junit", "csv", "parquet")
 
@@ -36,18 +43,20 @@ def texts(tmp_path_factory):
     for pairing in cells["pairing"].unique():
         found = [cell for cell in results.cells if cell.pairing == pairing]
         console.print(terminal.parity_table(pairing, found), terminal.summary(pairing, found))
-    console.print(*terminal.absent_lines(results.absent), *terminal.speed_tables(speed_table(results.rows)))
+    usual = [row for row in results.rows if not is_of_system(row)]
+    console.print(*terminal.absent_lines(results.absent), *terminal.speed_tables(speed_table(usual)))
+    console.print(*terminal.system_tables(system_table(results.rows)))
     write_html(results, folder / "report.html")
     write_junit(results, folder / "report.xml")
     write_tables(results, folder)
-    tables = [folder / f"{name}.parquet" for name in ("cells", "speed")]
+    tables = [folder / f"{name}.parquet" for name in ("cells", "speed", "systems")]
     page = (folder / "report.html").read_text() + json.dumps(html.page_data(results, cells))
     return {
         "terminal": console.export_text(),
         "html": page,
         "markdown": markdown(results),
         "junit": (folder / "report.xml").read_text(),
-        "csv": "".join((folder / f"{name}.csv").read_text() for name in ("cells", "speed")),
+        "csv": "".join((folder / f"{name}.csv").read_text() for name in ("cells", "speed", "systems")),
         "parquet": "".join(pd.read_parquet(path).to_csv() for path in tables),
     }
 
@@ -59,8 +68,8 @@ def spellings(seconds):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_wrong_row_has_no_speed_and_its_reason(texts, name):
-    for seconds in (WRONG_SECONDS, RED_SECONDS):
-        assert not [text for text in spellings(seconds) if text in texts[name]], f"{name} shows {seconds}"
+    shown = [text for text in spellings(WRONG_SECONDS) if text in texts[name]]
+    assert not shown, f"{name} shows {shown}"
     assert "231" in texts[name] and "wrong" in texts[name], f"{name} does not say who was wrong"
 
 
@@ -112,6 +121,39 @@ def test_red_with_the_newest_releases_is_told_apart(tmp_path):
     )
     write_html(results, tmp_path / "report.html")
     assert "3 red with the newest releases" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "junit"])
+def test_systems_have_their_figures_and_reasons_in_every_format(texts, name):
+    """The third system in jax: 130 ms, 2.5 s to load, 1.25 s for the first call, 700 MB above the framework."""
+    raw = name in ("csv", "parquet")
+    figures = ("0.12", "2.5", "1.25", "700000000") if raw else ("120", "2.5", "1.25", "700")
+    for figure in figures:
+        assert figure in texts[name], f"{name} lacks {figure}"
+
+
+def test_the_table_of_systems_is_that_of_the_rows():
+    rows = sample_results().rows
+    control = sample_system_rows(9.0)[0]._replace(implementation="bert4keras3-jax-control")
+    table = system_table([*rows, control]).set_index(["system", "pairing"])
+    assert len(table) == 2 * 21 and set(table["yardstick_seconds"]) == {0.05}
+    first = table.loc[("google_bert", "jax")]
+    assert (first["p50"], first["memory_bytes"], first["load_seconds"]) == (0.1, 5 * 10**8, 2.5)
+    wrong = table[table["status"] == "wrong"]
+    assert len(wrong) == 1 and wrong[["p50", "load_seconds", "memory_bytes"]].isna().all(axis=None)
+
+
+def test_a_row_of_a_gpu_has_its_own_column_and_the_memory_of_the_device():
+    row = sample_system_rows()[0]._replace(implementation="bert4keras3-jax-cuda", device="gpu")
+    (found,) = system_table([row._replace(peak_device_bytes=7 * 10**8)]).to_dict("records")
+    assert (found["pairing"], found["memory_bytes"]) == ("jax-cuda gpu", 7 * 10**8)
+
+
+def test_one_pairing_is_one_table_with_all_figures():
+    rows = [row for row in sample_system_rows() if row.implementation.endswith("-jax")]
+    (table,) = terminal.system_tables(system_table(rows))
+    assert [column.header for column in table.columns] == ["system", *SYSTEM_FIGURES]
+    assert len(terminal.system_tables(system_table(sample_system_rows()))) == len(SYSTEM_FIGURES)
 
 
 def test_red_judged_nan_and_empty_are_red_everywhere(tmp_path):
@@ -259,7 +301,10 @@ def test_the_page_escapes_what_it_shows(tmp_path):
 def test_an_empty_history_says_so(tmp_path):
     write_html(Results([], {}, [], []), tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
-    assert "nothing was measured" in page and "nothing is remembered yet" in page
+    for words in ("nothing was measured", "nothing is remembered yet", "no system was measured"):
+        assert words in page
+    assert "no system was measured" in markdown(Results([], {}, [], []))
+    assert not terminal.system_tables(system_table([]))
 
 
 def test_the_picture_shows_what_is_right_and_nothing_else(tmp_path):
