@@ -13,7 +13,7 @@ import pandas as pd
 from bench.implementations import BEFORE, CONTROL
 from bench.rows import MEASURED, Row
 from bench.scenarios import SYSTEM_SCENARIOS, YARDSTICK
-from pairings import PAIRINGS, find
+from pairings import find, known
 from parity.compare import Cell
 from parity.kinds import KINDS, KINDS_BY_NAME
 from parity.models.cases import CASES
@@ -227,8 +227,8 @@ SYSTEM_COLUMNS += ["settings"]
 
 def columns_of(table: pd.DataFrame) -> list[str]:
     """The pairings of a table of systems, in the order of the registry."""
-    names = [pairing.name for pairing in PAIRINGS]
     found = list(dict.fromkeys(table["pairing"]))
+    names = [pairing.name for pairing in known(found)]
     return sorted(found, key=lambda name: names.index(name) if name in names else len(names))
 
 
