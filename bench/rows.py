@@ -11,7 +11,7 @@ from typing import Any, Iterable, NamedTuple
 
 from parity.store import append_lines, read_lines, write_whole
 
-SCHEMA = 2
+SCHEMA = 3  # 2 lacks counts
 MEASURED, WRONG, FAILED, ABSENT = "measured", "wrong", "failed", "absent"
 # Names of fields in rows of schema 1, and what they are called now.
 RENAMED = {
@@ -41,6 +41,7 @@ class Row(NamedTuple):
         items: sequences or tokens that one call makes; items / seconds is the throughput.
         roofline_seconds: the least time on this machine, by its own GEMM rate and bandwidth.
         compilations: over all lengths of the scenario.
+        counts: {name: number} of what a call does; None if two calls differ: see trackers.CallCounter.
         bytes_per_call: growth of memory over many calls.
         settings: what decides speed: threads, precision, XLA, versions, processor or GPU.
     """
@@ -65,6 +66,7 @@ class Row(NamedTuple):
     peak_device_bytes: int | None = None
     compilations: int | None = None
     bytes_per_call: float | None = None
+    counts: dict[str, int | None] = {}
     settings: dict[str, Any] = {}
 
 
