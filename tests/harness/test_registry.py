@@ -33,6 +33,7 @@ def sessions():
             "table",
             "report",
             "regress",
+            "compare",
             "matrix",
         }
     )
