@@ -217,6 +217,20 @@ def bisect(session: nox.Session) -> None:
 
 
 @nox.session
+def compare(session: nox.Session) -> None:
+    """What changed between two folders of results, pairings, versions or commits, named behind --."""
+    words = list(session.posargs)
+    for place, word in enumerate(words):
+        if Path(word).exists() or words[place - 1] == "--markdown":
+            words[place] = str(Path(word).resolve())
+    if "--speed" in words:
+        for name in words[words.index("--speed") + 1 :]:
+            if name in BY_NAME:
+                make_pairing_environment(session, name)
+    run_on_host(session, "reports", "compare", *words)
+
+
+@nox.session
 def matrix(session: nox.Session) -> None:
     """Print the pairings as JSON, for the matrix of a CI: parity alone is run for some, and some may fail."""
     rows = [

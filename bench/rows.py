@@ -11,7 +11,7 @@ from typing import Any, Iterable, NamedTuple
 
 from parity.store import append_lines, read_lines, write_whole
 
-SCHEMA = 3  # 2 lacks framework_rss_bytes
+SCHEMA = 3  # 2 lacks framework_rss_bytes and counts
 MEASURED, WRONG, FAILED, ABSENT = "measured", "wrong", "failed", "absent"
 # Names of fields in rows of schema 1, and what they are called now.
 RENAMED = {
@@ -43,6 +43,7 @@ class Row(NamedTuple):
         framework_rss_bytes: resident memory when the framework was imported and nothing was loaded.
         peak_rss_bytes: peak of the resident memory; peak_device_bytes: peak on the GPU as the framework counts it.
         compilations: over all lengths of the scenario.
+        counts: {name: number} of what a call does; None if two calls differ: see trackers.CallCounter.
         bytes_per_call: growth of memory over many calls.
         settings: what decides speed: threads, precision, XLA, versions, processor or GPU.
     """
@@ -68,6 +69,7 @@ class Row(NamedTuple):
     peak_device_bytes: int | None = None
     compilations: int | None = None
     bytes_per_call: float | None = None
+    counts: dict[str, int | None] = {}
     settings: dict[str, Any] = {}
 
 

@@ -157,6 +157,7 @@ class InterleavedRun:
     def finish(self, candidate: Candidate) -> None:
         """Measure what does not need the other candidates."""
         candidate.update(candidate.request("memory"), "peak_rss_bytes", "peak_device_bytes")
+        candidate.update(candidate.request("counts"), "counts")
         if self.scenario.lengths and self.mode != LOAD:
             candidate.update(candidate.request("lengths"), "compilations")
         if self.scenario.leak_check_calls:

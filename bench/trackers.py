@@ -1,14 +1,19 @@
-"""What is measured beside time: memory, compilations, and the settings that decide speed. It runs inside a pairing.
+"""What is measured beside time: memory, compilations, counts, and the settings that decide speed.
+
+It runs inside a pairing.
 
 A framework is asked only if the implementation has imported it.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
+import re
 import sys
-from typing import Any
+from collections import Counter
+from typing import Any, Callable
 
 from parity.machine import cpuinfo, module_versions, processor_name
 
@@ -51,6 +56,82 @@ class CompilationCounter:
         """How many compilations there were; None without a framework that compiles."""
         total = self.total()
         return None if total is None else total - (self.before or 0)
+
+
+class CallCounter:
+    """Counts what a call does, in numbers without noise: two calls, and two processes, have the same.
+
+    `{"Python calls": n}` on every framework. On PyTorch `op NAME` and `bytes allocated` of a call, as its profiler
+    sees them. On JAX `op NAME` in the programs that XLA compiled since this object was made, and `bytes of buffers`.
+    """
+
+    def __init__(self) -> None:
+        self.before = set(map(id, xla_programs()))
+        self.kept = xla_programs()  # an object that is gone would leave its id to another
+
+    def count(self, call: Callable[[], Any], calls: int = 3) -> dict[str, int | None]:
+        """The counts of a call; None for a count in which some calls differ."""
+        counters = (python_calls, torch_operations, self.xla_operations)
+        found = [dict(pair for count in counters for pair in count(call).items()) for _ in range(calls)]
+        names = {name: None for one in found for name in one}
+        return {name: one_value([counts.get(name, 0) for counts in found]) for name in names}
+
+    def xla_operations(self, call: Callable[[], Any]) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        for program in xla_programs():
+            if id(program) in self.before:
+                continue
+            for module in program.hlo_modules():
+                counts.update(f"op {name}" for name in hlo_operations(module.to_string()))
+            memory = program.get_compiled_memory_stats()
+            counts["bytes of buffers"] += memory.temp_size_in_bytes + memory.output_size_in_bytes
+        return dict(counts)
+
+
+def one_value(values: list[int]) -> int | None:
+    """The value, if all are equal."""
+    return values[0] if len(set(values)) == 1 else None
+
+
+def python_calls(call: Callable[[], Any]) -> dict[str, int]:
+    """Functions that the thread of the caller calls, of Python and of C."""
+    counts = Counter()  # type: Counter[str]
+    gc.collect()
+    gc.disable()  # its callbacks and finalizers would run now or later
+    sys.setprofile(lambda frame, event, argument: counts.update((event,)))
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+        gc.enable()
+    return {"Python calls": counts["call"] + counts["c_call"]}
+
+
+def torch_operations(call: Callable[[], Any]) -> dict[str, int]:
+    """Operations that PyTorch dispatches, and the bytes that they leave allocated; nothing without PyTorch."""
+    if "torch" not in sys.modules or "jax" in sys.modules:
+        return {}
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        call()
+    averages = [one for one in profiler.key_averages() if one.key.startswith("aten::")]
+    counts = {f"op {one.key[6:]}": one.count for one in averages}
+    return dict(counts, **{"bytes allocated": sum(max(one.self_cpu_memory_usage, 0) for one in averages)})
+
+
+def xla_programs() -> list:
+    """The programs that JAX has compiled and holds; none without JAX, or with one that does not tell."""
+    if "jax" not in sys.modules:
+        return []
+    import jax
+
+    return list(getattr(jax.devices()[0].client, "live_executables", list)())
+
+
+def hlo_operations(text: str) -> list:
+    """The names of the operations in the text of a program of XLA: `%a.1 = f32[2]{0} add(…)` is an add."""
+    return re.findall(r"^ +(?:ROOT )?%\S+ = (?:\(.*?\) |\S+ )([a-z][\w-]*)\(", text, re.MULTILINE)
 
 
 def resident_memory():

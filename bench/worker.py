@@ -48,7 +48,7 @@ class Worker:
         start = time.perf_counter()
         model = self.adapter.load(self.scenario, folder)
         loaded = time.perf_counter() - start
-        self.compilations = trackers.CompilationCounter()
+        self.compilations, self.counter = trackers.CompilationCounter(), trackers.CallCounter()
         if mode == LOAD:
             self.function, self.feed = lambda _: self.adapter.load(self.scenario, folder), None
         else:
@@ -87,6 +87,10 @@ class Worker:
         """Peak memory so far, in bytes."""
         device = trackers.peak_device_memory(self.device)
         return {"peak_rss_bytes": peak_memory(), "peak_device_bytes": device}
+
+    def counts(self):
+        """What a call does, in numbers without noise."""
+        return {"counts": {} if self.mode == LOAD else self.counter.count(lambda: self.function(self.feed))}
 
     def lengths(self):
         """How many compilations there were since the model was loaded, after a call at each further length."""

@@ -1,10 +1,12 @@
 """From results to what people read.
 
     python -m reports table jax torch [--case bert-mlm ...]    judge records, keep the cells, print the tables
-    python -m reports speed | html | markdown | readme-chart | junit | export    one kind of report, from what is kept
+    python -m reports speed | html | markdown | readme-chart | junit | export | feed
+                                                                one kind of report, from what is kept
     python -m reports all                                       every kind, into results/report/
     python -m reports merge DIR... --into DIR                   results of several machines in one folder
     python -m reports docs [--write]                            figures of the documentation against their rows
+    python -m reports compare A B                               what changed between two results, pairings or commits
     python -m reports regress [--update]                        accuracy against reports/baseline.json
     python -m reports bisect ...                                which version or commit made something worse
 
@@ -23,10 +25,10 @@ from parity.kinds import chosen_kinds, compare_kind
 from parity.models.cases import add_case_arguments, chosen_cases
 from parity.models.compare import compare_case
 from parity.store import RESULTS, USER_FILES, read_json
-from reports import documentation, regress, terminal
+from reports import compare, documentation, regress, terminal
 from reports.bisection import command as bisect
 from reports.history import merge, remember
-from reports.results import read_results, why_red, write_cells
+from reports.results import is_set_apart, read_results, why_red, write_cells
 from reports.tables import cell_table, is_of_system, matrix, speed_table, system_table
 
 
@@ -53,6 +55,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     merged.add_argument("folders", nargs="+", type=Path)
     merged.add_argument("--into", type=Path, required=True)
     merged.set_defaults(run=run_merge)
+    changed = commands.add_parser("compare", help=compare.__doc__.splitlines()[0])
+    compare.add_arguments(changed)
+    changed.set_defaults(run=compare.run)
     worse = commands.add_parser("regress", help=regress.__doc__.splitlines()[0])
     regress.add_arguments(worse)
     worse.set_defaults(run=regress.run)
@@ -90,7 +95,7 @@ def run_table(options: argparse.Namespace, console: Console) -> int:
         console.print(terminal.parity_table(pairing, cells))
         for cell in cells:
             if why_red(cell):
-                red = red or not allowed
+                red = red or not (allowed or is_set_apart(cell))
                 colour = "yellow" if allowed else "red"
                 console.print(f"[{colour}]{cell.case}: {why_red(cell)}[/]", highlight=False)
         console.print(terminal.summary(pairing, cells), highlight=False)
@@ -153,8 +158,9 @@ WRITERS = {
     "readme-chart": ("readme_chart", "speed.svg"),
     "junit": ("junit", "report.xml"),
     "export": ("tables", ""),
+    "feed": ("feed", ""),
 }
-ALL = ("html", "markdown", "junit", "export")
+ALL = ("html", "markdown", "junit", "export", "feed")
 REPORTS = {
     "speed": "print the tables of the bench",
     "html": "one page that needs nothing else",
@@ -162,6 +168,7 @@ REPORTS = {
     "markdown": "for a CI summary or the README",
     "junit": "for a CI's view of tests",
     "export": "CSV and Parquet, for pandas",
+    "feed": "what changed from night to night as Atom, and a badge",
     "all": "every kind of report",
 }
 

@@ -1,4 +1,4 @@
-"""The history of results: one line a run for each system in a pairing and each row of the bench.
+"""The history of results: one line a run for each system in a pairing, each row of the bench, and what changed.
 
 Lines are only appended. A run always writes the same lines, so two histories are merged by keeping each line once.
 """
@@ -15,7 +15,7 @@ from parity.store import append_lines, read_json, whole_lines, write_json, write
 from reports.results import SCHEMA, Results, why_red
 from reports.tables import measured
 
-PARITY, SPEED = "parity", "speed"
+PARITY, SPEED, CHANGE = "parity", "speed", "change"  # the kinds of lines; compare.py writes the last
 
 
 def remember(folder: Path, results: Results) -> int:
@@ -55,6 +55,8 @@ def lines_of(results: Results) -> Iterable[dict[str, Any]]:
         if measured(row):
             line["p50"] = float(np.median(row.latency_seconds))
             line["peak_rss_bytes"] = row.peak_rss_bytes
+        if row.counts:
+            line["counts"] = row.counts
         yield line
 
 

@@ -20,11 +20,12 @@ from parity.compare import Cell
 from parity.store import read_json, write_json
 from reports import compare_commits
 from reports.results import RATIOS, SCHEMA, Results, finite, read_results, repeat_command, why_red
+from reports.speed_turns import count_turn
 from reports.statistics import Change
 from reports.tables import ABSENT, system_table
+from reports.verdicts import of_baseline, of_cells, turns
 
 BASELINE = Path(__file__).parent / "baseline.json"
-FACTOR = 2.0
 
 
 class Limit(NamedTuple):
@@ -102,6 +103,9 @@ def report_speed(pairing: str, commit: str, repeats: int | None, console: Consol
         if one.latency is None:
             console.print(f"[red]{name}: not compared: {one.reason}[/]", highlight=False)
             worse = True
+        if one.counts:
+            words = count_turn((pairing, one.scenario, one.mode), one.counts).what
+            console.print(f"{name}: counts changed: {words}", highlight=False, soft_wrap=True)
         for what, change, unit in (("latency", one.latency, "s"), ("peak memory", one.memory, "B")):
             if change is not None:
                 console.print(change_line(f"{name}, {what}", change, unit), highlight=False, soft_wrap=True)
@@ -111,9 +115,7 @@ def report_speed(pairing: str, commit: str, repeats: int | None, console: Consol
 
 def change_line(name: str, change: Change, unit: str) -> str:
     colour, word = ("red", "worse") if change.worse else ("green", "no change")
-    seen = "none up to 3 times" if change.smallest is None else f"{100 * (change.smallest - 1):.0f} %"
-    numbers = f"{change.old:.4g} to {change.new:.4g} {unit}, ratio {change.ratio:.3f}, p {change.p:.2g}"
-    return f"[{colour}]{name}: {word}[/]: {numbers}; smallest change this run could have seen: {seen}"
+    return f"[{colour}]{name}: {word}[/]: {compare_commits.describe(change, unit)}"
 
 
 def write_baseline(results: Results, path: Path) -> None:
@@ -193,23 +195,10 @@ def ratios(cell: Cell) -> dict[str, Any]:
 
 def accuracy(baseline: dict[str, dict[str, Any]], cells: list[Cell]) -> tuple[list[tuple[str, str]], int]:
     """[(what is worse, command that repeats it)], and how many cells stand in both."""
-    found, compared = [], 0
-    for cell in cells:
-        old = baseline.get(cell.pairing, {}).get(cell.case)
-        if old is None:
-            continue
-        compared += 1
-        name, command = f"{cell.pairing} {cell.case}", repeat_command(cell.pairing, cell.case)
-        red = why_red(cell)
-        if red and not old["red"]:
-            found.append((f"{name}: newly red: {red}", command))
-            continue
-        for ratio in RATIOS:
-            before, now = old[ratio], getattr(cell, ratio)
-            if before is not None and now is not None and not now < FACTOR * before:
-                what = f"{name}: error ratio of {RATIOS[ratio]} from {before:.3g} to {now:.3g}"
-                found.append((what, command))
-    return found, compared
+    old, new = of_baseline(baseline), of_cells(cells)
+    worse = [turn for turn in turns(old, new) if turn.worse]
+    found = [(f"{' '.join(turn.key)}: {turn.what}", repeat_command(*turn.key)) for turn in worse]
+    return found, sum(key in old for key in new)
 
 
 def not_compared(baseline: dict[str, dict[str, Any]], results: Results) -> list[str]:

@@ -17,6 +17,7 @@ from pairings import PAIRINGS, Pairing, find, find_interpreter, in_order, known,
 from parity.compare import BOUND, Cell
 from parity.kinds import KINDS_BY_NAME
 from parity.store import RESULTS, read_json, read_lines, write_json
+from reports.flickering import PATH, flickering
 
 SCHEMA = 1  # of the history
 CELL_SCHEMA = 3
@@ -95,7 +96,22 @@ def finite(value: Any) -> Any:
 
 
 def why_red(cell: Cell) -> str | None:
-    """Why a cell is red, None where it is green: nothing compared, or no number, is red here too."""
+    """Why a cell is red, None where it is green. A cell that is listed as flickering is red when it passes, too."""
+    red, entry = why_judged_red(cell), flickering().get((cell.pairing, cell.case))
+    if entry is None:
+        return red
+    if red:
+        return f"{red}; set apart since {entry.failed_again}: {entry.issue}"
+    return f"passes, and is listed as flickering: remove its entry from reports/{PATH.name} ({entry.issue})"
+
+
+def is_set_apart(cell: Cell) -> bool:
+    """Whether a cell is red and listed as flickering: it is shown, and fails no run."""
+    return (cell.pairing, cell.case) in flickering() and why_judged_red(cell) is not None
+
+
+def why_judged_red(cell: Cell) -> str | None:
+    """Why a cell is red by its numbers: nothing compared, or no number, is red here too."""
     if cell.red:
         return cell.red
     kind = KINDS_BY_NAME.get(cell.case)

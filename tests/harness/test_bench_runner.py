@@ -42,6 +42,8 @@ for line in iter(sys.stdin.readline, ""):
         reply["seconds"] = [0.01] * request["calls"]
     if request["do"] == "memory":
         reply.update(peak_rss_bytes=1000, peak_device_bytes=None)
+    if request["do"] == "counts":
+        reply["counts"] = {"op matmul": 7}
     if request["do"] == "lengths":
         reply["compilations"] = 5
     if request["do"] == "leak_check":
@@ -105,6 +107,7 @@ def test_a_run_measures_all_that_a_row_tells(fake, capsys):
         assert (row.load_seconds, row.first_call_seconds, row.peak_rss_bytes) == (1.0, 2.0, 1000)
         assert row.framework_rss_bytes == 600
         assert (row.compilations, row.bytes_per_call, row.settings) == (5, 10.0, {"threads": 2})
+        assert row.counts == {"op matmul": 7}
         assert row.command.startswith("nox -s bench-jax -- --scenario bert-base-1x128 --implementation ")
         assert row.commit and row.roofline_seconds == 0.005
     assert "rows: " in capsys.readouterr().out

@@ -28,6 +28,7 @@ NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 NOT_RUN = {
     "golden": "it writes over the goldens that are committed",
     "bisect": "it needs a question: tests/harness/test_bisect_seeded.py asks twelve",
+    "compare": "it needs two results: the workflows have them, and test_compare_sides.py",
 }
 
 

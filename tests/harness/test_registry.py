@@ -54,6 +54,7 @@ def sessions():
             "report",
             "regress",
             "bisect",
+            "compare",
             "matrix",
         }
     )

@@ -9,12 +9,13 @@ import pytest
 
 from pairings import NIGHTLY, PAIRINGS
 from parity.store import ROOT
+from reports.compare import MARK
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
 def test_there_are_workflows():
-    assert {path.name for path in WORKFLOWS} == {"quick.yml", "nightly.yml"}
+    assert {path.name for path in WORKFLOWS} == {"quick.yml", "nightly.yml", "comment.yml"}
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -37,6 +38,22 @@ def test_workflow_pins_its_actions_and_may_only_read(path):
     assert "permissions:\n  contents: read\n" in text and "concurrency:" in text
     actions = re.findall(r"uses: (\S+)", text)
     assert actions and all(re.fullmatch(r"[\w./-]+@v\d+", action) for action in actions)
+
+
+def test_the_workflow_that_may_comment_runs_nothing_of_the_pull_request():
+    """It neither checks out nor installs, and puts no text of the pull request into a command."""
+    text = (ROOT / ".github" / "workflows" / "comment.yml").read_text()
+    assert "checkout" not in text and "pip" not in text and "nox -s" not in text
+    commands = text[text.index("run: |") :]
+    assert "${{" not in commands and MARK in commands
+
+
+def test_writing_is_granted_to_single_jobs():
+    rights = {
+        path.name: re.findall(r"^ +([\w-]+): write", path.read_text(), re.MULTILINE) for path in WORKFLOWS
+    }
+    granted = {"nightly.yml": ["pages", "id-token"], "comment.yml": ["pull-requests"], "quick.yml": []}
+    assert rights == granted
 
 
 def nox(*words):
