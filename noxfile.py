@@ -53,7 +53,7 @@ def parity(session: nox.Session, name: str) -> None:
         run_in_pairing(session, name, "parity.record", *arguments)
         red = run_in_pairing(session, name, "parity.models.compare", *arguments, silent=True).split()
         if red:
-            run_isolated_layers(session, name, red)
+            explain_red_cases(session, name, red)
     except Exception as error:
         leave_absent(name, f"not run: {error}".splitlines()[0])
         raise
@@ -81,6 +81,16 @@ def has_reference(session: nox.Session, otherwise: str) -> bool:
     if not found:
         session.warn(f"no Python {python} for the reference: {otherwise}")
     return found
+
+
+def explain_red_cases(session: nox.Session, name: str, red: list[str]) -> None:
+    """Find the wrong layers, leave a small replay of each red case, and say what its difference looks like."""
+    arguments = ["--pairing", name, *session.posargs]
+    options = ("--wrong-layers", *arguments)
+    wrong = run_in_pairing(session, name, "parity.models.compare", *options, silent=True).split()
+    if wrong:
+        run_isolated_layers(session, name, wrong)
+    run_in_pairing(session, name, "parity.replay", *arguments)
 
 
 def run_isolated_layers(session: nox.Session, name: str, cases: list[str]) -> None:

@@ -78,6 +78,8 @@ def run_table(options: argparse.Namespace, console: Console) -> int:
             if why_red(cell):
                 red = True
                 console.print(f"[red]{cell.case}: {why_red(cell)}[/]", highlight=False)
+                if cell.replay:
+                    console.print(f"{cell.case}: replay: {cell.replay}", highlight=False, soft_wrap=True)
         console.print(terminal.summary(pairing, cells), highlight=False)
         for what, reason in BY_NAME[pairing].limitations.items():
             console.print(f"{pairing}: no {what}: {reason}", highlight=False)

@@ -26,6 +26,7 @@ def markdown(results: Results) -> str:
     if len(red):
         lines = [
             f"* **{row['pairing']} {row['case']}**: {plain(row['reason'])} (`{row['command']}`)"
+            + (f". Replay: {plain(row['replay'])}" if row["replay"] else "")
             for row in red.to_dict("records")
         ]
         parts.append("\n".join(["Red, and why:", "", *lines]))

@@ -50,6 +50,8 @@ def cell_row(cell: Cell) -> dict[str, Any]:
         "case": cell.case,
         "status": RED if red else GREEN,
         "reason": red,
+        "explanation": cell.explanation,
+        "replay": cell.replay,
         **{name: getattr(cell, name) for name in RATIOS},
         "count": count(cell),
         **{name: getattr(cell, name) for name in JUDGED},
