@@ -1,4 +1,4 @@
-"""From a red case to its replay: which layer is wrong, what its difference looks like, and the smallest case that has it."""
+"""From a red case to its replay: the wrong layer, what its difference looks like, and the smallest case that has it."""
 
 from __future__ import annotations
 

@@ -5,7 +5,15 @@ import json
 import pandas as pd
 import pytest
 from junitparser import JUnitXml
-from report_samples import ABSENT_PAIRING, RED_SECONDS, WRONG_SECONDS, red_cells, sample_results, sample_rows
+from report_samples import (
+    ABSENT_PAIRING,
+    EXPLANATION,
+    RED_SECONDS,
+    WRONG_SECONDS,
+    red_cells,
+    sample_results,
+    sample_rows,
+)
 from rich.console import Console
 
 from bench.rows import append_rows, read_rows
@@ -62,6 +70,12 @@ def test_a_wrong_row_has_no_speed_and_its_reason(texts, name):
     for seconds in (WRONG_SECONDS, RED_SECONDS):
         assert not [text for text in spellings(seconds) if text in texts[name]], f"{name} shows {seconds}"
     assert "231" in texts[name] and "wrong" in texts[name], f"{name} does not say who was wrong"
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "terminal"])
+def test_a_red_cell_says_what_its_difference_looks_like(texts, name):
+    assert EXPLANATION in texts[name]
+    assert name == "html" or "results/replay/made-up" in texts[name]
 
 
 @pytest.mark.parametrize("name", FORMATS)

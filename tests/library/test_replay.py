@@ -1,4 +1,4 @@
-"""Replays: each seeded bug leaves a small one that is red with the bug and green without it, and is told by its name."""
+"""Replays: each seeded bug leaves a small one, red with the bug and green without it, and is told by its name."""
 
 import ast
 import os
