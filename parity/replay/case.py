@@ -54,8 +54,9 @@ def replay_case(library, case, cell, folder) -> Replay:
         return Replay(explanation, f"the whole case, in {shown(folder)}")
     if small.case.build != "plain" or small.layer.split("#")[0] in case.random_fill:
         raise ValueError(f"{small.layer} has inputs or weights that the script cannot make")
+    tokens = small.values[0].size
     what = "gradients of layer" if judged.direction else "layer"
-    words = f"{what} {small.layer} on {small.values[0].size} tokens"
+    words = f"{what} {small.layer} on {tokens} token{'s' * (tokens > 1)}"
     write_replay(folder, small, judged, readme(cell, explanation, words))
     return Replay(explanation, f"{words}, in {shown(folder)}")
 
@@ -169,9 +170,13 @@ def readme(cell, explanation, size) -> str:
 * {cell.red}.
 * Fingerprint: {explanation or "no known fault explains the difference"}.
 
-This folder has {what}. `arrays.npz` has the weights of the model, its inputs, what
-the layers before the wrong one hand on, and the expected numbers in float64. The script needs NumPy, the framework and
-bert4keras3. It prints the error ratio, and exits with 1 while it is red:
+This folder has {what}:
+
+* `config.json`, `case.json`, `weights.npz`: the model.
+* `inputs.npz`: its inputs. `given.npz`: the right numbers, which stand in place of the layers before the wrong one.
+* `right.npz`: the expected numbers, in float64.
+
+The script needs NumPy, the framework and bert4keras3. It prints the error ratio, and exits with 1 while it is red:
 
     {variables}python replay.py
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Iterator, NamedTuple
 
@@ -22,6 +23,7 @@ from parity.replay.trace import trace
 from parity.store import write_json
 from parity.subsample import rms
 
+SECONDS = 60  # for the steps of one case
 RED = 10.0  # least error ratio of a step: far from the bound, so that it is red on other machines too
 HEADS = ("num_attention_heads", "attention_head_size", "attention_key_size", "hidden_size", "embedding_size")
 SIZES = (
@@ -136,18 +138,22 @@ def reduce(library, small, diagnosis) -> tuple[Small, Judged | None]:
     if judged is None or not judged.error_ratio > BOUND:
         return small, None
     least = min(RED, judged.error_ratio)
+    end = time.monotonic() + SECONDS
 
     def smaller(small, judged, step):
-        """The first case of a step that stays red, step by step; what was given if none does."""
+        """The first case of a step that stays red; what was given if none does, or if the time is over."""
         for candidate in step(small):
+            if time.monotonic() > end:
+                break
             found = judge(library, candidate, diagnosis)
             if found is not None and found.error_ratio >= least:
                 return candidate, found
         return small, judged
 
+    small, judged = smaller(small, judged, builder)
     small, judged = smaller(small, judged, everything)
     if len(small.values[0]) > 1:  # not all at once
-        for step in (builder, one_row, blocks, *(size(name) for name in SIZES)):
+        for step in (one_row, blocks, *(size(name) for name in SIZES)):
             small, judged = smaller(small, judged, step)
     small, judged = smaller(small, judged, tokens)
     for name in small.case.arguments:
@@ -170,8 +176,10 @@ def everything(small) -> Iterator[Small]:
 
 
 def builder(small) -> Iterator[Small]:
+    """The model as `build_transformer_model` alone makes it. Its inputs are ids."""
     if small.case.build != "plain":
-        yield small._replace(case=small.case._replace(build="plain"))
+        ids = [value for value in small.values if value.dtype.kind == "i"]
+        yield small._replace(case=small.case._replace(build="plain"), values=ids)
 
 
 def one_row(small) -> Iterator[Small]:

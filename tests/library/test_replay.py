@@ -67,6 +67,12 @@ def test_a_bug_leaves_a_small_replay_and_is_told_by_its_name(monkeypatch, tmp_pa
     assert replay.explanation.startswith(f"consistent with {bug.fingerprint}: explains "), replay
 
 
+def test_a_layer_of_a_case_with_more_inputs_needs_none_of_them(monkeypatch, tmp_path):
+    bug = BUGS_BY_NAME["tanh-gelu"]._replace(case="bert-condition")
+    replay, red_with_bug, red_without = replayed(monkeypatch, bug, tmp_path / "replay")
+    assert red_with_bug and not red_without and bug.fingerprint in replay.explanation
+
+
 @pytest.mark.slow
 def test_a_wrong_gradient_leaves_a_replay_of_the_gradients_of_one_layer(monkeypatch, tmp_path):
     replay, red_with_bug, red_without = replayed(monkeypatch, GRADIENT_BUG, tmp_path / "replay", trained=True)
@@ -96,6 +102,7 @@ def test_the_script_is_short_and_needs_numpy_the_framework_and_the_wheel():
     assert others == {"numpy", "bert4keras3"}
 
 
+@pytest.mark.slow
 def test_a_replay_runs_in_a_process_of_its_own(monkeypatch, tmp_path):
     """Without the harness on the path: what it needs of this checkout is the package."""
     bug = BUGS_BY_NAME["segments"]
