@@ -137,11 +137,12 @@ def find_fault(case, golden, cell, traces) -> tuple[str, Diagnosis | None]:
     """The first layer that is wrong in itself, and its diagnosis; None if no definition tells."""
     wrong = [layer for layer, ratio in cell.layer_ratios.items() if not ratio <= BOUND]
     for layer in wrong:
-        diagnosis = diagnose(evidence(layer, case, golden, traces))
-        if diagnosis and diagnosis.title and (layer == wrong[0] or diagnosis.described):
+        first = layer == wrong[0]
+        diagnosis = diagnose(evidence(layer, case, golden, traces), inputs_are_right=first)
+        if diagnosis is None:
+            continue
+        if diagnosis.title if first and not diagnosis.described else diagnosis.error_ratio > BOUND:
             return layer, diagnosis
-        if diagnosis and diagnosis.error_ratio > BOUND:
-            return layer, diagnosis._replace(described=True)
     return wrong[0], None
 
 

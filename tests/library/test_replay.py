@@ -17,7 +17,8 @@ from parity.models.cases import CASES, CASES_BY_NAME
 from parity.models.compare import judge
 from parity.models.training import record_training
 from parity.replay.case import inputs_of, is_red, replay_case
-from parity.replay.definitions import compute
+from parity.replay.definitions import Call, compute
+from parity.replay.diagnose import Evidence, diagnose
 from parity.replay.folder import MOST_BYTES, SCRIPT
 from parity.replay.reduce import output_number
 from parity.replay.trace import trace
@@ -123,6 +124,43 @@ def test_a_replay_runs_in_a_process_of_its_own(monkeypatch, tmp_path):
         )
         assert ended.returncode == code, ended.stdout.decode()
         assert b"error ratio" in ended.stdout
+
+
+def feed_forward_evidence(computed):
+    """Of a FeedForward whose output is `computed(call, right)`."""
+    random = np.random.RandomState(0)
+    weights = tuple(random.normal(size=shape) for shape in ((8, 16), (16,), (16, 8), (8,)))
+    call = Call(
+        "FeedForward",
+        "FeedForward",
+        {"activation": ["gelu_erf"]},
+        {},
+        weights,
+        (random.normal(size=(2, 3, 8)),),
+        ("x",),
+        (None,),
+    )
+    right = compute(call)
+    return [Evidence(call, 0, computed(call, right), sample(right, LAYER_SAMPLE), 1e-7 * rms([right]), {})]
+
+
+def test_a_fault_that_is_known_has_its_name():
+    found = diagnose(feed_forward_evidence(lambda call, right: compute(call.changed(activation=["relu"]))))
+    assert found.explanation == "consistent with ReLU: explains 99.99 % of the difference"
+
+
+@pytest.mark.parametrize(
+    "computed",
+    [
+        lambda call, right: right * 1.01,
+        lambda call, right: right + np.random.RandomState(1).normal(scale=0.1, size=right.shape),
+        lambda call, right: compute(call.changed(activation=["relu"])) * 1.5,
+        lambda call, right: right * np.nan,
+    ],
+    ids=["scaled", "random", "two faults", "nan"],
+)
+def test_a_fault_that_nobody_knows_has_no_name(computed):
+    assert diagnose(feed_forward_evidence(computed)).explanation is None
 
 
 SMALL = [case for case in CASES if not case.slow and case.oracle == "reference" and case.release != "minilm"]
