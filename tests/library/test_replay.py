@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from seeded_bugs import BUGS, BUGS_BY_NAME, GRADIENT_BUG, LOADING_BUG
 
+from bert4keras3.backend import framework
 from parity.adapter import open_library
 from parity.compare import BOUND, FLOOR, Cell
 from parity.models import record
@@ -26,6 +27,10 @@ from parity.store import GOLDENS, ROOT, read_arrays, read_json
 from parity.subsample import LAYER_SAMPLE, rms, sample, sample_arrays
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
+SLOW_ON_JAX = [
+    pytest.mark.slow,
+    pytest.mark.skipif(framework != "jax", reason="on JAX alone: all of them take an hour on Keras 2"),
+]
 QUICK = ("key-and-value", "causal-mask")
 
 
@@ -56,7 +61,7 @@ def replayed(monkeypatch, bug, folder, trained=False):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(bug.name, marks=[pytest.mark.slow] * (bug.name not in QUICK)) for bug in BUGS]
+    "name", [pytest.param(bug.name, marks=[] if bug.name in QUICK else SLOW_ON_JAX) for bug in BUGS]
 )
 def test_a_bug_leaves_a_small_replay_and_is_told_by_its_name(monkeypatch, tmp_path, name):
     bug = BUGS_BY_NAME[name]

@@ -55,7 +55,16 @@ def test_run_is_green_without_a_bug(case):
     assert verdict(case).red is None
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+FIRST_OF_LAYER = {(bug.case, bug.layer): bug.name for bug in reversed(BUGS)}
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        pytest.param(bug, id=bug.name, marks=[pytest.mark.slow] * (bug.name not in FIRST_OF_LAYER.values()))
+        for bug in BUGS
+    ],
+)
 def test_bug_turns_the_run_red_and_its_layer_is_named(monkeypatch, bug):
     bug.seed(monkeypatch)
     cell = verdict(bug.case)
