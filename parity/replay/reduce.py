@@ -23,7 +23,7 @@ from parity.replay.trace import trace
 from parity.store import write_json
 from parity.subsample import rms
 
-SECONDS = 60  # for the steps of one case
+SECONDS = 60  # of the processor, for the steps of one case
 RED = 10.0  # least error ratio of a step: far from the bound, so that it is red on other machines too
 HEADS = ("num_attention_heads", "attention_head_size", "attention_key_size", "hidden_size", "embedding_size")
 SIZES = (
@@ -138,12 +138,12 @@ def reduce(library, small, diagnosis) -> tuple[Small, Judged | None]:
     if judged is None or not judged.error_ratio > BOUND:
         return small, None
     least = min(RED, judged.error_ratio)
-    end = time.monotonic() + SECONDS
+    end = time.process_time() + SECONDS
 
     def smaller(small, judged, step):
         """The first case of a step that stays red; what was given if none does, or if the time is over."""
         for candidate in step(small):
-            if time.monotonic() > end:
+            if time.process_time() > end:
                 break
             found = judge(library, candidate, diagnosis)
             if found is not None and found.error_ratio >= least:
