@@ -80,7 +80,7 @@ def parity(session: nox.Session, name: str) -> None:
         run_in_pairing(session, name, "parity.record", *arguments)
         red = run_in_pairing(session, name, "parity.models.compare", *arguments, silent=True).split()
         if red:
-            run_isolated_layers(session, name, red, chosen)
+            explain_red_cases(session, name, red, chosen)
     except Exception as error:
         leave_absent(name, f"not run: {error}".splitlines()[0])
         raise
@@ -108,6 +108,19 @@ def has_reference(session: nox.Session, otherwise: str) -> bool:
     if not found:
         session.warn(f"no Python {python} for the reference: {otherwise}")
     return found
+
+
+def explain_red_cases(session: nox.Session, name: str, red: list[str], chosen: list[str]) -> None:
+    """Find the wrong layers, leave a small replay of each red case, and say what its difference looks like."""
+    arguments = ["--pairing", name, *chosen]
+    options = ("--wrong-layers", *arguments)
+    wrong = run_in_pairing(session, name, "parity.models.compare", *options, silent=True).split()
+    if wrong:
+        run_isolated_layers(session, name, wrong, chosen)
+    try:
+        run_in_pairing(session, name, "parity.replay", *arguments)
+    except CommandFailed as error:  # a replay that crashes costs no verdict
+        session.warn(f"replays of {name}: {error}")
 
 
 def run_isolated_layers(session: nox.Session, name: str, cases: list[str], arguments: list[str]) -> None:

@@ -25,6 +25,7 @@ class Cell(NamedTuple):
     judged, green: of a kind, how many cases were compared and how many are green.
     layer_ratios: {layer: error ratio} in the order of computation; of a kind {case: error ratio}.
     commit, recorded, provenance: of the record.
+    explanation: what the difference looks like. replay: one sentence on its replay. See `parity/replay/`.
     """
 
     case: str
@@ -45,6 +46,8 @@ class Cell(NamedTuple):
     provenance: dict[str, Any] = {}
     judged: int | None = None
     green: int | None = None
+    explanation: str | None = None
+    replay: str | None = None
 
 
 # What a cell takes from the info of its record as it stands there.

@@ -21,7 +21,16 @@ from parity.kinds import Kind, chosen_kinds, golden_checksums, record_kind
 from parity.machine import describe_exit, provenance
 from parity.models.cases import add_case_arguments, case_words, chosen_cases, trained_cases
 from parity.models.record import record_and_train
-from parity.store import commit, golden_folder, read_json, record_folder, sha256, write_arrays, write_json
+from parity.store import (
+    commit,
+    golden_folder,
+    read_json,
+    record_folder,
+    replay_folder,
+    sha256,
+    write_arrays,
+    write_json,
+)
 
 SECONDS_A_CASE = 300
 
@@ -115,6 +124,7 @@ def start_or_resume(folder, mark):
     unfinished = folder / "unfinished.json"
     if not (unfinished.exists() and read_json(unfinished) == mark):
         shutil.rmtree(str(folder), ignore_errors=True)
+        shutil.rmtree(str(replay_folder(folder.name)), ignore_errors=True)
         write_json(unfinished, mark)
     return unfinished
 

@@ -38,6 +38,10 @@ def record_folder(case, pairing):
     return (USER_FILES / "records" if case.user_checkpoint else RECORDS) / pairing
 
 
+def replay_folder(pairing):
+    return RESULTS / "replay" / pairing
+
+
 def sha256(path):
     digest = hashlib.sha256()
     with open(str(path), "rb") as file:

@@ -98,6 +98,8 @@ def run_table(options: argparse.Namespace, console: Console) -> int:
                 red = red or not (allowed or is_set_apart(cell))
                 colour = "yellow" if allowed else "red"
                 console.print(f"[{colour}]{cell.case}: {why_red(cell)}[/]", highlight=False)
+                if cell.replay:
+                    console.print(f"{cell.case}: replay: {cell.replay}", highlight=False, soft_wrap=True)
         console.print(terminal.summary(pairing, cells), highlight=False)
         if allowed:
             console.print(

@@ -34,7 +34,7 @@ def parity_case(row: dict) -> TestCase:
         case.result = [Failure(row["reason"])]
     elif row["status"] != GREEN:
         case.result = [Skipped(row["reason"])]
-    add_properties(case, row, (*RATIOS, "judged", "green", *PROPERTIES))
+    add_properties(case, row, (*RATIOS, "judged", "green", "replay", *PROPERTIES))
     return case
 
 

@@ -40,6 +40,7 @@ def markdown(results: Results) -> str:
     ):
         lines = [
             f"* **{row['pairing']} {row['case']}**: {plain(row['reason'])} (`{row['command']}`)"
+            + (f". Replay: {plain(row['replay'])}" if row["replay"] else "")
             for row in cells[cells["status"] == status].to_dict("records")
         ]
         if lines:

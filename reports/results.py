@@ -113,7 +113,7 @@ def is_set_apart(cell: Cell) -> bool:
 def why_judged_red(cell: Cell) -> str | None:
     """Why a cell is red by its numbers: nothing compared, or no number, is red here too."""
     if cell.red:
-        return cell.red
+        return "; ".join(filter(None, [cell.red, cell.explanation]))
     kind = KINDS_BY_NAME.get(cell.case)
     if kind and not (cell.judged and cell.judged == cell.green):
         return f"{cell.green} of {cell.judged} green"

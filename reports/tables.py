@@ -53,6 +53,8 @@ def cell_row(cell: Cell) -> dict[str, Any]:
         "case": cell.case,
         "status": GREEN if not red else ALLOWED if find(cell.pairing).unpinned else RED,
         "reason": red,
+        "explanation": cell.explanation,
+        "replay": cell.replay,
         **{name: getattr(cell, name) for name in RATIOS},
         "count": count(cell),
         **{name: getattr(cell, name) for name in JUDGED},

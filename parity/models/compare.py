@@ -36,11 +36,13 @@ def compare_case(case: Case, pairing: str, goldens=None, records=None) -> Cell:
         if not info["trained"]:
             golden = {name: value for name, value in golden.items() if not name.startswith("training/")}
         isolated = records / (case.name + ".isolated.npz")  # what `isolated_layers` wrote, if it has run
-        return judge(cell, golden, metadata, record, read_arrays(isolated) if isolated.exists() else {})
+        cell = judge(cell, golden, metadata, record, read_arrays(isolated) if isolated.exists() else {})
     except Red as reason:
-        return cell._replace(red=str(reason))
+        cell = cell._replace(red=str(reason))
     except Exception as error:  # a damaged file is a red cell like any other
         return cell._replace(red=f"not compared: {type(error).__name__}: {error}")
+    replayed = records / (case.name + ".replay.json")  # what `parity.replay` wrote, if it has run
+    return cell._replace(**read_json(replayed)) if cell.red and replayed.exists() else cell
 
 
 def read_golden(case, folder):
@@ -187,13 +189,16 @@ def error_ratio(golden, metadata, record, what):
 
 
 def main() -> None:
-    """Print the names of the cases whose layers are worth running as isolated layers."""
+    """Print the names of the red cases."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--pairing", required=True)
+    layers = "only those whose layers are worth running as isolated layers"
+    parser.add_argument("--wrong-layers", action="store_true", help=layers)
     add_case_arguments(parser)
     options = parser.parse_args()
     cells: list[Cell] = [compare_case(case, options.pairing) for case in chosen_cases(options)]
-    print("\n".join(cell.case for cell in cells if cell.red and cell.first_wrong_layer))
+    chosen = [cell for cell in cells if cell.red and (cell.first_wrong_layer or not options.wrong_layers)]
+    print("\n".join(cell.case for cell in chosen))
 
 
 if __name__ == "__main__":

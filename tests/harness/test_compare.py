@@ -129,6 +129,15 @@ def test_an_isolated_layer_that_is_right_only_amplifies(files):
     assert "Transformer-0-FeedForward, which only amplifies its input's error" in verdict(files).red
 
 
+def test_a_red_case_has_the_explanation_that_its_replay_left_and_a_green_one_has_none(files):
+    found = {"explanation": "consistent with tanh GELU", "replay": "one layer"}
+    write_json(files[1] / "jax" / (CASE.name + ".replay.json"), found)
+    assert verdict(files).explanation is None
+    change(files, OUTPUT, shifted)
+    cell = verdict(files)
+    assert cell.red and cell.explanation == found["explanation"] and cell.replay == found["replay"]
+
+
 @pytest.mark.parametrize("lost", [OUTPUT, LAYER, "5/input/0", "training/losses"])
 def test_a_record_that_lacks_an_array_is_red(files, lost):
     path = files[1] / "jax" / (CASE.name + ".npz")

@@ -81,6 +81,7 @@ MAY_IMPORT_THE_LIBRARY = {
     "checkpoint_loading.py",
     "tokenize_texts.py",
     "profile_forward.py",
+    "replay.py",
     "quantization.py",
     "optimizer_step.py",
 }

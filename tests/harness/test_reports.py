@@ -7,6 +7,7 @@ import pytest
 from junitparser import JUnitXml
 from report_samples import (
     ABSENT_PAIRING,
+    EXPLANATION,
     WRONG_SECONDS,
     red_cells,
     sample_results,
@@ -71,6 +72,12 @@ def test_a_wrong_row_has_no_speed_and_its_reason(texts, name):
     shown = [text for text in spellings(WRONG_SECONDS) if text in texts[name]]
     assert not shown, f"{name} shows {shown}"
     assert "231" in texts[name] and "wrong" in texts[name], f"{name} does not say who was wrong"
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "terminal"])
+def test_a_red_cell_says_what_its_difference_looks_like(texts, name):
+    assert EXPLANATION in texts[name]
+    assert name == "html" or "results/replay/made-up" in texts[name]
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -40,6 +40,19 @@ def test_an_unknown_pairing_is_told(capsys, tmp_path):
     assert "no pairing is named jaxx" in capsys.readouterr().err
 
 
+def test_a_red_cell_says_what_its_difference_looks_like_and_where_its_replay_is(
+    monkeypatch, capsys, tmp_path
+):
+    explained = dict(
+        red="error ratio 41", explanation="consistent with tanh GELU", replay="in results/replay/x"
+    )
+    monkeypatch.setattr(
+        command_line, "compare_case", lambda case, pairing: Cell(case.name, case.system, pairing, **explained)
+    )
+    _, text = run(tmp_path, capsys, "jax", "--case", "bert")
+    assert "bert: error ratio 41; consistent with tanh GELU" in text and "replay: in results/replay/x" in text
+
+
 def test_green_cells_pass(monkeypatch, capsys, tmp_path):
     def green(case, pairing):
         return Cell(
