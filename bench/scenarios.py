@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench.weights import iterate_weights
 from parity.models import releases
 from parity.models.releases import FULL_ALBERT, FULL_LM, T5, Release, sized
+from parity.store import read_json, release_paths
 
 CALL, PREDICT, COMPILED, GENERATE, TRAIN, LOAD = "call", "predict", "compiled", "generate", "train", "load"
 FORWARD = (CALL, PREDICT, COMPILED)
@@ -30,6 +32,8 @@ class Scenario(NamedTuple):
         leak_check_calls: number of calls over which memory is watched.
         new_tokens: number of tokens that one call generates.
         quick: whether it belongs to a quick run.
+        build: as of a case of the parity run, which an implementation gets as a scenario: "plain", or
+            "sentence_embedding", the mean of the hidden states over the tokens.
     """
 
     name: str
@@ -43,6 +47,17 @@ class Scenario(NamedTuple):
     leak_check_calls: int = 0
     new_tokens: int = 0
     quick: bool = False
+    build: str = "plain"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration, as the file of the release has it."""
+        return self.release.config or read_json(release_paths(self.release)[0])
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """{name: array} of all variables of the released checkpoint."""
+        return dict(iterate_weights(self.release))
 
     @property
     def items(self) -> int:

@@ -6,10 +6,20 @@ from bert4keras.backend import keras
 from bert4keras.models import build_transformer_model
 from bert4keras.snippets import AutoRegressiveDecoder
 
-from bench.implementations import bert4keras_models
+from bench.implementations.bert4keras_models import Bert4kerasModels
+from parity.models.reference_models import REFERENCE_MODELS
 
-FORMAT, CHECK = bert4keras_models.FORMAT, "predict"
-LIBRARY = SimpleNamespace(
-    keras=keras, build_transformer_model=build_transformer_model, AutoRegressiveDecoder=AutoRegressiveDecoder
-)
-convert, load, function, feed, arrays = bert4keras_models.adapter(LIBRARY)
+
+def build(config_path, checkpoint_path=None, model="bert", **arguments):
+    """Models that the reference lacks are classes on its API."""
+    return build_transformer_model(
+        config_path, checkpoint_path, REFERENCE_MODELS.get(model, model), **arguments
+    )
+
+
+class Reference(Bert4kerasModels):
+    library = SimpleNamespace(
+        keras=keras,
+        build_transformer_model=build,
+        AutoRegressiveDecoder=AutoRegressiveDecoder,
+    )
