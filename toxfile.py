@@ -17,4 +17,4 @@ def tox_extend_envs():
     noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
     named = re.findall(r"^@nox\.session\ndef (\w+)", noxfile, re.MULTILINE)
     made = [f"{kind}-{pairing.name}" for kind in ("parity", "tests", "bench") for pairing in PAIRINGS]
-    return [*named, *made, *(f"published-{name}" for name in PUBLISHED), "bench-peers"]
+    return [*named, *made, *(f"published-{name}" for name in PUBLISHED), "bench-peers", "parity-peers"]

@@ -27,12 +27,12 @@ from parity.record import golden_checksum, record_all
 from parity.store import RESULTS, commit, golden_folder, read_json, write_arrays, write_json
 from parity.subsample import sample_arrays
 
-PEERS = RESULTS / "peers"  # apart from the records and cells of our pairings
 BUILDS = ("plain", "sentence_embedding")
 
 
-def record_path(name, case):
-    return PEERS / "records" / name / (case.name + ".json")
+def record_path(results, name, case):
+    """Apart from the records of our pairings."""
+    return results / "peers" / "records" / name / (case.name + ".json")
 
 
 def not_asked(case):
@@ -71,11 +71,11 @@ def compute(kind, case):
     return sample_arrays(arrays)
 
 
-def work(implementation, cases):
+def work(implementation, cases, results):
     """Record the cases one after the other in this process."""
     kind, sources = None, commit()
     for case in cases:
-        path = record_path(implementation.name, case)
+        path = record_path(results, implementation.name, case)
         info = {"case": case.name, "pairing": implementation.name, "golden": golden_checksum(case)}
         info.update(commit=sources, recorded=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         try:
@@ -92,10 +92,11 @@ def work(implementation, cases):
         print(f"{implementation.name} {case.name}: {info.get('reason', 'recorded')}", flush=True)
 
 
-def record(implementation, cases):
+def record(implementation, cases, results):
     """Record the cases anew, each in a process that the others survive."""
     command = [sys.executable, "-m", "bench.judge", "--worker", "--implementation", implementation.word]
-    path_of = functools.partial(record_path, implementation.name)
+    command += ["--results", str(results)]
+    path_of = functools.partial(record_path, results, implementation.name)
     for case in cases:
         for path in (path_of(case), path_of(case).with_suffix(".npz")):
             if path.exists():
@@ -103,11 +104,11 @@ def record(implementation, cases):
     record_all(cases, path_of, lambda left: command + case_words(left), implementation.name)
 
 
-def verdicts(name, cases):
+def verdicts(name, cases, results=RESULTS):
     """(cells of what an implementation computed, {case: why it computed nothing})."""
     cells, absent = [], {}
     for case in cases:
-        path = record_path(name, case)
+        path = record_path(results, name, case)
         reason = not_asked(case)
         if not reason and path.exists() and read_json(path)["status"] == "unsupported":
             reason = read_json(path)["reason"]
@@ -136,19 +137,23 @@ def main():
     parser.add_argument("--implementation", required=True)
     add_python_argument(parser)
     add_case_arguments(parser)
-    parser.add_argument("--record", action="store_true", help="leave the verdict to `python -m reports peers`")
+    parser.add_argument(
+        "--record", action="store_true", help="leave the verdict to `python -m reports peers`"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     implementation = implementation_named(options.implementation)
     cases = [case for case in chosen_cases(options) if not not_asked(case)]
     if options.worker:
-        return work(implementation, cases)
+        return work(implementation, cases, options.results)
     if not cases:
         raise SystemExit(f"{implementation.name}: nothing to judge of what was asked for")
-    record(implementation, cases)
+    record(implementation, cases, options.results)
     if options.record:
         return 0
-    return print_verdicts(implementation.name, *verdicts(implementation.name, chosen_cases(options)))
+    name = implementation.name
+    return print_verdicts(name, *verdicts(name, chosen_cases(options), options.results))
 
 
 if __name__ == "__main__":

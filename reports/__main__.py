@@ -3,6 +3,7 @@
     python -m reports table jax torch [--case bert-mlm ...]    judge records, keep the cells, print the tables
     python -m reports speed | html | markdown | readme-chart | junit | export    one kind of report, from what is kept
     python -m reports all                                       every kind, into results/report/
+    python -m reports peers NAME...                             the same for other libraries, which turn no exit code
     python -m reports merge DIR... --into DIR                   results of several machines in one folder
     python -m reports docs [--write]                            figures of the documentation against their rows
     python -m reports regress [--update]                        accuracy against reports/baseline.json
@@ -22,7 +23,7 @@ from parity.kinds import chosen_kinds, compare_kind
 from parity.models.cases import add_case_arguments, chosen_cases
 from parity.models.compare import compare_case
 from parity.store import RESULTS, USER_FILES, read_json
-from reports import documentation, regress, terminal
+from reports import documentation, peers, regress, terminal
 from reports.history import merge, remember
 from reports.results import read_results, why_red, write_cells
 from reports.tables import cell_table, matrix, speed_table
@@ -42,6 +43,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     table.add_argument("pairings", nargs="+", choices=[pairing.name for pairing in PAIRINGS])
     add_case_arguments(table)
     table.set_defaults(run=run_table)
+    others = commands.add_parser("peers", help="judge what other libraries recorded, and print one table")
+    peers.add_arguments(others)
+    others.set_defaults(run=peers.run)
     for name, text in REPORTS.items():
         command = commands.add_parser(name, help=text)
         command.add_argument("--into", type=Path, help="folder, where not `report` in that of the results")

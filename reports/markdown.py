@@ -8,6 +8,8 @@ from pairings import PAIRINGS
 from parity.compare import BOUND
 from parity.models.releases import SYSTEM_TITLES
 from reports.formatting import SPEED_COLUMNS
+from reports.peers import CAPTION as PEERS_CAPTION
+from reports.peers import page_rows, reasons
 from reports.results import Results, repeat_command
 from reports.tables import ABSENT, GREEN, RED, cell_table, matrix, speed_table
 
@@ -32,6 +34,8 @@ def markdown(results: Results) -> str:
     if results.absent:
         lines = [f"* {name}: {reason} (`{repeat_command(name)}`)" for name, reason in results.absent.items()]
         parts.append("\n".join(["Absent pairings:", "", *lines]))
+    if results.peers:
+        parts += ["## Other libraries", peers(results)]
     parts += ["## Speed", speed(speed_table(results.rows))]
     return "\n\n".join(parts) + "\n"
 
@@ -58,6 +62,17 @@ def parity(cells: pd.DataFrame) -> str:
     words = f"Largest error ratio of a system's cases; 1 is as accurate as the reference, more than {BOUND:g} is red. "
     words += "The kinds below the systems show how many of their cases are green."
     return words + "\n\n" + pipe_table(["system", *names], rows)
+
+
+def peers(results: Results) -> str:
+    """Cases × implementations that are not ours."""
+    rows = [
+        [row["case"], *(f"🔴 {text}" if red else text for text, red in row["cells"])]
+        for row in page_rows(results.peers)
+    ]
+    lines = [f"* {plain(line.strip())}" for line in reasons(results.peers)]
+    table = pipe_table(["case", *(peer.name for peer in results.peers)], rows)
+    return "\n\n".join([PEERS_CAPTION, table, "\n".join(lines)])
 
 
 def speed(table: pd.DataFrame) -> str:

@@ -82,9 +82,7 @@ def implementation_of(pairing: Pairing) -> Implementation:
 FURTHER = (
     Implementation("bert4keras3-torch-packed", "torch", FOLDER + "ours:Ours", (("PACKED_LINEAR", "1"),)),
     Implementation("bert4keras3-web-serving", "jax", FOLDER + "http_server:WebServingOfOurs"),
-    Implementation(
-        "keras-hub-jax-as-released", "keras-hub-jax", FOLDER + "keras_hub:KerasHubAsReleased"
-    ),
+    Implementation("keras-hub-jax-as-released", "keras-hub-jax", FOLDER + "keras_hub:KerasHubAsReleased"),
     Implementation(
         "sentence-transformers", "transformers", FOLDER + "sentence_transformers:SentenceTransformers"
     ),
@@ -159,26 +157,32 @@ def add_python_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--python", metavar="PATH", help=words)
 
 
-def resolved(arguments: Sequence[str]) -> list[str]:
-    """Arguments of a session that mean the same in a process of another Python, which sees other entry points."""
-    parser = argparse.ArgumentParser(add_help=False)
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None, list[str]]:
+    """(what stands behind --implementation, the path behind --python, the other arguments)."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--implementation", action="append", default=[])
     add_python_argument(parser)
     options, others = parser.parse_known_args(arguments)
-    chosen = [implementation_named(name, options.python) for name in options.implementation]
+    return options.implementation, options.python, others
+
+
+def resolved(arguments: Sequence[str]) -> list[str]:
+    """Arguments of a session that mean the same in a process of another Python, which sees other entry points."""
+    names, python, others = split_arguments(arguments)
+    chosen = [implementation_named(name, python) for name in names]
     words = [word for one in chosen for word in ("--implementation", one.word)]
     pythons = sorted({one.python for one in chosen if one.python})
     return words + [word for python in pythons for word in ("--python", python)] + others
 
 
-def chosen_peers(arguments: Sequence[str]) -> list[Implementation]:
-    """What `nox -s parity-peers` judges: what the arguments name, or all peers and what installed packages offer."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--implementation", action="append")
-    add_python_argument(parser)
-    options = parser.parse_known_args(arguments)[0]
-    names = options.implementation or [one.name for one in JUDGED] + sorted(entry_points())
-    return [implementation_named(name, options.python) for name in names]
+def chosen_peers(arguments: Sequence[str]) -> tuple[list[Implementation], list[str]]:
+    """What `nox -s parity-peers` judges, and the other arguments.
+
+    It judges what the arguments name, or all peers and what the packages of this Python offer.
+    """
+    names, python, others = split_arguments(arguments)
+    names = names or [*(one.name for one in JUDGED), *sorted(entry_points())]
+    return [implementation_named(name, python) for name in names], others
 
 
 def chosen_implementations(arguments: Sequence[str]) -> list[Implementation]:
@@ -202,6 +206,10 @@ def chosen_implementations(arguments: Sequence[str]) -> list[Implementation]:
     chosen = []
     for one in (implementation_named(name, options.python) for name in names):
         chosen.append(one)
-        if options.before and one.adapter == BY_NAME["bert4keras3-jax"].adapter and not one.name.endswith((CONTROL, BEFORE)):
+        if (
+            options.before
+            and one.adapter == BY_NAME["bert4keras3-jax"].adapter
+            and not one.name.endswith((CONTROL, BEFORE))
+        ):
             chosen.append(one._replace(name=one.name + BEFORE, before=options.before))
     return chosen

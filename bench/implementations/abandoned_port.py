@@ -10,8 +10,10 @@ import numpy as np
 
 from bench.implementations import Unsupported
 from bench.implementations.bert4keras_models import Bert4kerasModels
+from bench.scenarios import PREDICT
 from bert4keras3.backend import keras
 from bert4keras3.models import build_transformer_model
+from parity.adapter import evaluate, layer_nodes
 
 if version("bert4keras3") != "1.6.6":
     raise ImportError("expected bert4keras3 1.6.6, got " + version("bert4keras3"))
@@ -27,8 +29,19 @@ class AbandonedPort(Bert4kerasModels):
         np.savez(str(folder / self.CHECKPOINT), **scenario.weights)
 
     def load(self, scenario, folder):
-        with np.load(str(folder / self.CHECKPOINT)) as file:
-            super().load(scenario, folder, {name: file[name] for name in file.files})
+        model = scenario.arguments.get("model", "bert")
+        try:
+            with np.load(str(folder / self.CHECKPOINT)) as file:
+                super().load(scenario, folder, {name: file[name] for name in file.files})
+        except KeyError as name:
+            raise Unsupported(f"it has no {model}") if name.args == (model,) else name
+
+    def layers(self, inputs):
+        """Its layers have the names of bert4keras, but for those of masks."""
+        nodes = [one for one in layer_nodes(self.library, self.model) if not one[0].endswith("-Mask")]
+        probe = keras.models.Model(self.model.inputs, [tensor for _, tensor in nodes])
+        values = evaluate(self.library, probe, self.feed(PREDICT, inputs))
+        return {name: value for (name, _), value in zip(nodes, values)}
 
     def generate(self):
         """Its cache model generates the zeros behind the prompt; it takes the segments of the whole sequence."""

@@ -1,5 +1,7 @@
 """What libraries with the API of bert4keras have in common."""
 
+from typing import Any
+
 import numpy as np
 
 from bench.implementations import Unsupported, keras_models
@@ -11,10 +13,10 @@ class Bert4kerasModels(Adapter):
     """`library` holds the modules of one of them."""
 
     CHECK = PREDICT
-    library = None
+    library: Any = None
 
     def load(self, scenario, folder, weights=None):
-        """Build and load the checkpoint, or `weights`; `hidden` computes the hidden states, whatever heads there are."""
+        """Build and load the checkpoint, or `weights`; `hidden` computes the hidden states, whatever the heads."""
         if scenario.build != "plain":
             raise Unsupported("the mean of the hidden states is built beside its models")
         self.scenario = scenario
@@ -44,7 +46,7 @@ class Bert4kerasModels(Adapter):
         return keras_models.arrays(outputs)
 
     def generate(self):
-        """A function from a feed to all generated ids, by greedy search; T5 generates from what its encoder has read."""
+        """A function from a feed to all generated ids, by greedy search; T5's decoder follows its encoder."""
         library, transformer = self.library, self.transformer
         is_t5, new = hasattr(transformer, "encoder"), self.scenario.new_tokens
         model = transformer.decoder if is_t5 else self.model
@@ -62,9 +64,7 @@ class Bert4kerasModels(Adapter):
 
         def run(feed):
             values = feed if isinstance(feed, list) else [feed]
-            sample = (
-                transformer.encoder.predict(feed, verbose=0)[:1] if is_t5 else [one[0] for one in values]
-            )
+            sample = transformer.encoder.predict(feed, verbose=0)[:1] if is_t5 else [one[0] for one in values]
             return [np.asarray(decoder.beam_search(sample, topk=1))[None, -new:]]
 
         return run

@@ -64,7 +64,7 @@ class WebServingOfOurs(EmbeddingServer):
             return ((hidden * seen).sum(1) / seen.sum(1)).tolist()
 
         web = WebServing(port=0)
-        web.route("/embed", embed, {"inputs": (None, True), "normalize": (None, True)}, "POST")
+        web.route("/embed", embed, {"inputs": (list, True), "normalize": (bool, True)}, "POST")
         threading.Thread(target=web.start, daemon=True).start()
         while not web.server.started:
             time.sleep(0.01)

@@ -40,7 +40,9 @@ def check_supported(scenario):
         others -= {"cross_position_bias"}
     if others:
         raise Unsupported(f"no model of transformers here for {', '.join(sorted(others))}")
-    if kind in ("gpt2", "t5") and not (scenario.new_tokens or scenario.arguments["model"].endswith("encoder")):
+    if kind in ("gpt2", "t5") and not (
+        scenario.new_tokens or scenario.arguments["model"].endswith("encoder")
+    ):
         raise Unsupported("decoders are compared by what they generate, in the bench")
     if kind in ("bert", "roformer") and "embedding_size" in config or "attention_key_size" in config:
         raise Unsupported(f"the {kind} of transformers has no embedding_size and no attention_key_size")
@@ -137,7 +139,9 @@ class Transformers(Adapter):
 
     def feed(self, mode, inputs):
         names = ("input_ids", "token_type_ids")
-        values = {name: to_device(torch.tensor(value, dtype=torch.long)) for name, value in zip(names, inputs)}
+        values = {
+            name: to_device(torch.tensor(value, dtype=torch.long)) for name, value in zip(names, inputs)
+        }
         mask = values["attention_mask"] = (values["input_ids"] != 0).long()
         mask[:, 0] = 1  # as in bert4keras, which never masks the first token
         return values

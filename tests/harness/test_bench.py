@@ -13,7 +13,6 @@ from bench import before, process, roofline, worker
 from bench.accuracy_gate import check_output, difference_of_tokens
 from bench.golden import golden_name, read_golden
 from bench.implementations import (
-    ADAPTERS,
     CONTROL,
     IMPLEMENTATIONS,
     Unsupported,
@@ -35,7 +34,7 @@ from bench.rows import (
 from bench.scenarios import BY_NAME, GENERATE, LOAD, SCENARIOS, TRAIN, make_inputs
 from bench.studies import interleave, ratio_of, timed
 from parity.compare import BOUND
-from parity.store import ROOT, append_lines
+from parity.store import append_lines
 from parity.subsample import OUTPUT_SAMPLE
 
 in_scenarios = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -61,11 +60,6 @@ def row(**fields):
 def test_names_are_unique():
     assert len({one.name for one in IMPLEMENTATIONS}) == len(IMPLEMENTATIONS)
     assert len(BY_NAME) == len(SCENARIOS)
-
-
-@pytest.mark.parametrize("adapter", sorted(set(ADAPTERS.values())))
-def test_every_adapter_is_a_file(adapter):
-    assert (ROOT / "bench" / "implementations" / f"{adapter}.py").exists()
 
 
 def test_a_pairing_is_measured_beside_itself():

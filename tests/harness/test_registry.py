@@ -25,6 +25,7 @@ def sessions():
         | published
         | {
             "bench-peers",
+            "parity-peers",
             "tests",
             "lint",
             "docs",
