@@ -60,7 +60,7 @@ def entries(peers: list[Peer]) -> dict[str, dict[str, tuple[str, bool]]]:
     found: dict[str, dict[str, tuple[str, bool]]] = {}
     for peer in peers:
         for cell in peer.cells:
-            text = number(cell.error_ratio) or "failed"
+            text = "failed" if cell.error_ratio is None else number(cell.error_ratio)
             found.setdefault(cell.case, {})[peer.name] = text, bool(why_red(cell))
     return {
         case: found[case]
