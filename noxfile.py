@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,12 @@ from nox.command import CommandFailed
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
-from bench.implementations import Implementation, chosen_implementations  # noqa: E402
+from bench.implementations import (  # noqa: E402
+    Implementation,
+    chosen_implementations,
+    chosen_peers,
+    resolved,
+)
 from pairings import (  # noqa: E402
     BY_NAME,
     NIGHTLY,
@@ -166,6 +172,7 @@ def published(session: nox.Session, name: str) -> None:
 
 def bench(session: nox.Session, name: str) -> None:
     name, arguments = with_pins(session, name)
+    arguments = resolved(arguments)
     for implementation in chosen_implementations([name, *arguments]):
         make_implementation(session, implementation)
     try:
@@ -177,12 +184,39 @@ def bench(session: nox.Session, name: str) -> None:
 def make_implementation(session: nox.Session, implementation: Implementation) -> None:
     """Make the environment of an implementation. If that fails, the rows of the implementation say why."""
     pairing = implementation.environment
+    if not implementation.pairing:  # its package has a Python
+        return None
     if find_interpreter(pairing.python) is None:
         return session.warn(f"no Python {pairing.python} on this machine: {implementation.name} is absent")
     try:
         make_pairing_environment(session, pairing.name)
     except CommandFailed as error:
         session.warn(f"{implementation.name}: {error}")
+
+
+def parity_peers(session: nox.Session) -> None:
+    """Judge other libraries. Red ones make the session fail only if they were named behind --implementation."""
+    chosen, narrowed = chosen_peers(session.posargs)
+    make_minilm(session, make_environment(session, "host"))
+    for one in chosen:
+        make_implementation(session, one)
+        if one.executable.exists():
+            judge(session, one, narrowed)
+    words = [one.word for one in chosen]
+    strict = ["--strict"] * any(word.startswith("--implementation") for word in session.posargs)
+    run_on_host(session, "reports", "peers", *words, *strict, *narrowed)
+
+
+def judge(session: nox.Session, one: Implementation, narrowed: list[str]) -> None:
+    """Record what an implementation computes. If that fails, its cells say so."""
+    arguments = ("--implementation", one.word, "--record", *narrowed)
+    try:
+        run_module(
+            session, str(one.executable), "bench.judge", *arguments, variables=one.environment.variables
+        )
+    except CommandFailed as error:
+        shutil.rmtree(ROOT / "results" / "peers" / "records" / one.name, ignore_errors=True)
+        session.warn(f"{one.name}: {error}")
 
 
 for one in PAIRINGS + NIGHTLY:
@@ -192,6 +226,8 @@ for one in PAIRINGS:
     add_session(f"bench-{one.name}", f"Speed and memory of bert4keras3 on {one.summary}.", bench, one.name)
 peers = "Speed and memory of bert4keras3 on Keras 3 beside the reference and other libraries."
 add_session("bench-peers", peers, bench, "peers")
+words = "Parity of other libraries with bert4keras 0.11.5, and of your own: -- --implementation module:Class."
+add_session("parity-peers", words, parity_peers)
 for name in PUBLISHED:
     words = f"bert4keras's published scripts with the import renamed, on {BY_NAME[name].summary}."
     add_session(f"published-{name}", words, published, name)
@@ -278,6 +314,7 @@ def nightly(session: nox.Session) -> None:
             session.notify(f"published-{pairing.name}")
     for pairing in NIGHTLY:
         session.notify(f"parity-{pairing.name}", ["--everything"])
+    session.notify("parity-peers")
     session.notify("bench-peers")
     session.notify("regress")
     session.notify("report")

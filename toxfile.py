@@ -18,4 +18,4 @@ def tox_extend_envs():
     named = re.findall(r"^@nox\.session\ndef (\w+)", noxfile, re.MULTILINE)
     made = [f"{kind}-{pairing.name}" for kind in ("parity", "tests", "bench") for pairing in PAIRINGS]
     made += [f"parity-{pairing.name}" for pairing in NIGHTLY]
-    return [*named, *made, *(f"published-{name}" for name in PUBLISHED), "bench-peers"]
+    return [*named, *made, *(f"published-{name}" for name in PUBLISHED), "bench-peers", "parity-peers"]

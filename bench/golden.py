@@ -26,7 +26,7 @@ def compute(scenario, floatx, path):
     """Write {"output/0": …} as the reference computes it in one precision. It needs a process of its own."""
     from bert4keras.backend import K
 
-    from bench.implementations import reference
+    from bench.implementations.reference import Reference
     from parity.machine import provenance
     from parity.models import random_weights
     from parity.models.golden_reference import ReferenceWeights
@@ -36,16 +36,15 @@ def compute(scenario, floatx, path):
     folder = weights_folder(scenario, "configuration")
     write_json(folder / "config.json", scenario.release.config)
     weights = random_weights.release_weights(scenario.release)
-    model = reference.load(scenario, folder, ReferenceWeights(weights, floatx))
-    inputs = make_inputs(scenario)
-    feed = reference.feed(model, PREDICT, inputs)
+    model = Reference()
+    model.load(scenario, folder, ReferenceWeights(weights, floatx))
     mode = GENERATE if GENERATE in scenario.modes else PREDICT
-    compute = reference.function(model, scenario, mode)
+    feed, compute = model.feed(PREDICT, make_inputs(scenario)), model.function(mode)
     arrays = {}
     if TRAIN in scenario.modes:
-        step = reference.function(model, scenario, TRAIN)
+        step = model.function(TRAIN)
         arrays["losses"] = np.array([step(feed) for _ in range(TRAIN_STEPS)])
-    arrays["output/0"] = reference.arrays(compute(feed))[0]
+    arrays["output/0"] = model.arrays(compute(feed))[0]
     write_arrays(path, {name: np.asarray(value) for name, value in arrays.items()})
     record_info = dict(weights=random_weights.digest(weights), provenance=provenance("bert4keras"))
     write_json(path.with_suffix(".json"), record_info)

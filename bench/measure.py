@@ -92,7 +92,7 @@ class Run:
     def make_row(self, implementation: Implementation, scenario: Scenario, mode: str) -> Row:
         """Make the row of an implementation before anything is measured."""
         options = self.options
-        words = f"--scenario {scenario.name} --implementation {implementation.name.replace(BEFORE, '')}"
+        words = f"--scenario {scenario.name} --implementation {implementation.word.replace(BEFORE, '')}"
         words += f" --rounds {rounds(options, scenario)} --device {options.device}"
         words += f" --before {options.before}" if options.before else ""
         return Row(

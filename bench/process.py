@@ -13,7 +13,6 @@ from pathlib import Path
 from bench.before import library_folder
 from bench.implementations import Implementation
 from bench.rows import ABSENT, FAILED
-from pairings.environments import python_path
 from parity.machine import describe_exit
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
@@ -33,11 +32,11 @@ class Failed(Exception):
 
 def worker_command(implementation: Implementation) -> list[str]:
     """The command of a worker. Raises Absent if its environment is missing."""
-    pairing = implementation.environment
-    python = python_path(pairing.environment)
+    pairing, python = implementation.environment, implementation.executable
     if not python.exists():
-        raise Absent(f"no environment {pairing.environment}, which needs Python {pairing.python}")
-    return [str(python), "-m", "bench.worker", implementation.name]
+        what = f"environment {pairing.environment}, which needs Python {pairing.python}"
+        raise Absent(f"no {what if implementation.pairing else python}")
+    return [str(python), "-m", "bench.worker", implementation.word]
 
 
 def worker_variables(implementation: Implementation, device: str) -> dict[str, str]:

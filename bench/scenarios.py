@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench.weights import iterate_weights
 from parity.models import releases
 from parity.models.cases import CASES, CASES_BY_NAME, FIRST_OF_SYSTEM
 from parity.models.releases import FULL_LM, SYSTEMS, T5, Release, sized
+from parity.store import read_json, release_paths
 
 CALL, PREDICT, COMPILED, GENERATE, TRAIN, LOAD = "call", "predict", "compiled", "generate", "train", "load"
 FORWARD = (CALL, PREDICT, COMPILED)
@@ -32,6 +34,8 @@ class Scenario(NamedTuple):
         new_tokens: number of tokens that one call generates.
         quick: whether it belongs to a quick run.
         system: the system that it measures at the size of its release; empty for the usual scenarios.
+        build: as of a case of the parity run, which an implementation gets as a scenario: "plain", or
+            "sentence_embedding", the mean of the hidden states over the tokens.
     """
 
     name: str
@@ -46,6 +50,17 @@ class Scenario(NamedTuple):
     new_tokens: int = 0
     quick: bool = False
     system: str = ""
+    build: str = "plain"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration, as the file of the release has it."""
+        return self.release.config or read_json(release_paths(self.release)[0])
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """{name: array} of all variables of the released checkpoint."""
+        return dict(iterate_weights(self.release))
 
     @property
     def items(self) -> int:

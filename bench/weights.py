@@ -6,7 +6,7 @@ import numpy as np
 
 from parity.models.random_weights import random_value
 from parity.models.variables import release_variables
-from parity.store import ROOT, write_json
+from parity.store import ROOT, release_paths, write_json
 
 FOLDER = ROOT / ".cache" / "bench"
 
@@ -27,10 +27,19 @@ def free_disk():
     return shutil.disk_usage(str(FOLDER)).free
 
 
-def random_arrays(release):
-    """Yield (name, array) of all variables, one at a time."""
-    for name, shape in release_variables(release):
-        yield name, np.asarray(random_value(name, shape))
+def iterate_weights(release):
+    """Yield (name, array) of all variables of a release, one at a time.
+
+    Weights are random by the name of the variable, in the committed files too; a release without a configuration of
+    ours has files alone.
+    """
+    if release.config and not release.folder:
+        for name, shape in release_variables(release):
+            yield name, np.asarray(random_value(name, shape))
+    else:
+        from bert4keras3.checkpoints import open_checkpoint  # without Keras
+
+        yield from open_checkpoint(str(release_paths(release)[1])).items()
 
 
 def make_weights(scenario, adapter):
@@ -41,7 +50,11 @@ def make_weights(scenario, adapter):
     beside = folder.with_name(folder.name + ".part")
     shutil.rmtree(str(beside), ignore_errors=True)
     beside.mkdir(parents=True)
-    write_json(beside / "config.json", scenario.release.config)
-    adapter.convert(scenario, beside)
+    write_weights(scenario, adapter, beside)
     beside.rename(folder)
     return True
+
+
+def write_weights(scenario, adapter, folder):
+    write_json(folder / "config.json", scenario.config)
+    adapter.convert(scenario, folder)

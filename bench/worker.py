@@ -6,7 +6,6 @@ A request and a reply are a line of JSON each. Output that libraries print goes 
 """
 
 import ctypes
-import importlib
 import json
 import os
 import signal
@@ -18,6 +17,7 @@ import numpy as np
 
 from bench import trackers
 from bench.implementations import Unsupported, implementation_named
+from bench.implementations.adapter import adapter_class, loaded
 from bench.scenarios import BY_NAME, LOAD, TRAIN, TRAIN_STEPS, make_inputs
 from bench.weights import make_weights, weights_folder
 from parity.machine import peak_memory, reset_peak_memory
@@ -30,12 +30,11 @@ class Worker:
     """Its methods are the requests. Each takes keywords and returns the content of the reply."""
 
     def __init__(self, implementation):
-        adapter = implementation_named(implementation).adapter
-        self.adapter = importlib.import_module("bench.implementations." + adapter)
+        self.adapter = adapter_class(implementation_named(implementation).adapter)
 
     def convert(self, scenario):
         """Make the weights, once for all runs. A process that made them is not fit to be measured."""
-        return {"made": make_weights(BY_NAME[scenario], self.adapter)}
+        return {"made": make_weights(BY_NAME[scenario], self.adapter())}
 
     def prepare(self, scenario, mode, device, outputs):
         """Load, call for the first time, and write the outputs for the accuracy gate to the file `outputs`."""
@@ -46,14 +45,14 @@ class Worker:
         imported = trackers.resident_memory()
         folder = weights_folder(self.scenario, self.adapter.FORMAT)
         start = time.perf_counter()
-        model = self.adapter.load(self.scenario, folder)
+        model = self.loaded(folder)
         loaded = time.perf_counter() - start
         self.compilations, self.counter = trackers.CompilationCounter(), trackers.CallCounter()
         if mode == LOAD:
-            self.function, self.feed = lambda _: self.adapter.load(self.scenario, folder), None
+            self.function, self.feed = lambda _: self.loaded(folder), None
         else:
-            self.function = self.adapter.function(model, self.scenario, mode)
-            self.feed = self.adapter.feed(model, mode, make_inputs(self.scenario))
+            self.function = model.function(mode)
+            self.feed = model.feed(mode, make_inputs(self.scenario))
         self.model = model
         start = time.perf_counter()
         result = self.function(self.feed)
@@ -62,15 +61,17 @@ class Worker:
             model = result
         for _ in range(TRAIN_STEPS - 1 if mode == TRAIN else 0):
             self.function(self.feed)
-        if mode in (TRAIN, LOAD):  # the accuracy gate sees what the model computes now
-            check = self.adapter.CHECK
-            feed = self.adapter.feed(model, check, make_inputs(self.scenario))
-            result = self.adapter.function(model, self.scenario, check)(feed)
-        np.savez(outputs, *self.adapter.arrays(result))
-        own = self.adapter.settings(model) if hasattr(self.adapter, "settings") else {}
-        settings = {**trackers.settings(), **own}
+        # after training and loading, the accuracy gate sees what the model computes now
+        computes = mode not in (TRAIN, LOAD)
+        outputs_now = model.arrays(result) if computes else model.outputs(make_inputs(self.scenario))
+        np.savez(outputs, *outputs_now)
+        settings = {**trackers.settings(), **model.settings()}
         measured = {"load_seconds": loaded, "first_call_seconds": first, "framework_rss_bytes": imported}
         return dict(measured, settings=settings)
+
+    def loaded(self, folder):
+        """A new model of the implementation."""
+        return loaded(self.adapter, self.scenario, folder)
 
     def run(self, calls):
         """Seconds of some calls. One call before them does not count: other processes have used the caches."""
@@ -95,7 +96,7 @@ class Worker:
     def lengths(self):
         """How many compilations there were since the model was loaded, after a call at each further length."""
         for length in self.scenario.lengths:
-            self.function(self.adapter.feed(self.model, self.mode, make_inputs(self.scenario, length)))
+            self.function(self.model.feed(self.mode, make_inputs(self.scenario, length)))
         return {"compilations": self.compilations.count()}
 
     def leak_check(self, calls):

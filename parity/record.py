@@ -78,17 +78,26 @@ def worker_command(pairing, cases, trained, everything):
 def supervise(pairing, cases, trained=(), everything=False):
     """Keep workers going until every case has its record, or a reason why it has none."""
 
+    def command(unrecorded):
+        return worker_command(pairing, unrecorded, trained, everything)
+
+    record_all(cases, lambda case: record_folder(case, pairing) / (case.name + ".json"), command, pairing)
+
+
+def record_all(cases, path_of, command, name):
+    """Run `command(unrecorded cases)` again and again until each case has its file, here with the reason if need be."""
+
     def unrecorded():
-        return [case for case in cases if not (record_folder(case, pairing) / (case.name + ".json")).exists()]
+        return [case for case in cases if not path_of(case).exists()]
 
     while unrecorded():
-        worker = subprocess.Popen(worker_command(pairing, unrecorded(), trained, everything))
+        worker = subprocess.Popen(command(unrecorded()))
         reason = watch(worker, unrecorded)
         if unrecorded():
             case = unrecorded()[0]
-            info = {"case": case.name, "pairing": pairing, "status": "failed", "reason": reason}
-            write_json(record_folder(case, pairing) / (case.name + ".json"), info)
-            print(f"{pairing} {case.name}: {reason}", flush=True)
+            info = {"case": case.name, "pairing": name, "status": "failed", "reason": reason}
+            write_json(path_of(case), info)
+            print(f"{name} {case.name}: {reason}", flush=True)
 
 
 def watch(worker, unrecorded):

@@ -4,6 +4,7 @@
     python -m reports speed | html | markdown | readme-chart | junit | export | feed
                                                                 one kind of report, from what is kept
     python -m reports all                                       every kind, into results/report/
+    python -m reports peers NAME...                             the same for other libraries, which turn no exit code
     python -m reports merge DIR... --into DIR                   results of several machines in one folder
     python -m reports docs [--write]                            figures of the documentation against their rows
     python -m reports compare A B                               what changed between two results, pairings or commits
@@ -25,7 +26,7 @@ from parity.kinds import chosen_kinds, compare_kind
 from parity.models.cases import add_case_arguments, chosen_cases
 from parity.models.compare import compare_case
 from parity.store import RESULTS, USER_FILES, read_json
-from reports import compare, documentation, regress, terminal
+from reports import compare, documentation, peers, regress, terminal
 from reports.bisection import command as bisect
 from reports.history import merge, remember
 from reports.results import is_set_apart, read_results, why_red, write_cells
@@ -46,6 +47,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     table.add_argument("pairings", nargs="+", type=pairing_name)
     add_case_arguments(table)
     table.set_defaults(run=run_table)
+    others = commands.add_parser("peers", help="judge what other libraries recorded, and print one table")
+    peers.add_arguments(others)
+    others.set_defaults(run=peers.run)
     for name, text in REPORTS.items():
         command = commands.add_parser(name, help=text)
         command.add_argument("--into", type=Path, help="folder, where not `report` in that of the results")

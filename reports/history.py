@@ -63,17 +63,20 @@ def lines_of(results: Results) -> Iterable[dict[str, Any]]:
 def merge(folders: list[Path], into: Path) -> None:
     """Bring the results of several machines together in `into`, whose own count too.
 
-    Of two verdicts on a pairing the newer stays, and any verdict before a reason why there is none. Rows and history
-    are taken once each. The order of the folders, and merging twice, make no difference.
+    Of two verdicts on a pairing or another library the newer stays, and any verdict before a reason why there is none.
+    Rows and history are taken once each. The order of the folders, and merging twice, make no difference.
     """
     folders = [folder for folder in dict.fromkeys([*folders, into]) if folder.exists()]
-    for name in sorted({path.name for folder in folders for path in folder.glob("cells/*.json")}):
-        paths = [folder / "cells" / name for folder in folders]
+    for relative in names_in(folders, "cells/*.json") | names_in(folders, "peers/cells/*.json"):
+        paths = [folder / relative for folder in folders]
         found = [read_json(path) for path in paths if path.exists()]
-        write_json(into / "cells" / name, max(found, key=age))
-    names = {path.relative_to(folder) for folder in folders for path in folder.glob("bench/*.jsonl")}
-    for relative in sorted(names | {Path("history.jsonl")}):
+        write_json(into / relative, max(found, key=age))
+    for relative in sorted(names_in(folders, "bench/*.jsonl") | {Path("history.jsonl")}):
         merge_lines([folder / relative for folder in folders], into / relative)
+
+
+def names_in(folders: list[Path], pattern: str) -> set[Path]:
+    return {path.relative_to(folder) for folder in folders for path in folder.glob(pattern)}
 
 
 def age(content: dict[str, Any]) -> tuple[bool, str, str]:

@@ -22,6 +22,8 @@ from parity.models.releases import SYSTEM_TITLES
 from parity.store import ROOT, write_whole
 from reports import charts
 from reports.formatting import SYSTEM_FIGURES, milliseconds, number, significant
+from reports.peers import CAPTION as PEERS_CAPTION
+from reports.peers import page_rows, reasons
 from reports.results import RATIOS, Results, finite, repeat_command
 from reports.tables import (
     ABSENT,
@@ -82,6 +84,10 @@ def page(results: Results) -> dict[str, Any]:
         "commits": sorted({cell.commit for cell in results.cells if cell.commit}),
         "recorded": max((cell.recorded for cell in results.cells if cell.recorded), default=None),
         "processors": sorted({str(name) for name in cells["processor"].dropna()}),
+        "peers": [peer.name for peer in results.peers],
+        "peers_caption": PEERS_CAPTION,
+        "peer_rows": page_rows(results.peers),
+        "peer_reasons": reasons(results.peers),
         "speed": records(speed),
         "groups": groups,
         "history": list(history),

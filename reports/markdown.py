@@ -8,6 +8,8 @@ from pairings import known
 from parity.compare import BOUND
 from parity.models.releases import SYSTEM_TITLES
 from reports.formatting import SPEED_COLUMNS, SYSTEM_FIGURES
+from reports.peers import CAPTION as PEERS_CAPTION
+from reports.peers import page_rows, reasons
 from reports.results import Results, repeat_command
 from reports.tables import (
     ABSENT,
@@ -50,6 +52,8 @@ def markdown(results: Results) -> str:
         parts.append("\n".join(["Absent pairings:", "", *lines]))
     usual = [row for row in results.rows if not is_of_system(row)]
     parts += ["## Systems at the size of their release", *systems(system_table(results.rows))]
+    if results.peers:
+        parts += ["## Other libraries", peers(results)]
     parts += ["## Speed", speed(speed_table(usual))]
     return "\n\n".join(parts) + "\n"
 
@@ -100,6 +104,17 @@ def systems(table: pd.DataFrame) -> list[str]:
         for row in without
     ]
     return [*parts, "\n".join(["Not measured, and why:", "", *lines])] if lines else parts
+
+
+def peers(results: Results) -> str:
+    """Cases × implementations that are not ours."""
+    rows = [
+        [row["case"], *(f"🔴 {text}" if red else text for text, red in row["cells"])]
+        for row in page_rows(results.peers)
+    ]
+    lines = [f"* {plain(line.strip())}" for line in reasons(results.peers)]
+    table = pipe_table(["case", *(peer.name for peer in results.peers)], rows)
+    return "\n\n".join([PEERS_CAPTION, table, "\n".join(lines)])
 
 
 def speed(table: pd.DataFrame) -> str:

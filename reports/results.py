@@ -1,6 +1,7 @@
 """What a run left behind, read for every kind of report: cells of parity, rows of the bench, and their history.
 
     results/cells/<pairing>.json    the cells of a pairing as they were judged last, or why there are none
+    results/peers/cells/<name>.json the cells of another library, and why others are absent
     results/bench/<run>.jsonl       rows of the bench, see bench/rows.py
     results/history.jsonl           one line for each pairing and system, or row of the bench, and run
 
@@ -21,8 +22,17 @@ from reports.flickering import PATH, flickering
 
 SCHEMA = 1  # of the history
 CELL_SCHEMA = 3
+PEER_SCHEMA = 1
 # The ratios of a cell, and what they are of.
 RATIOS = {"error_ratio": "outputs", "gradient_ratio": "gradients", "losses_ratio": "losses"}
+
+
+class Peer(NamedTuple):
+    """Another library, apart from our pairings. absent: {case: why it computed nothing}."""
+
+    name: str
+    cells: list[Cell]
+    absent: dict[str, str]
 
 
 class Results(NamedTuple):
@@ -32,6 +42,7 @@ class Results(NamedTuple):
     absent: dict[str, str]
     rows: list[Row]
     history: list[dict[str, Any]]
+    peers: list[Peer] = []
 
     @property
     def pairings(self) -> list[Pairing]:
@@ -53,7 +64,7 @@ def read_results(folder: Path = RESULTS) -> Results:
     rows = [row for path in sorted((folder / "bench").glob("*.jsonl")) for row in read_rows(path)]
     history = folder / "history.jsonl"
     lines = read_lines(history, SCHEMA) if history.exists() else []
-    return Results(cells, absent, rows, [current_names(line) for line in lines])
+    return Results(cells, absent, rows, [current_names(line) for line in lines], read_peers(folder))
 
 
 def cells_path(folder: Path, pairing: str) -> Path:
@@ -62,12 +73,22 @@ def cells_path(folder: Path, pairing: str) -> Path:
 
 def write_cells(folder: Path, pairing: str, cells: list[Cell]) -> None:
     """Keep the verdicts on a pairing. Ratios that are no numbers become null; layers stay in their order."""
+    content = {"schema": CELL_SCHEMA, "pairing": pairing, "cells": rows_of(cells)}
+    write_json(cells_path(folder, pairing), content)
+
+
+def rows_of(cells: list[Cell]) -> list[dict[str, Any]]:
+    """Cells as JSON keeps them."""
     rows = []
     for cell in cells:
         row = {name: finite(value) for name, value in cell._asdict().items()}
         row["layer_ratios"] = [[layer, finite(ratio)] for layer, ratio in cell.layer_ratios.items()]
         rows.append(row)
-    write_json(cells_path(folder, pairing), {"schema": CELL_SCHEMA, "pairing": pairing, "cells": rows})
+    return rows
+
+
+def cells_from(rows: list[dict[str, Any]]) -> list[Cell]:
+    return [Cell(**dict(row, layer_ratios=dict(row["layer_ratios"]))) for row in rows]
 
 
 def read_cells(folder: Path, pairing: str) -> list[Cell] | str:
@@ -83,12 +104,34 @@ def read_cells(folder: Path, pairing: str) -> list[Cell] | str:
         return content.get("absent") or "no case was judged"
     if content["schema"] < CELL_SCHEMA:
         return "judged by an older checkout: run it again"
-    return [Cell(**dict(row, layer_ratios=dict(row["layer_ratios"]))) for row in content["cells"]]
+    return cells_from(content["cells"])
 
 
 @cache
 def why_not_run(python: str) -> str:
     return "not run" if find_interpreter(python) else f"not run: this machine lacks Python {python}"
+
+
+def cells_folder(results: Path) -> Path:
+    return results / "peers" / "cells"
+
+
+def write_peer(results: Path, peer: Peer) -> None:
+    content = {"schema": PEER_SCHEMA, "implementation": peer.name, "cells": rows_of(peer.cells)}
+    write_json(cells_folder(results) / f"{peer.name}.json", content | {"absent": peer.absent})
+
+
+def read_peers(results: Path) -> list[Peer]:
+    """All that were judged. Raises ValueError for a file of a newer checkout."""
+    peers = []
+    for path in sorted(cells_folder(results).glob("*.json")):
+        content = read_json(path)
+        if content["schema"] > PEER_SCHEMA:
+            raise ValueError(
+                f"{path}: schema {content['schema']}, expected at most {PEER_SCHEMA}: update this checkout"
+            )
+        peers.append(Peer(content["implementation"], cells_from(content["cells"]), content["absent"]))
+    return peers
 
 
 def finite(value: Any) -> Any:

@@ -69,7 +69,7 @@ def call_function(keras, model, compiles):
     return lambda feed: arrays(model(feed))
 
 
-def feed(keras, model, mode, inputs):
+def feed(keras, mode, inputs):
     """Arrays if the function converts them itself, else tensors on the device of the model."""
     values = inputs if len(inputs) > 1 else inputs[0]
     if mode not in (CALL, COMPILED) or framework(keras) in ("graph", *INFER_ONLY):

@@ -1,24 +1,18 @@
 """ONNX Runtime, on a file that Keras 3 on PyTorch exports from a model of bert4keras3."""
 
-import numpy as np
 import onnxruntime
 
-from bench.implementations.exported import CHECK, FILE, FORMAT, convert, refuse  # noqa: F401
+from bench.implementations.exported import Exported
 
 
-def load(scenario, folder):
-    return onnxruntime.InferenceSession(str(folder / FILE), providers=["CPUExecutionProvider"])
+class OnnxRuntime(Exported):
+    def load(self, scenario, folder):
+        self.scenario = scenario
+        options = {"providers": ["CPUExecutionProvider"]}
+        self.session = onnxruntime.InferenceSession(str(folder / self.FILE), **options)
 
+    def names(self):
+        return [one.name for one in self.session.get_inputs()]
 
-def function(model, scenario, mode):
-    refuse(scenario, mode)
-    return lambda feed: model.run(None, feed)
-
-
-def feed(model, mode, inputs):
-    """Keras's inputs are float32, ids too."""
-    return {one.name: value.astype(np.float32) for one, value in zip(model.get_inputs(), inputs)}
-
-
-def arrays(outputs):
-    return outputs
+    def run(self, feed):
+        return self.session.run(None, feed)

@@ -1,25 +1,18 @@
-"""OpenVINO, on the same file as ONNX Runtime. It may choose bfloat16, so the adapter asks for float32."""
+"""OpenVINO, on the same file as ONNX Runtime. It may choose bfloat16, so float32 is asked for."""
 
-import numpy as np
 import openvino
 
-from bench.implementations.exported import CHECK, FILE, FORMAT, convert, refuse  # noqa: F401
+from bench.implementations.exported import Exported
 
 
-def load(scenario, folder):
-    options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    return openvino.Core().compile_model(str(folder / FILE), "CPU", options)
+class OpenVino(Exported):
+    def load(self, scenario, folder):
+        self.scenario = scenario
+        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        self.model = openvino.Core().compile_model(str(folder / self.FILE), "CPU", options)
 
+    def names(self):
+        return [one.any_name for one in self.model.inputs]
 
-def function(model, scenario, mode):
-    refuse(scenario, mode)
-    return lambda feed: list(model(feed).values())
-
-
-def feed(model, mode, inputs):
-    """Keras's inputs are float32, ids too."""
-    return {one.any_name: value.astype(np.float32) for one, value in zip(model.inputs, inputs)}
-
-
-def arrays(outputs):
-    return [outputs[0]]
+    def run(self, feed):
+        return list(self.model(feed).values())

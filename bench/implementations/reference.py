@@ -6,7 +6,7 @@ from bert4keras.backend import keras
 from bert4keras.models import build_transformer_model
 from bert4keras.snippets import AutoRegressiveDecoder
 
-from bench.implementations import bert4keras_models
+from bench.implementations.bert4keras_models import Bert4kerasModels
 from parity.models.reference_models import REFERENCE_MODELS
 
 
@@ -15,8 +15,7 @@ def build(*arguments, model="bert", **options):
     return build_transformer_model(*arguments, model=REFERENCE_MODELS.get(model, model), **options)
 
 
-FORMAT, CHECK = bert4keras_models.FORMAT, "predict"
-LIBRARY = SimpleNamespace(
-    keras=keras, build_transformer_model=build, AutoRegressiveDecoder=AutoRegressiveDecoder
-)
-convert, load, function, feed, arrays = bert4keras_models.adapter(LIBRARY)
+class Reference(Bert4kerasModels):
+    library = SimpleNamespace(
+        keras=keras, build_transformer_model=build, AutoRegressiveDecoder=AutoRegressiveDecoder
+    )

@@ -7,13 +7,15 @@ import torch
 import transformers
 
 from bench.implementations import Unsupported
-from bench.implementations.torch_functions import arrays, ready, to_device  # noqa: F401
+from bench.implementations.adapter import Adapter
+from bench.implementations.torch_functions import arrays, ready, to_device
 from bench.implementations.transformers_names import parameters
 from bench.scenarios import CALL, COMPILED, GENERATE, LABELS, RATE, TRAIN
-from bench.weights import random_arrays
+from bench.weights import iterate_weights
 
-FORMAT, CHECK = "transformers", CALL
-NOT_OURS = ("pooler", "embed_positions")  # parameters that are unused here, or a fixed table
+NOT_OURS = ("pooler", "embed_positions", "cls.")  # parameters that are unused here, or a fixed table
+FAMILIES = {"roberta": "bert", "t5.1.0_encoder": "t5", "t5.1.0": "t5"}
+HEADS = ("with_pool", "with_nsp", "with_mlm")
 
 
 def family(scenario):
@@ -22,12 +24,33 @@ def family(scenario):
         raise Unsupported("transformers has no NEZHA any more")
     if scenario.arguments.get("application") == "unilm":
         raise Unsupported("transformers has no UniLM")
-    return "t5" if model.startswith("t5") else model
+    kind = FAMILIES.get(model, model)
+    if kind not in ("bert", "albert", "roformer", "gpt2", "t5"):
+        raise Unsupported(f"of transformers, BERT, ALBERT, RoFormer, GPT-2 and T5 are compared, not {model}")
+    return kind
+
+
+def check_supported(scenario):
+    """Raise Unsupported for arguments and sizes that transformers does not have, or that nobody compares."""
+    kind, config = family(scenario), scenario.config
+    others = set(scenario.arguments) - {"model", "dropout_rate", "attention_dropout_rate"}
+    if kind == "bert":
+        others -= set(HEADS)
+    if kind == "t5" and scenario.new_tokens:
+        others -= {"cross_position_bias"}
+    if others:
+        raise Unsupported(f"no model of transformers here for {', '.join(sorted(others))}")
+    if kind in ("gpt2", "t5") and not (
+        scenario.new_tokens or scenario.arguments["model"].endswith("encoder")
+    ):
+        raise Unsupported("decoders are compared by what they generate, in the bench")
+    if kind in ("bert", "roformer") and "embedding_size" in config or "attention_key_size" in config:
+        raise Unsupported(f"the {kind} of transformers has no embedding_size and no attention_key_size")
 
 
 def configuration(scenario):
     """The configuration with which transformers computes the same as the reference."""
-    sizes, kind = scenario.release.config, family(scenario)
+    sizes, kind = scenario.config, family(scenario)
     if kind == "gpt2":
         return transformers.GPT2Config(
             vocab_size=sizes["vocab_size"],
@@ -74,80 +97,125 @@ def whole_model(scenario):
 
 
 def measured_model(scenario):
-    if "with_nsp" in scenario.arguments:
+    if TRAIN in scenario.modes:
         return transformers.BertForNextSentencePrediction
     if family(scenario) == "bert":
-        return transformers.BertModel
+        has_heads = any(name in scenario.arguments for name in HEADS)
+        return transformers.BertForPreTraining if has_heads else transformers.BertModel
     if family(scenario) == "t5" and not scenario.new_tokens:
         return transformers.T5EncoderModel
     return whole_model(scenario)
 
 
-def convert(scenario, folder):
-    """Write the weights. Raises ValueError if a parameter has no variable."""
-    kind = family(scenario)
-    model = whole_model(scenario)(configuration(scenario))
-    found = parameters(kind, random_arrays(scenario.release))
-    missing = {name for name, _ in model.named_parameters()} - set(found)
-    missing = [name for name in sorted(missing) if not any(part in name for part in NOT_OURS)]
-    if missing:
-        raise ValueError(f"no variable for the parameters {missing[:5]}")
-    with torch.no_grad():
-        for name, one in model.named_parameters():
-            if name in found:
-                one.copy_(torch.tensor(found[name]))
-    model.save_pretrained(str(folder / "model"))
+class Transformers(Adapter):
+    FORMAT = "transformers"
+
+    def convert(self, scenario, folder):
+        """Write the weights. Raises ValueError if a parameter has no variable."""
+        check_supported(scenario)
+        model = whole_model(scenario)(configuration(scenario))
+        found = parameters(family(scenario), iterate_weights(scenario.release))
+        missing = {name for name, _ in model.named_parameters()} - set(found)
+        needed = [part for part in NOT_OURS if not heads_need(part, scenario)]
+        missing = [name for name in sorted(missing) if not any(part in name for part in needed)]
+        if missing:
+            raise ValueError(f"no variable for the parameters {missing[:5]}")
+        with torch.no_grad():
+            for name, one in model.named_parameters():
+                if name in found:
+                    one.copy_(torch.tensor(found[name]))
+        model.save_pretrained(str(folder / "model"))
+
+    def load(self, scenario, folder):
+        if scenario.build != "plain":
+            raise Unsupported("the mean of the hidden states is sentence-transformers' part")
+        self.scenario, kind = scenario, measured_model(scenario)
+        attention = "sdpa" if kind._supports_sdpa else "eager"  # RoFormer has no other
+        options = dict(attn_implementation=attention, dtype=torch.float32)
+        self.model = to_device(kind.from_pretrained(str(folder / "model"), **options).eval())
+
+    def settings(self):
+        return {"attention": self.model.config._attn_implementation}
+
+    def feed(self, mode, inputs):
+        names = ("input_ids", "token_type_ids")
+        values = {
+            name: to_device(torch.tensor(value, dtype=torch.long)) for name, value in zip(names, inputs)
+        }
+        mask = values["attention_mask"] = (values["input_ids"] != 0).long()
+        mask[:, 0] = 1  # as in bert4keras, which never masks the first token
+        return values
+
+    def arrays(self, outputs):
+        return arrays(outputs)
+
+    @property
+    def base(self):
+        return getattr(self.model, "bert", self.model)
+
+    def function(self, mode):
+        if mode == GENERATE:
+            return self.generate()
+        if mode == TRAIN:
+            return self.train()
+        if mode not in (CALL, COMPILED):
+            raise Unsupported("transformers has no predict")
+        called = torch.compile(self.base) if mode == COMPILED else self.base
+        heads = isinstance(self.model, transformers.BertForPreTraining)
+        return ready(lambda feed: self.heads(called(**feed)) if heads else [called(**feed).last_hidden_state])
+
+    def heads(self, found):
+        """Outputs of the heads of BERT, in the order of bert4keras."""
+        arguments, hidden, outputs = self.scenario.arguments, found.last_hidden_state, []
+        if "with_nsp" in arguments:
+            outputs.append(self.model.cls.seq_relationship(found.pooler_output).softmax(-1))
+        elif "with_pool" in arguments:
+            is_linear = arguments["with_pool"] == "linear"
+            outputs.append(self.base.pooler.dense(hidden[:, 0]) if is_linear else found.pooler_output)
+        if "with_mlm" in arguments:
+            scores = self.model.cls.predictions(hidden)
+            outputs.append(scores if arguments["with_mlm"] == "linear" else scores.softmax(-1))
+        return outputs
+
+    def layers(self, inputs):
+        """Hidden states after the embeddings and after each block, of encoders that are no T5."""
+        kind = family(self.scenario)
+        if kind not in ("bert", "albert", "roformer"):
+            return {}
+        with torch.no_grad():
+            feed = self.feed(CALL, inputs)
+            states = arrays(self.base(**feed, output_hidden_states=True).hidden_states)
+        blocks = range(len(states) - 1)
+        name = "Transformer-FeedForward-Norm#{}" if kind == "albert" else "Transformer-{}-FeedForward-Norm"
+        return {name.format(i).replace("#0", ""): states[i + 1] for i in blocks}
+
+    def generate(self):
+        new_tokens = self.scenario.new_tokens
+
+        def run(feed):
+            ids = self.model.generate(**feed, max_new_tokens=new_tokens, do_sample=False, pad_token_id=0)
+            return [ids[:, -new_tokens:]]
+
+        return ready(run)
+
+    def train(self):
+        """One step of SGD on the next-sentence head, whose outputs stand in the order of the checkpoint."""
+        self.model.train()
+        optimizer = torch.optim.SGD(self.model.parameters(), RATE)
+        labels = to_device(torch.tensor(LABELS))
+
+        def step(feed):
+            optimizer.zero_grad()
+            loss = self.model(**feed, labels=labels).loss
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        return step
 
 
-def load(scenario, folder):
-    kind = measured_model(scenario)
-    attention = "sdpa" if kind._supports_sdpa else "eager"  # RoFormer has no other
-    model = kind.from_pretrained(str(folder / "model"), attn_implementation=attention, dtype=torch.float32)
-    return to_device(model.eval())
-
-
-def settings(model):
-    return {"attention": model.config._attn_implementation}
-
-
-def feed(model, mode, inputs):
-    names = ("input_ids", "token_type_ids")
-    values = {name: to_device(torch.tensor(value, dtype=torch.long)) for name, value in zip(names, inputs)}
-    values["attention_mask"] = (values["input_ids"] != 0).long()
-    return values
-
-
-def function(model, scenario, mode):
-    if mode == GENERATE:
-        return generate(model, scenario)
-    if mode == TRAIN:
-        return train(model)
-    if mode not in (CALL, COMPILED):
-        raise Unsupported("transformers has no predict")
-    base = model.bert if "with_nsp" in scenario.arguments else model
-    called = torch.compile(base) if mode == COMPILED else base
-    return ready(lambda feed: [called(**feed).last_hidden_state])
-
-
-def generate(model, scenario):
-    def run(feed):
-        ids = model.generate(**feed, max_new_tokens=scenario.new_tokens, do_sample=False, pad_token_id=0)
-        return [ids[:, -scenario.new_tokens :]]
-
-    return ready(run)
-
-
-def train(model):
-    """One step of SGD on the next-sentence head, whose outputs stand in the order of the checkpoint."""
-    model.train()
-    optimizer = torch.optim.SGD(model.parameters(), RATE)
-    labels = to_device(torch.tensor(LABELS))
-
-    def step(feed):
-        optimizer.zero_grad()
-        loss = model(**feed, labels=labels).loss
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
+def heads_need(part, scenario):
+    """Whether a head that is asked for has these parameters."""
+    arguments = scenario.arguments
+    uses = {"pooler": ("with_pool", "with_nsp"), "cls.": ("with_nsp", "with_mlm")}
+    return any(name in arguments for name in uses.get(part, ()))

@@ -8,7 +8,7 @@
 import sys
 
 from bench.accuracy_gate import check_output
-from bench.implementations import ours
+from bench.implementations.ours import Ours
 from bench.scenarios import BY_NAME, CALL, PREDICT, make_inputs
 from bench.studies import Study, interleave, read_rounds, timed
 from bench.weights import make_weights, weights_folder
@@ -18,8 +18,8 @@ SCENARIOS = "bert-base-1x128", "bert-base-8x128", "bert-base-1x512"
 
 def prepared(model, scenario, mode):
     """A function of no arguments that calls the model; SystemExit if its output is wrong."""
-    function, feed = ours.function(model, scenario, mode), ours.feed(model, mode, make_inputs(scenario))
-    _, wrong = check_output(scenario, ours.arrays(function(feed))[0])
+    function, feed = model.function(mode), model.feed(mode, make_inputs(scenario))
+    _, wrong = check_output(scenario, model.arrays(function(feed))[0])
     if wrong:
         sys.exit(f"{scenario.name} by {mode}: {wrong}")
     return lambda: function(feed)
@@ -29,8 +29,9 @@ def main():
     rounds = read_rounds(__doc__, 15)
     study = Study("call_overhead", rounds)
     for scenario in map(BY_NAME.get, SCENARIOS):
-        make_weights(scenario, ours)
-        model = ours.load(scenario, weights_folder(scenario, ours.FORMAT))
+        model = Ours()
+        make_weights(scenario, model)
+        model.load(scenario, weights_folder(scenario, model.FORMAT))
         call, predict = prepared(model, scenario, CALL), prepared(model, scenario, PREDICT)
         candidates = {"predict": timed(predict), "call": timed(call), "second call": timed(call)}
         bases = {"predict": "call", "second call": "call"}

@@ -17,7 +17,8 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from bench.implementations import bert4keras_models, ours  # noqa: E402
+from bench.implementations.bert4keras_models import Bert4kerasModels  # noqa: E402
+from bench.implementations.ours import Ours  # noqa: E402
 from bench.scenarios import BY_NAME, make_inputs  # noqa: E402
 from bench.studies import Study, interleave, ratio_to, read_rounds, timed  # noqa: E402
 from bench.studies.formats import build_in_format  # noqa: E402
@@ -34,11 +35,13 @@ BASE = FORMATS[0]
 
 def load(scenario, form):
     """The transformer with its weights in this format."""
-    make_weights(scenario, ours)
-    folder = weights_folder(scenario, ours.FORMAT)
+    make_weights(scenario, Ours())
+    folder = weights_folder(scenario, Ours.FORMAT)
 
     def build():
-        return bert4keras_models.load(ours.LIBRARY, scenario, folder).transformer
+        model = Ours()
+        Bert4kerasModels.load(model, scenario, folder)  # its calls are not compiled
+        return model.transformer
 
     transformer = build_in_format(form, build, lambda one: one.model)
     transformer.model.jit_compile = framework != "torch"

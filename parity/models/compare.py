@@ -35,6 +35,8 @@ def compare_case(case: Case, pairing: str, goldens=None, records=None) -> Cell:
         cell = cell._replace(**{name: info[name] for name in RECORDED if name in info})
         if not info["trained"]:
             golden = {name: value for name, value in golden.items() if not name.startswith("training/")}
+        if info.get("some_layers"):
+            golden, metadata = with_layers_of(record, golden, metadata)
         isolated = records / (case.name + ".isolated.npz")  # what `isolated_layers` wrote, if it has run
         cell = judge(cell, golden, metadata, record, read_arrays(isolated) if isolated.exists() else {})
     except Red as reason:
@@ -64,6 +66,17 @@ def read_record(case, folder, metadata):
     if info.get("random_weights") != metadata.get("random_weights"):
         raise Red("the random weights are not those that the golden was made from")
     return read_arrays(folder / (case.name + ".npz")), info
+
+
+def with_layers_of(record, golden, metadata):
+    """(golden, metadata) with the layers that are in the record, of a library that names its layers in another way."""
+    found = {name.split("/layer/")[1] for name in record if "/layer/" in name}
+    kept = {
+        name: value
+        for name, value in golden.items()
+        if "/layer/" not in name or name.split("/layer/")[1].split("@")[0] in found
+    }
+    return kept, dict(metadata, layers=[layer for layer in metadata["layers"] if layer in found])
 
 
 def judge(
@@ -149,6 +162,8 @@ def first_wrong(ratios: dict[str, float]) -> str | None:
 
 def explain(cell: Cell, ratio: float, isolated: dict[str, float]) -> Cell:
     """Say which layer shows the error first, and which is wrong even on the reference's input."""
+    if not cell.layer_ratios:
+        return cell._replace(red=f"error ratio {ratio:.3g}")
     if not cell.first_wrong_layer:
         return cell._replace(red=f"error ratio {ratio:.3g}, in no single layer")
     red = f"error ratio {ratio:.3g}, first in layer {cell.first_wrong_layer}"

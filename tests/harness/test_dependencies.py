@@ -80,6 +80,7 @@ MAY_IMPORT_THE_LIBRARY = {
     "serving.py",
     "checkpoint_loading.py",
     "tokenize_texts.py",
+    "weights.py",
     "profile_forward.py",
     "replay.py",
     "quantization.py",

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import os
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from markdown_it import MarkdownIt
 from report_samples import sample_rows, sample_system_rows
 
+from bench.implementations import split_arguments
 from bench.rows import StudyRow, read_study
 from pairings import BY_NAME, NIGHTLY, PAIRINGS, PUBLISHED, variant
 from parity.models.cases import CASES_BY_NAME, add_case_arguments
@@ -89,7 +91,7 @@ def sessions():
     kinds = ("parity", "tests", "bench")
     made = {f"{kind}-{pairing.name}" for kind in kinds for pairing in PAIRINGS}
     made |= {f"parity-{pairing.name}" for pairing in NIGHTLY}
-    return set(plain) | made | {f"published-{name}" for name in PUBLISHED} | {"bench-peers"}
+    return set(plain) | made | {f"published-{name}" for name in PUBLISHED} | {"bench-peers", "parity-peers"}
 
 
 def run_regularly():
@@ -136,6 +138,12 @@ def test_command_can_be_run(command, tmp_path):
         check_requirement(words[2])
     elif words[0] == "pyenv":
         assert words[-1] in {pairing.python for pairing in PAIRINGS}
+    elif words[:3] == ["python", "-m", "bench.judge"]:
+        (plugin,) = blocks(ROOT / "docs" / "judge.md", "python")
+        (tmp_path / "judged_bert.py").write_text(plugin, encoding="utf-8")
+        path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+        command = [sys.executable, *words[1:], "--results", str(tmp_path)]
+        subprocess.run(command, cwd=tmp_path, check=True, timeout=60, env={**os.environ, **path})
     else:
         assert words[:2] == ["python", "-m"], f"no test knows how to run: {command}"
         (tmp_path / "train.py").write_text("from bert4keras.models import build_transformer_model\n")
@@ -156,7 +164,8 @@ def check_session(words):
                 place = arguments.index("--with")
                 variant(BY_NAME["jax"], [arguments[place + 1]])
                 del arguments[place : place + 2]
-            options = case_options(arguments)
+            *_, cases = split_arguments(arguments)
+            options = case_options(cases)
             assert set(options.case or ()) <= set(CASES_BY_NAME)
         if name == "bisect" and "--" in words:
             parse(["bisect", *words[place + 1 :]])

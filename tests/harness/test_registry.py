@@ -45,6 +45,7 @@ def sessions():
         | published
         | {
             "bench-peers",
+            "parity-peers",
             "tests",
             "lint",
             "docs",
