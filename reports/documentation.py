@@ -200,7 +200,16 @@ TABLES = {
         "reviews",
         tuple(Column(BACKENDS[name], ({"metric": "tokens", "pairing": name},)) for name in USUAL),
         tuple(
-            (name, {"candidate": name}) for name in ("TextEncoder", "predict, sorted", "predict, in order")
+            (name, {"candidate": name})
+            for name in (
+                "TextEncoder",
+                "TextEncoder, bfloat16",
+                "TextEncoder, int8",
+                "predict, sorted",
+                "predict, in order",
+                "sentence-transformers",
+                "roofline",
+            )
         ),
     ),
     "corpus": Table(
@@ -214,7 +223,7 @@ TABLES = {
                 ("test accuracy, %", "accuracy", "%.1f"),
             )
         ),
-        tuple((name, {"candidate": name}) for name in ("float32", "bfloat16", "int8")),
+        tuple((name, {"candidate": name}) for name in ("float32", "bfloat16", "int8 matmuls", "int8")),
     ),
     "serving": Table(
         "serving",
