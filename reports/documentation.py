@@ -223,7 +223,7 @@ TABLES = {
                 ("test accuracy, %", "accuracy", "%.1f"),
             )
         ),
-        tuple((name, {"candidate": name}) for name in ("float32", "bfloat16", "int8 matmuls", "int8")),
+        tuple((name, {"candidate": name}) for name in ("float32", "bfloat16", "int8")),
     ),
     "serving": Table(
         "serving",
