@@ -145,17 +145,18 @@ def run_isolated_layers(session: nox.Session, name: str, cases: list[str], argum
 
 
 def library_tests(session: nox.Session, name: str) -> None:
-    """Run two files at a time, each with one thread for its operators: PyTorch's threads wait in busy loops."""
+    """Run a pairing's tests, with one thread for operators in each process: PyTorch's threads wait in busy loops."""
     name, arguments = with_pins(session, name)
     python = make_pairing_environment(session, name)
     variables = {**find(name).variables, "OMP_NUM_THREADS": "1"}
-    options = ("--numprocesses", "2", "--dist", "loadfile", *arguments)
-    run_pytest(session, python, variables, "tests/library", *options)
+    run_pytest(session, python, variables, "tests/library", *arguments)
 
 
 def run_pytest(session: nox.Session, python: str, variables: dict[str, str], *words: str) -> None:
+    """Run two files at a time."""
     pytest = str(Path(python).with_name("pytest"))
-    session.run(pytest, *words, external=True, env={**QUIET, **variables})
+    options = ("--numprocesses", "2", "--dist", "loadfile", *words)
+    session.run(pytest, *options, external=True, env={**QUIET, **variables})
 
 
 def published(session: nox.Session, name: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint, save_checkpoint
 from bert4keras3.checkpoints.huggingface import translate_names
+from bert4keras3.checkpoints.whole_file import whole_file
 from bert4keras3.huggingface import HEADS, find_files, save_pretrained
 from bert4keras3.models import BERT_BY_DEFAULT, build_transformer_model, hugging_face_configs, read_file
 from bert4keras3.snippets.progress import with_progress
@@ -167,12 +168,11 @@ def write_npz(path: str, variables: Iterable[tuple[str, Any]], dtype: str | None
     """Write an `.npz` with one array in memory at a time."""
     if dtype == "bfloat16":
         raise CheckpointError(f"cannot write '{path}': NumPy has no bfloat16. Take a .ckpt or a folder")
-    with zipfile.ZipFile(path + ".tmp", "w") as archive:
+    with whole_file(path) as whole, zipfile.ZipFile(whole, "w") as archive:
         for name, value in variables:
             value = np.asarray(value, dtype)
             with archive.open(name + ".npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, value, allow_pickle=False)
-    os.replace(path + ".tmp", path)
 
 
 def progress(items: Iterable[Any], total: int) -> Iterable[Any]:

@@ -17,13 +17,15 @@ import numpy as np
 
 from bert4keras3.backend import keras
 from bert4keras3.checkpoints import CheckpointError
+from bert4keras3.checkpoints.whole_file import whole_file
 from bert4keras3.text_encoder import POOLINGS, TextEncoder
 
 EXPLANATION = """
 FILE is .txt (a text in each line), .jsonl (an object in each line; see --field) or .parquet (needs pyarrow).
 FOLDER gets vectors-00000.npy, vectors-00001.npy, …, each with the vectors of --shard-size texts in the order of FILE,
-and settings.json. A shard is renamed to its name when it is whole, so that a run that was killed goes on with the first
-shard that is missing: start the same command again.
+and settings.json. With --format parquet (needs pyarrow), a shard has the columns "text" and "vector". A shard is
+renamed to its name when it is whole, so that a run that was killed goes on with the first shard that is missing: start
+the same command again.
 
 exit status: 0 if all shards are there, 2 if a file cannot be read or written or does not fit the settings.
 """
@@ -51,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--max-length", type=int, help="tokens of a text at most")
     parser.add_argument("--batch-tokens", type=int, default=16384)
     parser.add_argument("--shard-size", type=int, default=4096, help="texts of a shard")
+    parser.add_argument("--format", choices=("npy", "parquet"), default="npy", help="of the shards")
     parser.add_argument(
         "--workers", type=int, default=1, help="processes on this machine, which share the shards"
     )
@@ -65,8 +68,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def embed(options: argparse.Namespace) -> int:
     """Write the shards that are missing."""
+    if options.format == "parquet":
+        import_pyarrow(options.output)
     total = count_texts(options)
-    shards = {i: shard_path(options.output, i) for i in range(-(-total // options.shard_size))}
+    shards = {i: shard_path(options, i) for i in range(-(-total // options.shard_size))}
     if options.worker is not None:
         own = {i: path for i, path in shards.items() if i % options.workers == options.worker}
         write_shards(options, own, None)
@@ -95,14 +100,14 @@ def write_shards(options: argparse.Namespace, shards: dict[int, str], bar: Any) 
     texts, place = read_texts(options), 0
     for number, path in missing.items():
         start = number * options.shard_size
-        chosen = itertools.islice(texts, start - place, start - place + options.shard_size)
+        chosen = list(itertools.islice(texts, start - place, start - place + options.shard_size))
         place = start + options.shard_size
         vectors: dict[int, np.ndarray] = {}
         for numbers, found in encoder.encode_batches(chosen, options.batch_tokens):
             vectors.update(zip(numbers.tolist(), found))
             if bar is not None:
                 bar.add(len(numbers))
-        write_array(path, np.stack([vectors[i] for i in range(len(vectors))]))
+        write_shard(path, chosen, np.stack([vectors[i] for i in range(len(vectors))]))
 
 
 def run_workers(options: argparse.Namespace, shards: list[str], bar: Any) -> None:
@@ -161,10 +166,11 @@ def check_settings(options: argparse.Namespace) -> None:
                     "delete the folder"
                 )
         return
-    if glob.glob(os.path.join(options.output, "*.npy")):
-        raise ValueError(f"'{options.output}' has arrays, but no {SETTINGS}. Give another --output")
+    if glob.glob(os.path.join(glob.escape(options.output), "vectors-*")):
+        raise ValueError(f"'{options.output}' has vectors, but no {SETTINGS}. Give another --output")
     os.makedirs(options.output, exist_ok=True)
-    write_file(path, lambda file: file.write(json.dumps(settings, indent=2).encode()))
+    with whole_file(path) as file:
+        file.write(json.dumps(settings, indent=2).encode())
 
 
 def digest(path):
@@ -176,30 +182,25 @@ def digest(path):
     return found.hexdigest()
 
 
-def shard_path(folder, number):
-    return os.path.join(folder, f"vectors-{number:05d}.npy")
+def shard_path(options, number):
+    return os.path.join(options.output, f"vectors-{number:05d}.{options.format}")
 
 
 def rows_of_shard(path):
+    if path.endswith(".parquet"):
+        return parquet_file(path).metadata.num_rows
     return len(np.load(path, mmap_mode="r"))
 
 
-def write_array(path, array):
-    write_file(path, lambda file: np.save(file, array))
-
-
-def write_file(path, write):
-    """Write a file that takes its name when it is whole."""
-    beside = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(beside, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        if os.path.exists(beside):
-            os.remove(beside)
+def write_shard(path, texts, vectors):
+    """Write vectors (n, size), to Parquet together with their texts."""
+    with whole_file(path) as file:
+        if path.endswith(".npy"):
+            np.save(file, vectors)
+            return
+        pyarrow = import_pyarrow(path)
+        column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors.ravel()), vectors.shape[1])
+        pyarrow.parquet.write_table(pyarrow.table({"text": texts, "vector": column}), file)
 
 
 def count_texts(options):
@@ -252,11 +253,16 @@ def checked(text, options, number):
 
 
 def parquet_file(path):
+    return import_pyarrow(path).parquet.ParquetFile(path)
+
+
+def import_pyarrow(path):
+    """pyarrow with pyarrow.parquet."""
     try:
-        from pyarrow.parquet import ParquetFile
+        import pyarrow.parquet
     except ImportError as error:
-        raise ImportError(f"'{path}' needs pyarrow: pip install pyarrow") from error
-    return ParquetFile(path)
+        raise ImportError(f"'{path}' needs pyarrow: pip install 'bert4keras3[parquet]'") from error
+    return pyarrow
 
 
 if __name__ == "__main__":

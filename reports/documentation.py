@@ -200,7 +200,16 @@ TABLES = {
         "reviews",
         tuple(Column(BACKENDS[name], ({"metric": "tokens", "pairing": name},)) for name in USUAL),
         tuple(
-            (name, {"candidate": name}) for name in ("TextEncoder", "predict, sorted", "predict, in order")
+            (name, {"candidate": name})
+            for name in (
+                "TextEncoder",
+                "TextEncoder, bfloat16",
+                "TextEncoder, int8",
+                "predict, sorted",
+                "predict, in order",
+                "sentence-transformers",
+                "roofline",
+            )
         ),
     ),
     "corpus": Table(

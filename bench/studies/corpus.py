@@ -17,7 +17,7 @@ from bert4keras3.text_encoder import TextEncoder, unit_vectors
 from parity.store import MINILM_FOLDER
 
 MAXLEN = 512
-FORMATS = ("float32", "bfloat16", "int8")
+FORMATS = ("float32", "bfloat16", "int8 matmuls", "int8")
 PARTS = ("train", "valid", "test")
 RIDGE = 1e-2  # of the classifier
 

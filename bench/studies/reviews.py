@@ -5,8 +5,9 @@
 BERT-base with random weights and the characters of the reviews as its vocabulary. Each candidate gives the vector of
 [CLS] of each text; all are compared with the first. Its figure is real tokens a second.
 
-If sentence-transformers is installed beside PyTorch, it is a candidate with the same weights: `save_pretrained` writes
-its folder. The roofline, "matmuls alone", is the time of the projections and feed-forward layers for the real tokens.
+TextEncoder is measured in bfloat16 and int8 too; the cosine to float32 of their vectors is a row. If
+sentence-transformers is installed beside PyTorch, it is a candidate with the same weights: `save_pretrained` writes its
+folder. The roofline is that of bench/roofline.py, for as many texts of the mean length.
 """
 
 import argparse
@@ -16,18 +17,22 @@ from collections import Counter
 
 import numpy as np
 
+from bench.roofline import Roofline
+from bench.scenarios import CALL, Scenario
 from bench.studies import Study, interleave, ratio_to, read_reviews, timed
-from bert4keras3.backend import framework, ops
+from bench.studies.formats import build_in_format
+from bert4keras3.backend import framework
 from bert4keras3.models import build_transformer_model
 from bert4keras3.snippets import predict_in_buckets, sequence_padding
-from bert4keras3.text_encoder import TextEncoder
+from bert4keras3.text_encoder import TextEncoder, unit_vectors
 from bert4keras3.tokenizers import Tokenizer
 from parity.models.releases import BY_NAME
 
 BATCH = 32
 MAXLEN = 512
 PACKED, BATCHES, SORTED, BUCKETS = "TextEncoder", "predict, in order", "predict, sorted", "predict_in_buckets"
-PEER, ROOFLINE = "sentence-transformers", "matmuls alone"
+PEER, ROOFLINE = "sentence-transformers", "roofline"
+FORMATS = {"TextEncoder, bfloat16": "bfloat16", "TextEncoder, int8": "int8 matmuls"}
 
 
 def first_texts(archive, count):
@@ -82,26 +87,17 @@ def sentence_transformers(transformer, tokenizer):
     return lambda texts: peer.encode(texts, batch_size=BATCH, show_progress_bar=False)
 
 
-def matmuls_alone(config, tokens):
-    """() → nothing, after the matmuls of the projections and feed-forward layers for so many tokens."""
-    hidden, inner = config["hidden_size"], config["intermediate_size"]
-    random = np.random.RandomState(0)
-    square, wide, narrow = (
-        ops.convert_to_tensor(random.normal(size=size).astype("float32"))
-        for size in ((hidden, hidden), (hidden, inner), (inner, hidden))
-    )
-    x, y = (
-        ops.convert_to_tensor(random.normal(size=(tokens, size)).astype("float32"))
-        for size in (hidden, inner)
-    )
-    operands = (4 * [(x, square)] + [(x, wide), (y, narrow)]) * config["num_hidden_layers"]
+def encode_in_format(form, release, weights, tokenizer, texts):
+    """() → vectors of the texts, by a model in this format; see formats.py."""
 
-    def multiply():
-        for left, right in operands:
-            last = ops.matmul(left, right)
-        np.asarray(last)
+    def build():
+        transformer = build_transformer_model(**release.config, return_keras_model=False)
+        transformer.model.set_weights(weights)
+        return transformer
 
-    return multiply
+    transformer = build_in_format(form, build, lambda one: one.model)
+    encoder = TextEncoder(transformer, tokenizer, max_length=MAXLEN)
+    return lambda: encoder.encode(texts, show_progress=False)
 
 
 def main():
@@ -120,19 +116,29 @@ def main():
     if framework == "torch" and importlib.util.find_spec("sentence_transformers"):
         encode = sentence_transformers(transformer, tokenizer)
         candidates[PEER] = lambda: encode(texts)
-    roofline = timed(matmuls_alone(release.config, tokens))
+    weights = transformer.model.get_weights()
+    for name, form in FORMATS.items():
+        if name in (options.candidate or FORMATS):
+            candidates[name] = encode_in_format(form, release, weights, tokenizer, texts)
     candidates = {name: one for name, one in candidates.items() if name in (options.candidate or candidates)}
+    study, case = Study("reviews", options.rounds), f"{len(texts)} reviews"
+    scenario = Scenario(case, release, {}, len(texts), round(tokens / len(texts)), (CALL,))
+    seconds = Roofline([scenario]).seconds(scenario, CALL)
+    study.add(case, ROOFLINE, "tokens", scenario.batch * scenario.length / seconds, "tokens/s")
     expected = encoder.encode(texts, show_progress=False)
     for name, candidate in candidates.items():
-        assert np.abs(candidate() - expected).max() < 1e-3, name
-    study = Study("reviews", options.rounds)
-    functions = {ROOFLINE: roofline, **{name: timed(one) for name, one in candidates.items()}}
-    seconds = interleave(functions, options.rounds)
+        vectors = candidate()
+        if name in FORMATS:
+            cosines = np.sum(unit_vectors(vectors) * unit_vectors(expected), axis=1)
+            study.add(case, name, "lowest cosine", cosines.min())
+        else:
+            assert np.abs(vectors - expected).max() < 1e-3, name
+    seconds = interleave({name: timed(one) for name, one in candidates.items()}, options.rounds, warm_up=0)
     for name, values in seconds.items():
         against = ratio_to(seconds[PACKED], values, PACKED) if name != PACKED and PACKED in seconds else {}
-        study.add(f"{len(texts)} reviews", name, "tokens", tokens / np.median(values), "tokens/s", **against)
+        study.add(case, name, "tokens", tokens / np.median(values), "tokens/s", **against)
     packed = encoder.packed
-    study.add(f"{len(texts)} reviews", PACKED, "real tokens", packed.real_tokens / packed.computed_tokens)
+    study.add(case, PACKED, "real tokens", packed.real_tokens / packed.computed_tokens)
     study.write()
 
 

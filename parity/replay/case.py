@@ -47,18 +47,29 @@ def replay_case(library, case, cell, folder) -> Replay:
             small, judged = reduce(library, small, diagnosis)
     elif cell.worst_gradient:
         small, judged = reduce_gradient(library, case, small, golden, folder)
-    if judged is None:
-        given, shape = given_to(traces[-1], small.layer) if small.layer else ({}, None)
-        words = readme(cell, explanation, "")
-        write_golden_replay(folder, small, given, shape, golden, metadata, words)
-        return Replay(explanation, f"the whole case, in {shown(folder)}")
-    if small.case.build != "plain" or small.layer.split("#")[0] in case.random_fill:
-        raise ValueError(f"{small.layer} has inputs or weights that the script cannot make")
+    words = described(small, judged)
+    if small.case.build != "plain" or (small.layer or "").split("#")[0] in case.random_fill:
+        return Replay(explanation, f"no replay: {words} has inputs or weights that the script cannot make")
+    try:
+        if judged:
+            write_replay(folder, small, judged, readme(cell, explanation, words))
+        else:
+            given, shape = given_to(traces[-1], small.layer) if small.layer else ({}, None)
+            write_golden_replay(
+                folder, small, given, shape, golden, metadata, readme(cell, explanation, words)
+            )
+    except ValueError as error:  # too large
+        return Replay(explanation, f"no replay: {error}")
+    return Replay(explanation, f"{words}, in {shown(folder)}")
+
+
+def described(small, judged) -> str:
+    """What a replay has, in words."""
+    if not judged:
+        return "the whole case"
     tokens = small.values[0].size
     what = "gradients of layer" if judged.direction else "layer"
-    words = f"{what} {small.layer} on {tokens} token{'s' * (tokens > 1)}"
-    write_replay(folder, small, judged, readme(cell, explanation, words))
-    return Replay(explanation, f"{words}, in {shown(folder)}")
+    return f"{what} {small.layer} on {tokens} token{'s' * (tokens > 1)}"
 
 
 def shown(folder):
@@ -123,12 +134,10 @@ def whole(library, case, golden) -> Small:
     weights = case_weights(case)
     if isinstance(weights, str):
         weights = importlib.import_module(library.name + ".checkpoints").open_checkpoint(weights)
-    known = case.checkpoint.family in FAMILIES and case.checkpoint.config
-    names = (
-        [name for name, _ in release_variables(case.checkpoint._replace(optimizer=""))]
-        if known
-        else list(weights)
-    )
+    names = list(weights)
+    if case.checkpoint.family in FAMILIES:  # without the slots of optimizers
+        variables = release_variables(case.checkpoint._replace(config=config, optimizer=""))
+        names = [name for name, _ in variables if name in names]
     read = {name: weights[name] for name in names}  # random weights are made when they are read
     return Small(case, config, read, inputs_of(golden, case.lengths[-1]), "")
 
@@ -162,9 +171,8 @@ def evidence(layer, case, golden, traces) -> list[Evidence]:
     return rows
 
 
-def readme(cell, explanation, size) -> str:
+def readme(cell, explanation, what) -> str:
     """What is wrong, in words, and how to run it."""
-    what = f"the {size}" if size else "the whole case, which could not be made smaller"
     variables = "".join(f"{name}={value} " for name, value in find(cell.pairing).variables.items())
     return f"""# {cell.case} on {cell.pairing} is red
 

@@ -239,10 +239,9 @@ def size(name):
 
 def resized(small, config):
     """The case with another configuration, whose variables are corners of the old ones."""
-    family, old = small.case.checkpoint.family, small.case.checkpoint.config
     if config == small.config:
         return small
-    if family not in FAMILIES or not old:
+    if small.case.checkpoint.family not in FAMILIES:
         return small._replace(config=config)
     shapes = dict(release_variables(small.case.checkpoint._replace(config=config, optimizer="")))
     weights = {

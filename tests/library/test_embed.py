@@ -76,20 +76,32 @@ def test_other_formats(kind, model, source, tmp_path):
     assert contents(tmp_path / kind) == contents(tmp_path / "txt")
 
 
+def test_parquet_shards_have_texts_and_vectors(model, source, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert embed.main(words(model, source, tmp_path / "npy")) == 0
+    assert embed.main(words(model, source, tmp_path / "out", "--format", "parquet")) == 0
+    (tmp_path / "out" / "vectors-00001.parquet").unlink()
+    assert embed.main(words(model, source, tmp_path / "out", "--format", "parquet")) == 0
+    tables = [parquet.read_table(str(path)) for path in sorted((tmp_path / "out").glob("*.parquet"))]
+    assert [text for table in tables for text in table["text"].to_pylist()] == LINES
+    found = np.array([vector for table in tables for vector in table["vector"].to_pylist()], "float32")
+    np.testing.assert_array_equal(found, vectors(tmp_path / "npy"))
+
+
 def test_a_run_goes_on_where_it_ended(model, source, tmp_path, monkeypatch, capsys):
     assert embed.main(words(model, source, tmp_path / "whole")) == 0
-    written, original = [], embed.write_array
+    written, original = [], embed.write_shard
 
-    def write_array(path, array):
+    def write_shard(path, *arguments):
         if len(written) == 2:
             raise OSError("no space left on device")
         written.append(path)
-        original(path, array)
+        original(path, *arguments)
 
-    monkeypatch.setattr(embed, "write_array", write_array)
+    monkeypatch.setattr(embed, "write_shard", write_shard)
     assert embed.main(words(model, source, tmp_path / "out")) == 2
     assert "no space left" in capsys.readouterr().err
-    monkeypatch.setattr(embed, "write_array", original)
+    monkeypatch.setattr(embed, "write_shard", original)
     assert embed.main(words(model, source, tmp_path / "out")) == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
