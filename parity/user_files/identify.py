@@ -188,7 +188,7 @@ def arguments_of(rule, shapes, config):
 def derive_config(shapes):
     """A configuration from the shapes of the variables.
 
-    Heads are 64 wide, as in all of these releases but the tiny ones, whose 312 is no multiple of 64: they have 12 heads.
+    Heads are 64 wide, except in the tiny releases: 312 is no multiple of 64, and they have 12 heads.
     """
 
     def shape(pattern):
