@@ -237,7 +237,9 @@ for name in PUBLISHED:
 @nox.session
 def table(session: nox.Session) -> None:
     """Judge the recorded pairings, keep the verdicts, and print them; red cells make it fail."""
-    names = recorded or [one.name for one in known(os.listdir(ROOT / "results" / "records"))]
+    names = recorded or [
+        one.name for one in known(path.name for path in (ROOT / "results" / "records").glob("*"))
+    ]
     run_on_host(session, "reports", "table", *names, *session.posargs)
 
 
@@ -250,13 +252,18 @@ def report(session: nox.Session) -> None:
     run_on_host(session, "reports", "all")
 
 
-@nox.session
-def regress(session: nox.Session) -> None:
-    """Has something become worse than the committed baseline? `-- --speed jax` also measures against its commit."""
+def make_environments_of_speed(session: nox.Session) -> None:
+    """Make the environments of the pairings behind `--speed`."""
     if "--speed" in session.posargs:
         for name in session.posargs[session.posargs.index("--speed") + 1 :]:
             if name in BY_NAME:
                 make_pairing_environment(session, name)
+
+
+@nox.session
+def regress(session: nox.Session) -> None:
+    """Has something become worse than the committed baseline? `-- --speed jax` also measures against its commit."""
+    make_environments_of_speed(session)
     run_on_host(session, "reports", "regress", *session.posargs)
 
 
@@ -273,10 +280,7 @@ def compare(session: nox.Session) -> None:
     for place, word in enumerate(words):
         if Path(word).exists() or words[place - 1] == "--markdown":
             words[place] = str(Path(word).resolve())
-    if "--speed" in words:
-        for name in words[words.index("--speed") + 1 :]:
-            if name in BY_NAME:
-                make_pairing_environment(session, name)
+    make_environments_of_speed(session)
     run_on_host(session, "reports", "compare", *words)
 
 

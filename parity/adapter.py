@@ -5,6 +5,7 @@ The reference and bert4keras3 run the same code on every Keras.
 
 import importlib
 import platform
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,6 +69,30 @@ def layer_nodes(library, model):
                 for j, tensor in enumerate(outputs):
                     found.append((output_name(layer, i, j), tensor, layer))
     return [(name, tensor) for name, tensor, layer in found if type(layer).__name__ not in IDENTITY_LAYERS]
+
+
+@contextmanager
+def changed_calls(library, change):
+    """While models are built in here, each call of a layer returns change(layer, arguments, options, outputs).
+
+    Calls that a layer makes of other layers stay as they are.
+    """
+    base = library.keras.layers.Layer
+    original, depth = base.__call__, [0]
+
+    def call(layer, *arguments, **options):
+        depth[0] += 1
+        try:
+            outputs = original(layer, *arguments, **options)
+        finally:
+            depth[0] -= 1
+        return outputs if depth[0] else change(layer, arguments, options, outputs)
+
+    base.__call__ = call
+    try:
+        yield
+    finally:
+        base.__call__ = original
 
 
 def output_name(layer, call, output):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pairings import find
-from parity.adapter import evaluate, layer_nodes, listed, open_library, output_name
+from parity.adapter import changed_calls, evaluate, layer_nodes, listed, open_library, output_name
 from parity.models.build import build_case, case_weights, load_case, make_inputs
 from parity.models.cases import add_case_arguments, chosen_cases
 from parity.store import read_arrays, record_folder, write_arrays
@@ -39,16 +39,10 @@ def reference_outputs(library, arrays):
         def compute_output_shape(self, input_shape):
             return input_shape
 
-    base = library.keras.layers.Layer
-    original, calls, depth = base.__call__, Counter(), [0]
+    calls = Counter()
 
-    def call(layer, *arguments, **options):
-        depth[0] += 1
-        try:
-            outputs = original(layer, *arguments, **options)
-        finally:
-            depth[0] -= 1
-        if depth[0] or isinstance(layer, FromReference):
+    def replace(layer, arguments, options, outputs):
+        if isinstance(layer, FromReference):
             return outputs
         replaced = []
         for i, output in enumerate(listed(outputs)):
@@ -57,11 +51,8 @@ def reference_outputs(library, arrays):
         calls[layer.name] += 1
         return replaced if isinstance(outputs, (list, tuple)) else replaced[0]
 
-    base.__call__ = call
-    try:
+    with changed_calls(library, replace):
         yield
-    finally:
-        base.__call__ = original
 
 
 def run_isolated_layers(library, case, activations):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from parity.adapter import evaluate, input_name, layer_nodes, listed, output_name
+from parity.adapter import changed_calls, evaluate, input_name, layer_nodes, listed, output_name
 from parity.models.build import build_case, load_case
 from parity.replay.definitions import ALIASES, ARGUMENTS, Call, output_mask
 
@@ -14,24 +14,15 @@ from parity.replay.definitions import ALIASES, ARGUMENTS, Call, output_mask
 @contextmanager
 def recorded_calls(library):
     """While models are built in here, collect (layer, inputs, options) of every call that no layer makes."""
-    base = library.keras.layers.Layer
-    original, calls, depth = base.__call__, [], [0]
+    calls = []
 
-    def call(layer, *arguments, **options):
-        depth[0] += 1
-        try:
-            outputs = original(layer, *arguments, **options)
-        finally:
-            depth[0] -= 1
-        if not depth[0] and arguments:
+    def record(layer, arguments, options, outputs):
+        if arguments:
             calls.append((layer, listed(arguments[0]), options, listed(outputs)))
         return outputs
 
-    base.__call__ = call
-    try:
+    with changed_calls(library, record):
         yield calls
-    finally:
-        base.__call__ = original
 
 
 def trace(library, case, weights, values):

@@ -11,23 +11,22 @@ def run(folder, capsys, *arguments):
     return code, capsys.readouterr().out
 
 
-def test_a_red_cell_fails_the_run_and_says_why(monkeypatch, capsys, tmp_path):
+def judge_as(monkeypatch, **fields):
+    """Have every case judged with these fields of its cell."""
     monkeypatch.setattr(
-        command_line,
-        "compare_case",
-        lambda case, pairing: Cell(case.name, case.system, pairing, red="no record"),
+        command_line, "compare_case", lambda case, pairing: Cell(case.name, case.system, pairing, **fields)
     )
+
+
+def test_a_red_cell_fails_the_run_and_says_why(monkeypatch, capsys, tmp_path):
+    judge_as(monkeypatch, red="no record")
     code, text = run(tmp_path, capsys, "jax", "--case", "bert")
     assert code == 1
     assert "bert: no record" in text and "0 of 1 cases green" in text
 
 
 def test_red_cells_with_the_newest_releases_are_shown_and_pass(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(
-        command_line,
-        "compare_case",
-        lambda case, pairing: Cell(case.name, case.system, pairing, red="no record"),
-    )
+    judge_as(monkeypatch, red="no record")
     code, text = run(tmp_path, capsys, "jax-newest", "--case", "bert")
     assert code == 0 and "bert: no record" in text and "0 of 1 cases green" in text
     code, text = run(tmp_path, capsys, "jax-newest", "jax+keras==3.12.0", "--case", "bert")
@@ -43,11 +42,11 @@ def test_an_unknown_pairing_is_told(capsys, tmp_path):
 def test_a_red_cell_says_what_its_difference_looks_like_and_where_its_replay_is(
     monkeypatch, capsys, tmp_path
 ):
-    explained = dict(
-        red="error ratio 41", explanation="consistent with tanh GELU", replay="in results/replay/x"
-    )
-    monkeypatch.setattr(
-        command_line, "compare_case", lambda case, pairing: Cell(case.name, case.system, pairing, **explained)
+    judge_as(
+        monkeypatch,
+        red="error ratio 41",
+        explanation="consistent with tanh GELU",
+        replay="in results/replay/x",
     )
     _, text = run(tmp_path, capsys, "jax", "--case", "bert")
     assert "bert: error ratio 41; consistent with tanh GELU" in text and "replay: in results/replay/x" in text
