@@ -108,10 +108,16 @@ def figures(systems: pd.DataFrame, column: str, show: Callable[[float | None], s
     return entries
 
 
-def red_groups(red: pd.DataFrame) -> list[tuple[str, str, list[str], str]]:
-    """(pairing, reason, cases, command that repeats them), each reason of a pairing once."""
+def red_groups(red: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each reason of a pairing once, with its cases, their replays, and the command that repeats them."""
     return [
-        (str(pairing), str(reason), list(rows["case"]), repeat_command(str(pairing), *rows["case"]))
+        {
+            "pairing": str(pairing),
+            "reason": str(reason),
+            "cases": list(rows["case"]),
+            "replays": list(rows["replay"].dropna()),
+            "command": repeat_command(str(pairing), *rows["case"]),
+        }
         for (pairing, reason), rows in red.groupby(["pairing", "reason"], sort=False)
     ]
 

@@ -132,6 +132,7 @@ function details(cell) {
     ["error ratios", ratios.map(([name, what]) => `${what} ${shown(cell[name])}`).join(", ")],
     ["worst layer", cell.worst_layer && `${cell.worst_layer}, ${shown(cell.worst_layer_ratio)}`],
     ["worst gradient", cell.worst_gradient],
+    ["replay", cell.replay],
     ["versions", versions],
     ["Python", provenance.python],
     ["processor", provenance.processor],
