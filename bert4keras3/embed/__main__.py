@@ -20,8 +20,8 @@ FILE is .txt (a text in each line), .jsonl (an object in each line; see --field)
 FOLDER gets vectors-00000.npy, vectors-00001.npy, …, each with the vectors of --shard-size texts in the order of FILE,
 and settings.json. With --format parquet (needs pyarrow), a shard has the columns "text" and "vector". A shard is
 renamed to its name when it is whole, so that a run that was killed goes on with the first shard that is missing: start
-the same command again. With --engine ray (needs Ray), the workers are actors of Ray Data, on all machines of a cluster. The
-machines see the same FILE and FOLDER, and the same folder of the model.
+the same command again. With --engine ray (needs Ray), the workers are actors of Ray Data, on all machines of a
+cluster. The machines see the same FILE and FOLDER, and the same folder of the model.
 
 exit status: 0 if all shards are there, 2 if a file cannot be read or written or does not fit the settings.
 """
@@ -51,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--workers", type=int, default=1, help="processes that share the shards; each has a model"
     )
     parser.add_argument("--engine", choices=("ray",), help="default: processes on this machine")
-    parser.add_argument("--address", help="of the cluster for --engine ray; default: Ray on this machine alone")
+    parser.add_argument(
+        "--address", help="of the cluster for --engine ray; default: Ray on this machine alone"
+    )
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.address and not options.engine:

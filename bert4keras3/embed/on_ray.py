@@ -30,7 +30,9 @@ class Worker:
         """Write shards: {"shard": (n,)} → the same, and for each why it was not written, "" if it was."""
         try:
             for number in batch["shard"].tolist():
-                if not os.path.exists(shard_path(self.options, number)):  # a worker may be killed after its shard
+                if not os.path.exists(
+                    shard_path(self.options, number)
+                ):  # a worker may be killed after its shard
                     self.writer = self.writer or ShardWriter(self.options)
                     self.writer.write(number)
         except (OSError, ValueError, ImportError) as error:  # as data: Ray would add its own frames
@@ -49,7 +51,7 @@ def write_on_ray(options: argparse.Namespace, missing: dict[int, int], bar: Any)
     if not missing:
         return
     ray = import_ray()
-    ray.init(address=options.address, log_to_driver=False, logging_level="ERROR")
+    ray.init(address=options.address or "local", log_to_driver=False, logging_level="ERROR")
     try:
         cpus, gpus = share_of_a_worker(machines(ray), options.workers)
         variables = {name: value for name, value in os.environ.items() if name.startswith(INHERITED)}
@@ -68,7 +70,9 @@ def write_on_ray(options: argparse.Namespace, missing: dict[int, int], bar: Any)
             if row["problem"]:
                 raise CheckpointError(row["problem"])
             if not os.path.exists(shard_path(options, row["shard"])):
-                raise CheckpointError(f"a worker wrote into '{options.output}' of another machine: the machines share none")
+                raise CheckpointError(
+                    f"a worker wrote into '{options.output}' of another machine: the machines share none"
+                )
             bar.add(missing[row["shard"]])
     finally:
         ray.shutdown()

@@ -9,7 +9,7 @@ from bert4keras3.text_encoder import TextEncoder
 
 
 def vectors_udf(model: str | os.PathLike[str], batch_size: int = 1024, **options: Any) -> Any:
-    """Function of a column of texts: their vectors, as `array<float>`. Each Python worker of Spark loads the model once.
+    """Function of a column of texts: their vectors, as `array<float>`. A Python worker of Spark loads the model once.
 
     Args:
         model: a folder that all machines see, or "hf://organisation/name", as for `TextEncoder`.

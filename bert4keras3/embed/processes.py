@@ -23,7 +23,9 @@ def write_in_processes(options: argparse.Namespace, missing: dict[int, int], bar
     ]
     waiting = dict(missing)
     try:
-        while any(worker.poll() is None for worker in workers) and not any(worker.poll() for worker in workers):
+        while any(worker.poll() is None for worker in workers) and not any(
+            worker.poll() for worker in workers
+        ):
             for number in [i for i in waiting if os.path.exists(shard_path(options, i))]:
                 bar.add(waiting.pop(number))
             time.sleep(0.2)

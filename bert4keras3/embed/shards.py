@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 import os
-from typing import Any
+from typing import Any, Iterator
 
 import numpy as np
 
@@ -30,11 +30,13 @@ class ShardWriter:
         self.encoder = TextEncoder(
             options.model, pooling=options.pooling, normalize=options.normalize, max_length=options.max_length
         )
-        self.texts, self.place = iter(()), math.inf
+        self.texts: Iterator[str] = iter(())
+        self.place = math.inf  # number of the next text; inf: the input has to be opened
 
     def write(self, number: int, bar: Any = None) -> None:
         """Compute a shard and write it."""
-        texts, vectors = self.read(number), {}
+        texts = self.read(number)
+        vectors: dict[int, np.ndarray] = {}
         for numbers, found in self.encoder.encode_batches(texts, self.options.batch_tokens):
             vectors.update(zip(numbers.tolist(), found))
             if bar is not None:
@@ -47,7 +49,7 @@ class ShardWriter:
         start = number * self.options.shard_size
         if start < self.place:
             self.texts, self.place = read_texts(self.options), 0
-        skipped = start - self.place
+        skipped = int(start - self.place)
         self.place = math.inf  # if reading fails, the next shard begins anew
         found = list(itertools.islice(self.texts, skipped, skipped + self.options.shard_size))
         self.place = start + self.options.shard_size

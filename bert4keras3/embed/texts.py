@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from typing import Any, Iterator
+from typing import Iterator
 
 
 def count_texts(options):

@@ -16,6 +16,7 @@ from test_text_encoder import folder_of_sentence_transformers
 from bert4keras3.embed.__main__ import main
 from bert4keras3.embed.on_ray import share_of_a_worker
 
+KILLS = 20
 ON_RAY = ("--engine", "ray", "--workers", "2")
 
 
@@ -64,22 +65,22 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     path = tmp_path_factory.mktemp("texts") / "texts.txt"
-    path.write_text("\n".join(f"{line} {i}" for i, line in enumerate(LINES * 40)) + "\n", "utf-8")
+    path.write_text("\n".join(f"{line} {i}" for i, line in enumerate(LINES * 100)) + "\n", "utf-8")
     return path
 
 
 @pytest.fixture(scope="module")
 def whole(model, source, tmp_path_factory):
-    """(vectors by Ray without a kill, seconds)."""
-    folder, start = tmp_path_factory.mktemp("whole"), time.monotonic()
+    """Folder of the vectors by Ray without a kill."""
+    folder = tmp_path_factory.mktemp("whole")
     subprocess.run([*command(model, source, folder), *ON_RAY], check=True)
-    return folder, time.monotonic() - start
+    return folder
 
 
 @pytest.mark.slow
 def test_vectors_are_those_of_one_process(model, source, whole, tmp_path):
     assert main(words(model, source, tmp_path / "one")) == 0
-    np.testing.assert_allclose(vectors(whole[0]), vectors(tmp_path / "one"), atol=1e-6)
+    np.testing.assert_allclose(vectors(whole), vectors(tmp_path / "one"), atol=1e-6)
 
 
 @pytest.mark.slow
@@ -91,12 +92,7 @@ def test_a_worker_that_fails_says_why(content, reason, model, source, tmp_path):
     path = tmp_path / "texts.jsonl"
     path.write_text(content or '{"text": "a"}\n')
     folder = model if content else tmp_path
-    run = subprocess.run(
-        [*command(folder, path, tmp_path / "out"), *ON_RAY],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-    )
+    run = subprocess.run([*command(folder, path, tmp_path / "out"), *ON_RAY], capture_output=True, text=True)
     assert run.returncode == 2 and reason in run.stderr and "Traceback" not in run.stderr
 
 
@@ -119,12 +115,15 @@ def descendants(process):
             pass
 
 
-def kill_a_worker(run, moments):
-    """Whether there was one to kill."""
-    workers = [one for one, words in descendants(run.pid) if "MapBatches(Worker)" in words]
-    for one in workers[:1] and [moments.choice(workers)]:
-        os.kill(one, signal.SIGKILL)
-    return bool(workers)
+def wait_for_a_shard(run, folder):
+    """Until a run has written one more."""
+    before = len(contents(folder))
+    while run.poll() is None and len(contents(folder)) == before:
+        time.sleep(0.01)
+
+
+def workers_of(run):
+    return [one for one, words in descendants(run.pid) if "MapBatches(Worker)" in words]
 
 
 def check_shards(folder, whole):
@@ -135,28 +134,29 @@ def check_shards(folder, whole):
 
 @pytest.mark.slow
 def test_kill_9_of_the_driver_loses_and_changes_nothing(model, source, whole, tmp_path):
-    folder, seconds = whole
-    moments = random.Random(0)
-    for _ in range(20):
-        run = subprocess.Popen([*command(model, source, tmp_path), *ON_RAY], stdout=subprocess.DEVNULL)
-        try:
-            run.wait(moments.uniform(0.3, 1.0) * seconds)
-        except subprocess.TimeoutExpired:
-            run.kill()
-            run.wait()
-        check_shards(tmp_path, folder)
-    subprocess.run([*command(model, source, tmp_path), *ON_RAY], check=True)
-    assert contents(tmp_path) == contents(folder)
+    moments, words = random.Random(0), [*command(model, source, tmp_path), *ON_RAY]
+    for number in range(KILLS):
+        run = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        if number % 4:  # every fourth kill is during the start
+            wait_for_a_shard(run, tmp_path)
+        time.sleep(moments.uniform(0, 0.5 if number % 4 else 5))
+        assert run.poll() is None
+        run.kill()
+        run.wait()
+        check_shards(tmp_path, whole)
+    subprocess.run(words, check=True)
+    assert contents(tmp_path) == contents(whole)
 
 
 @pytest.mark.slow
 def test_kill_9_of_workers_loses_and_changes_nothing(model, source, whole, tmp_path):
-    folder, seconds = whole
-    moments, killed = random.Random(1), 0
+    moments = random.Random(1)
     run = subprocess.Popen([*command(model, source, tmp_path), *ON_RAY], stdout=subprocess.DEVNULL)
-    while run.poll() is None:
-        time.sleep(moments.uniform(0, 2))
-        killed += killed < 20 and kill_a_worker(run, moments)
-        check_shards(tmp_path, folder)
-    assert run.returncode == 0
-    assert contents(tmp_path) == contents(folder)
+    for _ in range(KILLS):
+        wait_for_a_shard(run, tmp_path)
+        time.sleep(moments.uniform(0, 0.5))
+        assert run.poll() is None
+        os.kill(moments.choice(workers_of(run)), signal.SIGKILL)
+        check_shards(tmp_path, whole)
+    assert run.wait() == 0
+    assert contents(tmp_path) == contents(whole)

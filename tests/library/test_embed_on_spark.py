@@ -18,8 +18,11 @@ def test_a_missing_spark_is_told(monkeypatch):
 
 
 @pytest.mark.slow
-def test_vectors_of_a_column_are_those_of_the_encoder(tmp_path):
-    sql = pytest.importorskip("pyspark.sql", reason="PySpark is not installed in this pairing: nox -s engines")
+def test_vectors_of_a_column_are_those_of_the_encoder(tmp_path, monkeypatch):
+    sql = pytest.importorskip(
+        "pyspark.sql", reason="PySpark is not installed in this pairing: nox -s engines"
+    )
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     model = folder_of_sentence_transformers(tmp_path / "model")
     spark = sql.SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
     try:
