@@ -1,6 +1,9 @@
 """Workers on a cluster: Ray Data hands the numbers of shards to a pool of actors, which read, compute and write them.
 
-Ray Data could write the vectors too, and has a checkpoint by id column. TODO reason
+Ray Data can write the vectors too, with its checkpoint by id column. That is not used: it writes Parquet files under
+their final names. After a kill -9 of the driver (Ray 2.60), the folder had a file that could not be read, until the
+next run deleted it. Its files have random names, and the order of the texts is lost. A shard needs no checkpoint: its
+number decides its texts, so a worker that repeats a shard writes the same file.
 """
 
 from __future__ import annotations
@@ -24,17 +27,16 @@ class Worker:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.writer: ShardWriter | None = None
+        self.shards: ShardWriter | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Write shards: {"shard": (n,)} → the same, and for each why it was not written, "" if it was."""
         try:
             for number in batch["shard"].tolist():
-                if not os.path.exists(
-                    shard_path(self.options, number)
-                ):  # a worker may be killed after its shard
-                    self.writer = self.writer or ShardWriter(self.options)
-                    self.writer.write(number)
+                # it may be there: of a worker that was killed before it could answer
+                if not os.path.exists(shard_path(self.options, number)):
+                    self.shards = self.shards or ShardWriter(self.options)
+                    self.shards.write(number)
         except (OSError, ValueError, ImportError) as error:  # as data: Ray would add its own frames
             return {**batch, "problem": np.full(len(batch["shard"]), str(error), dtype=object)}
         return {**batch, "problem": np.full(len(batch["shard"]), "", dtype=object)}

@@ -2,9 +2,12 @@
 
 import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -94,6 +97,35 @@ def test_a_worker_that_fails_says_why(content, reason, model, source, tmp_path):
     folder = model if content else tmp_path
     run = subprocess.run([*command(folder, path, tmp_path / "out"), *ON_RAY], capture_output=True, text=True)
     assert run.returncode == 2 and reason in run.stderr and "Traceback" not in run.stderr
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """Address of a cluster whose machine has neither the working directory nor the Keras of this process."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    folder = tempfile.mkdtemp()  # sockets lie in it, whose paths are short
+    words = (
+        f"start --head --block --node-ip-address 127.0.0.1 --port {port} --include-dashboard false".split()
+    )
+    words = [str(Path(sys.executable).with_name("ray")), *words, "--temp-dir", folder]
+    run = subprocess.Popen(words, env=environment, cwd=folder, stdout=subprocess.DEVNULL)
+    yield f"127.0.0.1:{port}"
+    run.terminate()
+    run.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_a_cluster_takes_the_paths_and_the_keras_of_the_command(model, source, cluster, tmp_path):
+    source.with_name("few.txt").write_text("\n".join(LINES) + "\n", "utf-8")
+    run = [*command(model, "few.txt", tmp_path / "two"), *ON_RAY, "--address", cluster]
+    subprocess.run(run, check=True, cwd=str(source.parent))
+    assert main(words(model, source.with_name("few.txt"), tmp_path / "one")) == 0
+    np.testing.assert_allclose(vectors(tmp_path / "two"), vectors(tmp_path / "one"), atol=1e-6)
 
 
 def descendants(process):
