@@ -76,8 +76,7 @@ def embed(options: argparse.Namespace) -> int:
         write_shards(options, [i for i in missing if i % options.workers == options.worker])
         return 0
     check_settings(options)
-    for path in glob.glob(os.path.join(glob.escape(options.output), "*.tmp")):  # of a run that was killed
-        os.remove(path)
+    remove_partial_files(options)  # of a run that was killed
     bar = keras.utils.Progbar(total)
     bar.add(total - sum(missing.values()))
     if options.engine == "ray":
@@ -86,8 +85,14 @@ def embed(options: argparse.Namespace) -> int:
         write_in_processes(options, missing, bar)
     else:
         write_shards(options, missing, bar)
+    remove_partial_files(options)  # of workers that were killed
     print(f"\n{total} vectors in {len(texts)} files in '{options.output}'")
     return 0
+
+
+def remove_partial_files(options):
+    for path in glob.glob(os.path.join(glob.escape(options.output), "*.tmp")):
+        os.remove(path)
 
 
 def write_shards(options: argparse.Namespace, missing: Iterable[int], bar: Any = None) -> None:

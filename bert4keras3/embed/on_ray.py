@@ -9,6 +9,7 @@ number decides its texts, so a worker that repeats a shard writes the same file.
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import os
 from typing import Any
@@ -53,6 +54,7 @@ def write_on_ray(options: argparse.Namespace, missing: dict[int, int], bar: Any)
     if not missing:
         return
     ray = import_ray()
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # this command has its own bar
     ray.init(address=options.address or "local", log_to_driver=False, logging_level="ERROR")
     try:
         cpus, gpus = share_of_a_worker(machines(ray), options.workers)

@@ -178,6 +178,7 @@ def test_kill_9_of_the_driver_loses_and_changes_nothing(model, source, whole, tm
         check_shards(tmp_path, whole)
     subprocess.run(words, check=True)
     assert contents(tmp_path) == contents(whole)
+    assert not list(tmp_path.glob("*.tmp"))
 
 
 @pytest.mark.slow
@@ -192,3 +193,4 @@ def test_kill_9_of_workers_loses_and_changes_nothing(model, source, whole, tmp_p
         check_shards(tmp_path, whole)
     assert run.wait() == 0
     assert contents(tmp_path) == contents(whole)
+    assert not list(tmp_path.glob("*.tmp"))
