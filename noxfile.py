@@ -307,6 +307,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def engines(session: nox.Session) -> None:
+    """Run the tests of `bert4keras3.embed` on Ray and Spark, which no pairing has."""
+    python = make_pairing_environment(session, "engines")
+    files = [str(path) for path in sorted((ROOT / "tests" / "library").glob("test_embed*.py"))]
+    variables = {**find("engines").variables, "OMP_NUM_THREADS": "1"}
+    run_pytest(session, python, variables, *files, "-m", "slow or not slow", *session.posargs)
+
+
+@nox.session
 def nightly(session: nox.Session) -> None:
     """Run everything, for hours: all tests and all cases, at full size too, in all pairings."""
     session.notify("lint")
@@ -319,6 +328,7 @@ def nightly(session: nox.Session) -> None:
             session.notify(f"published-{pairing.name}")
     for pairing in NIGHTLY:
         session.notify(f"parity-{pairing.name}", ["--everything"])
+    session.notify("engines")
     session.notify("parity-peers")
     session.notify("bench-peers")
     session.notify("regress")

@@ -179,7 +179,10 @@ GPU = (
     ),
 )
 
-BY_NAME = {pairing.name: pairing for pairing in PAIRINGS + NIGHTLY + ORACLES + PEERS + GPU}
+# Engines of clusters, on which the command `bert4keras3.embed` is tested.
+ENGINES = (Pairing("engines", "3.11", "engines", JAX, "Ray and Spark with Keras 3 on JAX"),)
+
+BY_NAME = {pairing.name: pairing for pairing in PAIRINGS + NIGHTLY + ORACLES + PEERS + GPU + ENGINES}
 
 
 def find(name: str) -> Pairing:

@@ -14,6 +14,7 @@ import pairings
 from pairings import (
     ABANDONED_PORT,
     BY_NAME,
+    ENGINES,
     GPU,
     NIGHTLY,
     ORACLES,
@@ -32,7 +33,7 @@ from pairings import (
 from pairings.environments import NotMade, Program, make_pairing_environment
 from parity.store import ROOT
 
-EVERYONE = PAIRINGS + NIGHTLY + ORACLES + PEERS + GPU
+EVERYONE = PAIRINGS + NIGHTLY + ORACLES + PEERS + GPU + ENGINES
 
 
 def sessions():
@@ -50,6 +51,7 @@ def sessions():
             "lint",
             "docs",
             "golden",
+            "engines",
             "nightly",
             "table",
             "report",

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from test_text_encoder import TEXTS, folder_of_sentence_transformers
 
-from bert4keras3 import embed
+from bert4keras3.embed import shards
+from bert4keras3.embed.__main__ import main
 from bert4keras3.text_encoder import TextEncoder
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
@@ -57,7 +58,7 @@ def contents(folder):
 
 
 def test_every_line_has_its_vector(model, source, tmp_path, capsys):
-    assert embed.main(words(model, source, tmp_path / "out")) == 0
+    assert main(words(model, source, tmp_path / "out")) == 0
     found = vectors(tmp_path / "out")
     np.testing.assert_allclose(found, TextEncoder(model).encode(LINES, show_progress=False), atol=1e-5)
     assert f"{len(LINES)} vectors in 5 files" in capsys.readouterr().out
@@ -71,17 +72,17 @@ def test_other_formats(kind, model, source, tmp_path):
     else:
         pyarrow = pytest.importorskip("pyarrow")
         pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table({"review": LINES}), str(path))
-    assert embed.main(words(model, source, tmp_path / "txt")) == 0
-    assert embed.main(words(model, path, tmp_path / kind, "--field", "review")) == 0
+    assert main(words(model, source, tmp_path / "txt")) == 0
+    assert main(words(model, path, tmp_path / kind, "--field", "review")) == 0
     assert contents(tmp_path / kind) == contents(tmp_path / "txt")
 
 
 def test_parquet_shards_have_texts_and_vectors(model, source, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    assert embed.main(words(model, source, tmp_path / "npy")) == 0
-    assert embed.main(words(model, source, tmp_path / "out", "--format", "parquet")) == 0
+    assert main(words(model, source, tmp_path / "npy")) == 0
+    assert main(words(model, source, tmp_path / "out", "--format", "parquet")) == 0
     (tmp_path / "out" / "vectors-00001.parquet").unlink()
-    assert embed.main(words(model, source, tmp_path / "out", "--format", "parquet")) == 0
+    assert main(words(model, source, tmp_path / "out", "--format", "parquet")) == 0
     tables = [parquet.read_table(str(path)) for path in sorted((tmp_path / "out").glob("*.parquet"))]
     assert [text for table in tables for text in table["text"].to_pylist()] == LINES
     found = np.array([vector for table in tables for vector in table["vector"].to_pylist()], "float32")
@@ -89,8 +90,8 @@ def test_parquet_shards_have_texts_and_vectors(model, source, tmp_path):
 
 
 def test_a_run_goes_on_where_it_ended(model, source, tmp_path, monkeypatch, capsys):
-    assert embed.main(words(model, source, tmp_path / "whole")) == 0
-    written, original = [], embed.write_shard
+    assert main(words(model, source, tmp_path / "whole")) == 0
+    written, original = [], shards.write_shard
 
     def write_shard(path, *arguments):
         if len(written) == 2:
@@ -98,20 +99,20 @@ def test_a_run_goes_on_where_it_ended(model, source, tmp_path, monkeypatch, caps
         written.append(path)
         original(path, *arguments)
 
-    monkeypatch.setattr(embed, "write_shard", write_shard)
-    assert embed.main(words(model, source, tmp_path / "out")) == 2
+    monkeypatch.setattr(shards, "write_shard", write_shard)
+    assert main(words(model, source, tmp_path / "out")) == 2
     assert "no space left" in capsys.readouterr().err
-    monkeypatch.setattr(embed, "write_shard", original)
-    assert embed.main(words(model, source, tmp_path / "out")) == 0
+    monkeypatch.setattr(shards, "write_shard", original)
+    assert main(words(model, source, tmp_path / "out")) == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 def test_other_settings_do_not_continue(model, source, tmp_path, capsys):
-    assert embed.main(words(model, source, tmp_path / "out")) == 0
-    assert embed.main(words(model, source, tmp_path / "out", "--pooling", "cls")) == 2
+    assert main(words(model, source, tmp_path / "out")) == 0
+    assert main(words(model, source, tmp_path / "out", "--pooling", "cls")) == 2
     assert "has pooling None, and this run has 'cls'" in capsys.readouterr().err
     source.write_text("another text\n")
-    assert embed.main(words(model, source, tmp_path / "out")) == 2
+    assert main(words(model, source, tmp_path / "out")) == 2
     assert "input_sha256" in capsys.readouterr().err
 
 
@@ -126,12 +127,12 @@ def test_other_settings_do_not_continue(model, source, tmp_path, capsys):
 )
 def test_a_wrong_input_is_named(name, content, reason, model, tmp_path, capsys):
     (tmp_path / name).write_bytes(content.encode("latin-1"))
-    assert embed.main(words(model, tmp_path / name, tmp_path / "out")) == 2
+    assert main(words(model, tmp_path / name, tmp_path / "out")) == 2
     assert reason in capsys.readouterr().err
 
 
 def test_a_missing_input_is_named(model, tmp_path, capsys):
-    assert embed.main(words(model, tmp_path / "none.txt", tmp_path / "out")) == 2
+    assert main(words(model, tmp_path / "none.txt", tmp_path / "out")) == 2
     assert "none.txt" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
