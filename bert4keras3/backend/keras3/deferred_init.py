@@ -3,6 +3,7 @@
 Random initial values took most of the time of loading a model.
 """
 
+import inspect
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -16,14 +17,24 @@ RANDOM = (
     keras.initializers.VarianceScaling,
 )
 
+KNOWS_LAYOUT = "layout" in inspect.signature(keras.initializers.Initializer.__call__).parameters
+framework = keras.config.backend()
+if framework == "jax":
+    from bert4keras3.backend.keras3 import jax_shards
+
 # [(weight, its initializer), ...] of the innermost `deferred_initialization` of this thread
 pending: ContextVar = ContextVar("pending", default=None)
 
 
 class Uninitialized(keras.initializers.Initializer):
-    """Uninitialized memory whose first number is NaN: the NaN is gone once a value has been assigned."""
+    """Uninitialized memory whose first number is NaN: the NaN is gone once a value has been assigned.
 
-    def __call__(self, shape, dtype=None):
+    On several devices, `layout` has the axes of the mesh, and the first number of each slice is NaN.
+    """
+
+    def __call__(self, shape, dtype=None, layout=None):
+        if layout is not None:
+            return jax_shards.uninitialized(shape, dtype, layout.spec)
         values = np.empty(shape, "float32")
         values.flat[:1] = np.nan
         return keras.ops.convert_to_tensor(values, dtype=dtype)
@@ -39,13 +50,21 @@ def deferred_initialization():
         weights = pending.get()
         pending.reset(token)
         for weight, initializer in weights:
-            first = keras.ops.convert_to_numpy(weight[(slice(0, 1),) * len(weight.shape)])
-            if np.isnan(first).any():
+            if np.isnan(first_number(weight)).any():
                 weight.assign(initializer(tuple(weight.shape), dtype=weight.dtype))
 
 
+def first_number(weight):
+    """The first number of a weight, or of the first slice in this process, as an array."""
+    if framework == "jax" and jax_shards.is_sharded(weight):
+        return jax_shards.first_number(weight)
+    return keras.ops.convert_to_numpy(weight[(slice(0, 1),) * len(weight.shape)])
+
+
 def may_defer(initializer):
-    return pending.get() is not None and isinstance(initializer, RANDOM)
+    """Whether a weight may wait for its initial value. On several devices, the initializer needs Keras's `layout`."""
+    has_place = KNOWS_LAYOUT or keras.distribution.distribution() is None
+    return pending.get() is not None and has_place and isinstance(initializer, RANDOM)
 
 
 def make_weight(make, initializer):
