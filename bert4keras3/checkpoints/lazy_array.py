@@ -38,9 +38,8 @@ class LazyArray(np.lib.mixins.NDArrayOperatorsMixin):
         """The transpose."""
         return LazyArray(self._stored.T, self._kind, self._release)
 
-    def __array__(self, dtype=None, copy=None):
-        """Copy in the order of the file, a block of rows at a time."""
-        values = np.empty(self.shape, self.dtype)
+    def read(self, values: np.ndarray) -> None:
+        """Copy into an array of this shape, in the order of the file, a block of rows at a time."""
         rows, copies = np.atleast_1d(self._stored), np.atleast_1d(values)
         if rows.ndim == 2 and rows.strides[0] < rows.strides[1]:
             rows, copies = rows.T, copies.T
@@ -49,7 +48,11 @@ class LazyArray(np.lib.mixins.NDArrayOperatorsMixin):
             block = decoded(rows[start : start + step], self._kind)
             copies[start : start + step] = np.ascontiguousarray(block)
             self._release()
-        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def __array__(self, dtype=None, copy=None):
+        values = np.empty(self.shape, self.dtype if dtype is None else dtype)
+        self.read(values)
+        return values
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         arrays = [np.asarray(one) if isinstance(one, LazyArray) else one for one in inputs]

@@ -24,7 +24,7 @@ def start(folder, devices, **variables):
 
 
 @pytest.mark.skipif(framework != "jax", reason="keras.distribution splits weights on JAX alone")
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_slices_on_eight_devices(processes, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
