@@ -115,7 +115,7 @@ class Assignment(NamedTuple):
 def load_weights(
     layers: Mapping[str, Any],
     mapping: Mapping[str, list[str]],
-    checkpoint: Mapping[str, np.ndarray],
+    checkpoint: Any,
     load_variable: Callable[[Mapping, str], np.ndarray],
     ignore_invalid_weights: bool = False,
     resize: Any = None,
