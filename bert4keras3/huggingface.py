@@ -18,7 +18,7 @@ from bert4keras3.backend import K, dtype_name, get_activation, weight_shape
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint
 from bert4keras3.checkpoints.huggingface import PARTS, WEIGHT_FILES, find_weights, places_of
 from bert4keras3.checkpoints.safetensors_writer import Spec, write_folder
-from bert4keras3.weights import iterate_weights
+from bert4keras3.weights import iterate_weights, write_once
 
 logger = logging.getLogger("bert4keras3")
 
@@ -580,12 +580,11 @@ def save_pretrained(
         "config.json": json.dumps(config, indent=2) + "\n",
         **(tokenizer.huggingface_files() if tokenizer else {}),
     }
-    write_folder(
-        folder,
-        specs,
+    write_once(
+        lambda arrays: write_folder(folder, specs, arrays, texts, max_shard_size),
         parameters(progress(iterate_weights(transformer.layers, mapping))),
-        texts,
-        max_shard_size,
+        transformer.layers,
+        mapping,
     )
 
 

@@ -37,6 +37,7 @@ from bert4keras3.weights import (
     load_weights,
     resize_like_wider_model,
     rows_of,
+    write_once,
 )
 
 
@@ -384,11 +385,13 @@ class Transformer(ResidualBlocks):
             mapping: {name of a layer: names of variables}; None: `variable_mapping()`.
             dtype: dtype of the variables, such as "float16"; None: the dtype of the weights.
         """
-        variables = iterate_weights(self.layers, self.mapped_layers(mapping))
-        save_checkpoint(
-            filename,
+        mapped = self.mapped_layers(mapping)
+        variables = iterate_weights(self.layers, mapped)
+        write_once(
+            lambda variables: save_checkpoint(filename, variables, dtype=dtype),
             ((name, self.create_variable(name, value, dtype)) for name, value in variables),
-            dtype=dtype,
+            self.layers,
+            mapped,
         )
 
     def save_pretrained(

@@ -10,12 +10,21 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from typing import Any, Callable, Iterable, Mapping, NamedTuple
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple
 
 import numpy as np
 
 from bert4keras3.advice import advise, advise_family, advise_shape
-from bert4keras3.backend import get_values, set_values, weight_shape
+from bert4keras3.backend import (
+    get_values,
+    is_sharded,
+    process_place,
+    set_values,
+    texts_of_processes,
+    weight_shape,
+)
 from bert4keras3.checkpoints import CheckpointError, VariableNotFoundError
 from bert4keras3.layers import FeedForward, MultiHeadAttention
 from bert4keras3.snippets import orthogonally_resize
@@ -96,22 +105,25 @@ class LoadingReport(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """One weight and its new value."""
+    """One weight, and a function that returns its new value."""
 
     weight: Any
     variable: str
-    value: np.ndarray
+    read: Callable[[], Any]
 
 
 def load_weights(
     layers: Mapping[str, Any],
     mapping: Mapping[str, list[str]],
-    checkpoint: Mapping[str, np.ndarray],
+    checkpoint: Any,
     load_variable: Callable[[Mapping, str], np.ndarray],
     ignore_invalid_weights: bool = False,
     resize: Any = None,
 ) -> LoadingReport:
     """Set the weights of the layers from a checkpoint. All variables are read and checked before any weight is set.
+
+    If weights lie on several devices, a value is read again when it is set, slice by slice. The processes of a job
+    share the work of the checksums, and an error in one of them is an error in all.
 
     Args:
         mapping: layer name → variable names, in the order of the layer's weights.
@@ -123,42 +135,20 @@ def load_weights(
         VariableNotFoundError: the checkpoint lacks a variable, and `ignore_invalid_weights` is False.
         CheckpointError: a shape does not fit, or the checkpoint has no variable of the model.
     """
-    asked = [variable for variables in mapping.values() for variable in variables]
-    assignments: list[Assignment] = []
-    missing: list[str] = []
-    resized: list[str] = []
-    for layer_name, variables in mapping.items():
-        layer = layers[layer_name]
-        for index, (weight, variable) in enumerate(zip(layer.weights, variables)):
-            try:
-                value = load_variable(checkpoint, variable)
-            except VariableNotFoundError as error:
-                if not ignore_invalid_weights:
-                    advice = advise(variable, checkpoint, asked)
-                    raise VariableNotFoundError(error.name, error.path, error.names, advice) from None
-                logger.warning("%s. Ignored: layer %s keeps its initial value.", error, layer_name)
-                missing.append(variable)
-                continue
-            shape = weight_shape(weight)
-            if tuple(value.shape) != shape and resize is not None:
-                value = resize(layer, index, value, shape)
-                resized.append(variable)
-            if tuple(value.shape) != shape:
-                advice = shape_advice(layer, variables, variable, value.shape, shape, checkpoint, asked)
-                raise CheckpointError(
-                    f"{describe(checkpoint)}: variable {variable!r} has shape {tuple(value.shape)!r}, but weight "
-                    f"{index} of layer {layer_name!r} expects {shape!r}. {advice}. Or resize with "
-                    "autoresize_weights=True."
-                )
-            assignments.append(Assignment(weight, variable, value))
-
-    if missing and not assignments:
-        advice = advise(missing[0], checkpoint, asked) or "Check the path and the model class"
-        raise CheckpointError(
-            f"{describe(checkpoint)}: it has none of the {len(missing)} variables of the model, such as "
-            f"{missing[0]!r}. {advice}."
+    sharded = has_shards(layers, mapping)
+    with failing_together() if sharded else nullcontext():
+        assignments, missing, resized = find_values(
+            layers,
+            mapping,
+            checkpoint.lazily(*process_place()) if sharded else checkpoint,
+            load_variable,
+            ignore_invalid_weights,
+            resize,
+            keep=not sharded,
         )
-    set_values([(one.weight, one.value) for one in assignments])
+    values = ((one.weight, one.read()) for one in assignments)
+    set_values(values if sharded else list(values))
+    asked = [variable for variables in mapping.values() for variable in variables]
     used = [one.variable for one in assignments]
     report = LoadingReport(used, sorted(set(checkpoint) - set(used)), missing, resized)
     logger.info("%s: %s", describe(checkpoint), report)
@@ -168,6 +158,93 @@ def load_weights(
     if other_model:
         logger.warning("%s: the model does not use all variables. %s.", describe(checkpoint), other_model)
     return report
+
+
+def find_values(layers, mapping, checkpoint, load_variable, ignore_invalid_weights, resize, keep):
+    """The assignments of `load_weights`, the missing and the resized variables; keep: read each value only once."""
+    asked = [variable for variables in mapping.values() for variable in variables]
+    assignments, missing, resized = [], [], []
+    for layer_name, variables in mapping.items():
+        layer = layers[layer_name]
+        for index, (weight, variable) in enumerate(zip(layer.weights, variables)):
+            read = partial(load_variable, checkpoint, variable)
+            try:
+                value = read()
+            except VariableNotFoundError as error:
+                if not ignore_invalid_weights:
+                    advice = advise(variable, checkpoint, asked)
+                    raise VariableNotFoundError(error.name, error.path, error.names, advice) from None
+                logger.warning("%s. Ignored: layer %s keeps its initial value.", error, layer_name)
+                missing.append(variable)
+                continue
+            shape = weight_shape(weight)
+            if tuple(value.shape) != shape and resize is not None:
+                read = partial(read_resized, read, partial(resize, layer, index), shape)
+                value = read()
+                resized.append(variable)
+            if tuple(value.shape) != shape:
+                advice = shape_advice(layer, variables, variable, value.shape, shape, checkpoint, asked)
+                raise CheckpointError(
+                    f"{describe(checkpoint)}: variable {variable!r} has shape {tuple(value.shape)!r}, but weight "
+                    f"{index} of layer {layer_name!r} expects {shape!r}. {advice}. Or resize with "
+                    "autoresize_weights=True."
+                )
+            assignments.append(Assignment(weight, variable, partial(np.asarray, value) if keep else read))
+    if missing and not assignments:
+        advice = advise(missing[0], checkpoint, asked) or "Check the path and the model class"
+        raise CheckpointError(
+            f"{describe(checkpoint)}: it has none of the {len(missing)} variables of the model, such as "
+            f"{missing[0]!r}. {advice}."
+        )
+    return assignments, missing, resized
+
+
+def read_resized(read, resize, shape):
+    return resize(np.asarray(read()), shape)
+
+
+def has_shards(layers: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Whether weights of these layers lie on several devices."""
+    return any(is_sharded(weight) for name in names for weight in layers[name].weights)
+
+
+@contextmanager
+def failing_together() -> Iterator[None]:
+    """Context whose error in one process is an error in all processes: the others would wait for it."""
+    error = None
+    try:
+        yield
+    except BaseException as caught:
+        error = caught
+    texts = texts_of_processes("" if error is None else f"{type(error).__name__}: {error}")
+    if error is not None:
+        raise error
+    for number, text in enumerate(texts):
+        if text:
+            raise CheckpointError(f"process {number} of {len(texts)} failed: {text}")
+
+
+def write_once(
+    write: Callable[[Iterable], Any],
+    variables: Iterable[tuple[str, Any]],
+    layers: Mapping[str, Any],
+    names: Iterable[str],
+) -> None:
+    """write(variables), in the first process alone if weights of these layers lie on several devices.
+
+    All processes of the job have to call it, because they gather the variables together.
+    """
+    if not has_shards(layers, names) or process_place()[1] == 1:
+        write(variables)
+        return
+    variables = iter(variables)
+    with failing_together():
+        try:
+            if process_place()[0] == 0:
+                write(variables)
+        finally:
+            for _ in variables:
+                pass
 
 
 def shape_advice(layer, variables, variable, found, expected, checkpoint, asked):

@@ -196,6 +196,27 @@ TABLES = {
             for name in (*USUAL, "tfkeras-tf2.15", "keras2.3.1-tf2.2")
         ),
     ),
+    "sharded-loading": Table(
+        "sharded_loading",
+        (
+            Column("share, MB", ({"metric": "share"},), pattern="%.0f"),
+            *(
+                Column(header, ({"metric": metric},), pattern="%.2f")
+                for header, metric in (
+                    ("peak of loading", "loading"),
+                    ("of it anonymous", "anonymous"),
+                    ("after loading", "loaded"),
+                    ("peak of saving", "saving"),
+                    ("peak of loading, with framework", "with framework"),
+                )
+            ),
+        ),
+        tuple(
+            (f"{form}, {processes}", {"candidate": form, "case": case})
+            for case, processes in (("1 × 8 devices", "one process"), ("2 × 4 devices", "two processes"))
+            for form in ("TensorFlow checkpoint", "safetensors", "sharded safetensors")
+        ),
+    ),
     "reviews": Table(
         "reviews",
         tuple(Column(BACKENDS[name], ({"metric": "tokens", "pairing": name},)) for name in USUAL),

@@ -32,6 +32,7 @@ CONTRACT = (
     "weight_shape",
     "get_values",
     "set_values",
+    "is_sharded",
     "inner_layers",
     "inputs_of_call",
     "layer_of",
@@ -64,6 +65,8 @@ CONTRACT = (
     "device_scope",
     "distribute",
     "get_available_gpus",
+    "process_place",
+    "texts_of_processes",
     "require_keras_3",
 )
 

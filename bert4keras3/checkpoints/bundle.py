@@ -12,8 +12,9 @@ import numpy as np
 
 from .checkpoint import Checkpoint
 from .checksum import masked_crc32c
-from .dtypes import BUNDLE_DTYPES, byte_count, check_shape, decode
+from .dtypes import BUNDLE_DTYPES, byte_count, check_shape, decode, stored
 from .errors import CheckpointError, damaged
+from .lazy_array import LazyArray
 from .mapped_file import MappedFile
 from .table import read_table
 from .wire import DecodeError, Message, ordered_number, ordered_signed, ordered_string, read_varint
@@ -66,6 +67,27 @@ class BundleCheckpoint(Checkpoint):
                 self._check_place(_plain_name(key), entry)
 
     def _read(self, name):
+        entry, dtype = self._entry(name)
+        if entry.slices:
+            return self._assemble(name, entry, dtype)
+        return self._read_piece(name, entry, dtype)
+
+    def _read_lazily(self, name):
+        entry, dtype = self._entry(name)
+        if entry.slices:
+            return self._assemble(name, entry, dtype)
+        raw = self._raw(name, entry, dtype)
+        release = self._files[entry.shard].release
+        return LazyArray(stored(raw, dtype, self._byte_order).reshape(entry.shape), dtype, release)
+
+    def _verify(self, name):
+        entry, dtype = self._entry(name)
+        if not entry.slices:  # they are verified when they are read
+            self._check_piece(name, entry, self._raw(name, entry, dtype))
+            self._files[entry.shard].release()
+
+    def _entry(self, name):
+        """(entry, name of its dtype) of a variable."""
         entry = self._entries[name]
         dtype = BUNDLE_DTYPES.get(entry.dtype)
         if dtype is None:
@@ -73,9 +95,7 @@ class BundleCheckpoint(Checkpoint):
             raise CheckpointError(
                 f"'{self.path}': {name!r} holds {kind}, which are listed but not read. Use TensorFlow"
             )
-        if entry.slices:
-            return self._assemble(name, entry, dtype)
-        return self._read_piece(name, entry, dtype)
+        return entry, dtype
 
     def read_string(self, name: str) -> bytes:
         """The bytes of a variable that is one string."""
@@ -115,17 +135,23 @@ class BundleCheckpoint(Checkpoint):
             )
 
     def _read_piece(self, name, entry, dtype):
+        raw = self._raw(name, entry, dtype)
+        self._check_piece(name, entry, raw)
+        return decode(raw, dtype, entry.shape, self._byte_order)
+
+    def _raw(self, name, entry, dtype):
+        """uint8 view of a variable or slice."""
         expected = byte_count(entry.shape, dtype)
         if entry.size != expected:
             reason = (
                 f"{name!r}, {dtype} of shape {list(entry.shape)}, takes {expected} bytes, got {entry.size}"
             )
             raise damaged(self._index_path, reason)
-        file = self._files[entry.shard]
-        raw = file.view(entry.offset, entry.size)
+        return self._files[entry.shard].view(entry.offset, entry.size)
+
+    def _check_piece(self, name, entry, raw):
         if masked_crc32c(raw) != entry.checksum:
-            raise damaged(file.path, f"the checksum of {name!r} is wrong")
-        return decode(raw, dtype, entry.shape, self._byte_order)
+            raise damaged(self._files[entry.shard].path, f"the checksum of {name!r} is wrong")
 
     def _assemble(self, name, entry, dtype):
         """Read all slices of a partitioned variable into one array."""

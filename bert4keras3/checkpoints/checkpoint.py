@@ -41,12 +41,54 @@ class Checkpoint(Mapping):
         self._require(name)
         return self._shapes[name]
 
+    def verify(self, name: str) -> None:
+        """Read a variable once to compare it with its checksum; without a checksum nothing is read.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        self._require(name)
+        self._verify(name)
+
+    def lazily(self, process: int = 0, processes: int = 1) -> Checkpoint:
+        """The same variables, which are read slice by slice if the file allows it.
+
+        Args:
+            process: number of the process; it verifies every `processes`-th variable that it is asked for.
+            processes: how many processes share the work.
+        """
+        return LazyCheckpoint(self, process, processes)
+
     def _require(self, name):
         if name not in self._shapes:
             raise VariableNotFoundError(name, self.path, tuple(self._shapes))
 
     def _read(self, name):
         raise NotImplementedError
+
+    def _read_lazily(self, name):
+        return self._read(name)
+
+    def _verify(self, name):
+        pass
+
+
+class LazyCheckpoint(Checkpoint):
+    """A checkpoint of `LazyArray`s. What the format cannot read in slices is an array."""
+
+    def __init__(self, checkpoint: Checkpoint, process: int, processes: int) -> None:
+        super().__init__(checkpoint.path, checkpoint._shapes)
+        self._checkpoint = checkpoint
+        self._unverified = set(list(checkpoint)[process::processes])
+
+    def _require(self, name):
+        self._checkpoint._require(name)
+
+    def _read(self, name):
+        if name in self._unverified:
+            self._checkpoint.verify(name)
+            self._unverified.remove(name)
+        return self._checkpoint._read_lazily(name)
 
 
 class ArrayCheckpoint(Checkpoint):

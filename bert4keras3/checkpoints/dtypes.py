@@ -57,15 +57,26 @@ def byte_count(shape, dtype):
 
 def decode(raw, dtype, shape, byte_order="<"):
     """Read-only array from a uint8 view; without a copy if byte order and alignment allow it."""
-    if dtype == "bfloat16":
-        array = upcast_bfloat16(raw.view(byte_order + "u2"))
-    else:
-        array = raw.view(np.dtype(dtype).newbyteorder(byte_order))
-        if not (array.dtype.isnative and array.flags.aligned):
-            array = array.astype(dtype)
-    array = array.reshape(shape)
+    array = decoded(stored(raw, dtype, byte_order), dtype).reshape(shape)
     array.flags.writeable = False
     return array
+
+
+def stored(raw, dtype, byte_order="<"):
+    """A uint8 view as a flat array of what the file holds, in its byte order; bfloat16 as uint16."""
+    return raw.view(np.dtype("u2" if dtype == "bfloat16" else dtype).newbyteorder(byte_order))
+
+
+def decoded(array, dtype):
+    """An array of `stored`, or a slice of it, as numbers that NumPy computes with."""
+    if dtype == "bfloat16":
+        return upcast_bfloat16(array)
+    return array if array.dtype.isnative and array.flags.aligned else array.astype(dtype)
+
+
+def readable_dtype(dtype):
+    """The dtype of an array of `decoded`."""
+    return np.dtype("float32" if dtype == "bfloat16" else dtype)
 
 
 def encode(array, dtype=None):

@@ -45,7 +45,8 @@ class Place(NamedTuple):
     def read(self, array):
         """The parameter in the layout of the variable; a view of it."""
         if self.part is not None:
-            array = np.split(array, PARTS, axis=-1)[self.part]
+            size = array.shape[-1] // PARTS
+            array = array[..., self.part * size : (self.part + 1) * size]
         return array.T if self.transposed else array
 
 
@@ -102,10 +103,19 @@ class HuggingFaceCheckpoint(Checkpoint):
             raise VariableNotFoundError(asked, self.path, tuple(self._checkpoint))
 
     def _read(self, name):
+        return self._read_by(self._checkpoint.__getitem__, name)
+
+    def _read_lazily(self, name):
+        return self._read_by(self._checkpoint._read_lazily, name)
+
+    def _read_by(self, read, name):
         if name not in self._places:
-            return self._checkpoint[name]
+            return read(name)
         place, name = self._places[name]
-        return place.read(self._checkpoint[name])
+        return place.read(read(name))
+
+    def _verify(self, name):
+        self._checkpoint.verify(self._places[name][1] if name in self._places else name)
 
 
 def _new_name(name):

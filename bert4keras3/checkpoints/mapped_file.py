@@ -26,3 +26,8 @@ class MappedFile:
                 self.path, f"it was cut from {self.size} to {self._map.size()} bytes after it was opened"
             )
         return np.frombuffer(self._map, np.uint8, count=size, offset=offset)
+
+    def release(self):
+        """Give back the memory of all pages; pages that are read again are mapped again. Python 3.7 cannot do it."""
+        if hasattr(mmap, "MADV_DONTNEED") and self._map is not None:
+            self._map.madvise(mmap.MADV_DONTNEED)

@@ -12,8 +12,9 @@ import zipfile
 import numpy as np
 
 from .checkpoint import Checkpoint
-from .dtypes import byte_count, check_shape, decode, itemsize
+from .dtypes import byte_count, check_shape, decode, itemsize, stored
 from .errors import CheckpointError, damaged
+from .lazy_array import LazyArray
 from .mapped_file import MappedFile
 from .wire import DecodeError
 
@@ -208,11 +209,22 @@ class PickledCheckpoint(Checkpoint):
         return tensors
 
     def _read(self, name):
+        raw, dtype, tensor = self._raw(name)
+        return _strided(decode(raw, dtype, -1, self._byte_order), tensor)
+
+    def _read_lazily(self, name):
+        raw, dtype, tensor = self._raw(name)
+        return LazyArray(_strided(stored(raw, dtype, self._byte_order), tensor), dtype, self._file.release)
+
+    def _raw(self, name):
+        """(uint8 view from the first to the last item, name of the dtype, place) of a tensor."""
         tensor = self._tensors[name]
         key, dtype, _ = tensor.storage
         size = itemsize(dtype)
         count = tensor.last + 1 - tensor.offset if 0 not in tensor.shape else 0
-        raw = self._file.view(self._storages[key][0] + tensor.offset * size, count * size)
-        items = decode(raw, dtype, (count,), self._byte_order)
-        strides = [step * items.itemsize for step in tensor.strides]
-        return np.lib.stride_tricks.as_strided(items, tensor.shape, strides, writeable=False)
+        return self._file.view(self._storages[key][0] + tensor.offset * size, count * size), dtype, tensor
+
+
+def _strided(items, tensor):
+    strides = [step * items.itemsize for step in tensor.strides]
+    return np.lib.stride_tricks.as_strided(items, tensor.shape, strides, writeable=False)

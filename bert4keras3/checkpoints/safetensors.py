@@ -8,8 +8,9 @@ truncated file.
 import json
 
 from .checkpoint import Checkpoint
-from .dtypes import byte_count, check_shape, decode
+from .dtypes import byte_count, check_shape, decode, stored
 from .errors import CheckpointError, damaged
+from .lazy_array import LazyArray
 from .mapped_file import MappedFile
 from .wire import DecodeError
 
@@ -44,12 +45,20 @@ class SafetensorsCheckpoint(Checkpoint):
         super().__init__(path, {name: shape for name, (_, shape, _, _) in self._entries.items()})
 
     def _read(self, name):
+        return decode(*self._raw(name))
+
+    def _read_lazily(self, name):
+        raw, dtype, shape = self._raw(name)
+        return LazyArray(stored(raw, dtype).reshape(shape), dtype, self._file.release)
+
+    def _raw(self, name):
+        """(uint8 view, name of the dtype, shape) of a variable."""
         kind, shape, begin, end = self._entries[name]
         if kind not in DTYPES:
             raise CheckpointError(
                 f"'{self.path}': {name!r} has dtype {kind}, expected one of {', '.join(DTYPES)}. Convert it"
             )
-        return decode(self._file.view(self._data_start + begin, end - begin), DTYPES[kind], shape)
+        return self._file.view(self._data_start + begin, end - begin), DTYPES[kind], shape
 
 
 def _read_entries(file):

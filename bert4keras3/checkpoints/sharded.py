@@ -45,3 +45,6 @@ class ShardedCheckpoint(Checkpoint):
 
     def _read(self, name):
         return self._shards[name][name]
+
+    def _read_lazily(self, name):
+        return self._shards[name]._read_lazily(name)

@@ -965,3 +965,25 @@ def test_tensorflow_saver_restores_what_we_write(tensorflow, prefix):
         kernel_value, step_value = session.run([kernel, step])
     assert_same(kernel_value, expected)
     assert step_value == 9
+
+
+@pytest.mark.parametrize("stored_as", ["<f4", ">f4", "bfloat16", "unaligned"])
+@pytest.mark.parametrize(
+    "part", [np.s_[:], np.s_[3:90], np.s_[:, 1:3], np.s_[5], np.s_[[7, 2]], np.s_[..., 2]]
+)
+def test_lazy_arrays_are_read_as_their_slices(stored_as, part):
+    from bert4keras3.checkpoints.dtypes import decode, stored
+    from bert4keras3.checkpoints.lazy_array import LazyArray
+
+    dtype = "bfloat16" if stored_as == "bfloat16" else "float32"
+    order = ">" if stored_as == ">f4" else "<"
+    numbers = np.arange(400, dtype="f4").astype(order + "f4").view("uint8")
+    raw = np.concatenate([np.zeros(1, "uint8"), numbers])[1:] if stored_as == "unaligned" else numbers
+    raw = raw[: 400 * (2 if dtype == "bfloat16" else 4)]
+    expected, released = decode(raw, dtype, (100, 4), order), []
+    lazy = LazyArray(stored(raw, dtype, order).reshape(100, 4), dtype, lambda: released.append(True))
+    np.testing.assert_array_equal(np.asarray(lazy[part]), expected[part])
+    np.testing.assert_array_equal(np.asarray(lazy[part].T), expected[part].T)
+    assert released and lazy.shape == (100, 4) and len(lazy) == 100
+    np.testing.assert_array_equal(lazy + 1, expected + 1)
+    np.testing.assert_array_equal(lazy.reshape(4, 100), expected.reshape(4, 100))

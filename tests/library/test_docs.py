@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bert4keras3.backend import keras
+from bert4keras3.backend import framework, keras
 from parity.huggingface.compare import read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +56,8 @@ def test_python_of_the_page_runs(page, released_folder, fresh_session):
     for block in python_blocks(page):
         if ON_KERAS_3.search(block) and not hasattr(keras, "ops"):
             break
+        if "keras.distribution" in block and framework != "jax":
+            continue
         if "WebServing" in block and find_spec("starlette") is None:
             break
         exec(compile(block, page, "exec"), names)

@@ -12,6 +12,7 @@ from bert4keras3.backend.accelerate.allocator import keep_memory_in_training
 from bert4keras3.backend.flavour import FLAVOUR, Tensor, Tensors
 from bert4keras3.backend.keras2 import ops  # noqa: F401
 from bert4keras3.backend.keras2.files import extend_loading
+from bert4keras3.backend.one_process import is_sharded, process_place, texts_of_processes  # noqa: F401
 from bert4keras3.backend.package import keras
 
 extend_loading(keras)

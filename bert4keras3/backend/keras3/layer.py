@@ -42,6 +42,20 @@ multi_input_type = tuple  # what a generator yields for several inputs
 compiles_shapes = framework != "torch"
 optimizers_module = "bert4keras3.optimizers"
 
+if framework == "jax":
+    from bert4keras3.backend.keras3.jax_shards import (
+        assign_slices,
+        gathered,
+        is_sharded,
+        process_place,
+        texts_of_processes,
+    )
+else:
+    from bert4keras3.backend.one_process import (  # type: ignore[assignment]
+        is_sharded,
+        process_place,  # noqa: F401
+        texts_of_processes,  # noqa: F401
+    )
 if framework in ("jax", "tensorflow", "torch"):
     from bert4keras3.backend.accelerate.compile import Compiled, CompiledLoop, write_column  # noqa: F401
 else:
@@ -186,13 +200,16 @@ def weight_shape(weight):
 
 def get_values(weights: Any) -> list[Any]:
     """Values of the weights as NumPy arrays, in the same order."""
-    return [keras.ops.convert_to_numpy(weight) for weight in weights]
+    return [gathered(one) if is_sharded(one) else keras.ops.convert_to_numpy(one) for one in weights]
 
 
 def set_values(pairs: Any) -> None:
-    """Assign NumPy arrays to weights: `[(weight, value), ...]`."""
+    """Assign NumPy arrays to weights: `[(weight, value), ...]`. A weight on several devices may have a LazyArray."""
     for weight, value in pairs:
-        weight.assign(accelerated.to_assignable(transposed(value)))
+        if is_sharded(weight):
+            assign_slices(weight, value)
+        else:
+            weight.assign(accelerated.to_assignable(transposed(np.asarray(value))))
 
 
 def transposed(array):
