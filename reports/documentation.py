@@ -196,6 +196,25 @@ TABLES = {
             for name in (*USUAL, "tfkeras-tf2.15", "keras2.3.1-tf2.2")
         ),
     ),
+    "lora": Table(
+        "lora",
+        (
+            *(
+                Column(header, ({"metric": metric, "pairing": "torch"},))
+                for header, metric in (
+                    ("trained parameters, M", "trained"),
+                    ("state, MB", "state"),
+                    ("file, MB", "file"),
+                )
+            ),
+            *(
+                Column(f"{BACKENDS[name]}: memory, MB", ({"metric": "memory", "pairing": name},))
+                for name in ("jax", "torch")
+            ),
+            *(ratio(f"{BACKENDS[name]}: time", metric="time", pairing=name) for name in ("jax", "torch")),
+        ),
+        tuple((name, {"candidate": name}) for name in ("all weights", "attention", "all-linear")),
+    ),
     "reviews": Table(
         "reviews",
         tuple(Column(BACKENDS[name], ({"metric": "tokens", "pairing": name},)) for name in USUAL),
