@@ -6,9 +6,11 @@ import numpy as np
 
 from parity.models.training import RATE, STEPS  # noqa: F401
 
-# In Keras, epsilon is added before the bias correction, in PyTorch after it. So it has to be too small to count. The
-# other numbers are numbers of float32, because Keras rounds 1 - beta and beta apart.
-ADAMW = dict(learning_rate=2.0**-6, beta_1=1 - 2.0**-3, beta_2=1 - 2.0**-10, epsilon=1e-20, weight_decay=2.0**-7)
+# With a small epsilon, a gradient that is hardly more than its rounding moves a weight as far as any other gradient.
+# All numbers are numbers of float32, because Keras rounds 1 - beta and beta apart.
+ADAMW = dict(
+    learning_rate=2.0**-6, beta_1=1 - 2.0**-3, beta_2=1 - 2.0**-10, epsilon=2.0**-12, weight_decay=2.0**-7
+)
 
 
 class Case(NamedTuple):

@@ -46,8 +46,13 @@ def optimizer_of(case, parameters):
     if case.optimizer == "SGD":
         return torch.optim.SGD(parameters, lr=RATE)
     betas = ADAMW["beta_1"], ADAMW["beta_2"]
-    options = dict(eps=ADAMW["epsilon"], weight_decay=ADAMW["weight_decay"])
-    return torch.optim.AdamW(parameters, ADAMW["learning_rate"], betas, **options)
+    return torch.optim.AdamW(parameters, ADAMW["learning_rate"], betas, weight_decay=ADAMW["weight_decay"])
+
+
+def set_epsilon(optimizer, step):
+    """Give AdamW the epsilon of Keras, which adds it before the correction of the second moment's bias."""
+    for group in optimizer.param_groups:
+        group["eps"] = ADAMW["epsilon"] / (1 - ADAMW["beta_2"] ** step) ** 0.5
 
 
 def train(case, dtype):
@@ -62,7 +67,7 @@ def train(case, dtype):
         model = model.to(dtype)
         parameters = [one for one in model.parameters() if one.requires_grad]
         optimizer, losses = optimizer_of(case, parameters), []
-        for _ in range(STEPS):
+        for step in range(1, STEPS + 1):
             outputs = select(call(model, folder_case, dtype))
             targets, importances = targets_and_importances([tuple(one.shape) for one in outputs], known.seen)
             loss = sum(
@@ -71,6 +76,7 @@ def train(case, dtype):
             ) / len(known.seen)
             optimizer.zero_grad()
             loss.backward()
+            set_epsilon(optimizer, step)
             optimizer.step()
             losses.append(float(loss))
         arrays = {"losses": np.array(losses)}
