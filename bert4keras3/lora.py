@@ -18,7 +18,6 @@ import numpy as np
 
 from bert4keras3.backend import (
     FLAVOUR,
-    adapted_layers,
     forget_functions,
     get_values,
     inner_layers,
@@ -43,7 +42,11 @@ PREFIX = "base_model.model."
 ATTENTION, ALL_LINEAR = "attention", "all-linear"
 # {kind of layer: names of a and b in files of PEFT}
 NAMES = {False: ("lora_A.weight", "lora_B.weight"), True: ("lora_embedding_A", "lora_embedding_B")}
-TIED_HEADS = ("MLM-Bias", "LM-Activation", "Decoder-Output-LM-Activation")  # behind the table as output projection
+TIED_HEADS = (
+    "MLM-Bias",
+    "LM-Activation",
+    "Decoder-Output-LM-Activation",
+)  # behind the table as output projection
 # Keys of PEFT's configuration that change what an adapter computes, and the values that Keras's LoRA has.
 EXPECTED: dict[str, tuple] = {
     "peft_type": ("LORA",),
@@ -266,7 +269,9 @@ def load(model: Any, folder: str) -> list[str]:
     found, weights = find_tensors(tensors, targets, model)
     present = adapted(targets)
     if any(map(is_merged, present)):
-        raise ValueError("lora.load: the adapters are merged. Call lora.unmerge(model) or lora.remove(model) before")
+        raise ValueError(
+            "lora.load: the adapters are merged. Call lora.unmerge(model) or lora.remove(model) before"
+        )
     factors = {target: factors_of(target, *arrays, tensors.path) for target, arrays in found.items()}
     scales = {target: scale_of(config, target, a.shape[-1]) for target, (a, _) in factors.items()}
     if present:
@@ -349,14 +354,20 @@ def choose(targets: list[Target], layers: str | Sequence[str], kept: list[Any], 
             one for one in targets if not one.is_embedding and getattr(one.layer, "units", 0) != vocabulary
         ]
     elif isinstance(layers, str):
-        raise ValueError(f"lora.enable: layers is {layers!r}, expected {ATTENTION!r}, {ALL_LINEAR!r} or a list")
+        raise ValueError(
+            f"lora.enable: layers is {layers!r}, expected {ATTENTION!r}, {ALL_LINEAR!r} or a list"
+        )
     else:
         for name in layers:
             if not any(one.is_named(name) for one in targets):
-                raise ValueError(f"lora.enable: no layer is named {name!r}. There are {some([t.path for t in targets])}")
+                raise ValueError(
+                    f"lora.enable: no layer is named {name!r}. There are {some([t.path for t in targets])}"
+                )
         chosen = [one for one in targets if any(map(one.is_named, layers))]
     if not chosen:
-        raise ValueError(f"lora.enable: layers={layers!r} names no layer. There are {some([t.path for t in targets])}")
+        raise ValueError(
+            f"lora.enable: layers={layers!r} names no layer. There are {some([t.path for t in targets])}"
+        )
     return chosen
 
 
@@ -365,7 +376,9 @@ def kept_layers(model: Any, names: Sequence[str]) -> list[Any]:
     layers = layers_of(model)
     for name in names:
         if not any(fnmatch.fnmatchcase(layer.name, name) for layer in layers):
-            raise ValueError(f"lora.enable: trainable names {name!r}, expected {some([layer.name for layer in layers])}")
+            raise ValueError(
+                f"lora.enable: trainable names {name!r}, expected {some([layer.name for layer in layers])}"
+            )
     return [layer for layer in layers if any(fnmatch.fnmatchcase(layer.name, name) for name in names)]
 
 
@@ -444,7 +457,9 @@ def has_base(model: Any, architecture: str | None) -> bool:
         return True
     family = FAMILIES.get(model.model_type or "")
     architectures = family.architectures if family else {}
-    heads = [head for head, layer in HEADS.items() if head != "pool" and model.prefixed(layer) in model.layers]
+    heads = [
+        head for head, layer in HEADS.items() if head != "pool" and model.prefixed(layer) in model.layers
+    ]
     return bool(heads) or bool(architectures and not any(map(is_base_class, architectures)))
 
 
@@ -490,14 +505,18 @@ def adapter_tensors(targets: list[Target], with_base: bool) -> dict[str, np.ndar
         if target.is_third:
             thirds[target.module(with_base)][target.place.part] = target
         elif names[0] in tensors:
-            raise ValueError(f"lora.save: two adapters have the name {names[0]}. Give their layers different names")
+            raise ValueError(
+                f"lora.save: two adapters have the name {names[0]}. Give their layers different names"
+            )
         else:
             tensors.update(zip(names, values_of(target)))
             tensors.update(zip(target.tied_keys(), [one.T for one in reversed(values_of(target))]))
     for module, parts in thirds.items():
         owner = next(iter(parts.values()))
         if len({id(lora_weights(one.layer)[0]) for one in parts.values()}) > 1:
-            raise ValueError(f"lora.save: {module} has one matrix a in PEFT. Call lora.enable with the Transformer")
+            raise ValueError(
+                f"lora.save: {module} has one matrix a in PEFT. Call lora.enable with the Transformer"
+            )
         a, b = values_of(owner)
         whole = [values_of(parts[i])[1] if i in parts else np.zeros_like(b) for i in range(PARTS)]
         tensors.update(zip(owner.keys(with_base), [a, np.concatenate(whole)]))

@@ -88,7 +88,9 @@ def on_keras(version: str, pins: dict[str, str]) -> list[Pairing]:
 
 
 PAIRINGS = (
-    Pairing("keras2.3.1-tf1.15", "3.7", "tf1.15", KERAS2, "keras 2.3.1 on TensorFlow 1.15", limitations=NO_LORA),
+    Pairing(
+        "keras2.3.1-tf1.15", "3.7", "tf1.15", KERAS2, "keras 2.3.1 on TensorFlow 1.15", limitations=NO_LORA
+    ),
     Pairing("keras2.3.1-tf2.2", "3.8", "tf2.2", KERAS2, "keras 2.3.1 on TensorFlow 2.2", limitations=NO_LORA),
     Pairing("tfkeras-tf1.15", "3.7", "tf1.15", TF_KERAS, "tf.keras of TensorFlow 1.15", limitations=NO_LORA),
     Pairing("tfkeras-tf2.2", "3.8", "tf2.2", TF_KERAS, "tf.keras of TensorFlow 2.2", limitations=NO_LORA),

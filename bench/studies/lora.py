@@ -21,7 +21,9 @@ from parity.machine import peak_memory, reset_peak_memory
 
 BATCH, LENGTH, STEPS, RANK = 4, 64, 2, 8
 NUMBERS = dict(vocab_size=21128, hidden_size=768, num_hidden_layers=12, num_attention_heads=12)
-SIZES = dict(NUMBERS, intermediate_size=3072, max_position_embeddings=512, hidden_act="gelu", dropout_rate=0.0)
+SIZES = dict(
+    NUMBERS, intermediate_size=3072, max_position_embeddings=512, hidden_act="gelu", dropout_rate=0.0
+)
 CANDIDATES = ("all weights", "attention", "all-linear")
 
 

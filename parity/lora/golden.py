@@ -62,7 +62,9 @@ def train(case, dtype):
     with tempfile.TemporaryDirectory() as folder:
         model = make(case, folder)
         model.save_pretrained(f"{folder}/adapter", save_embedding_layers=False)
-        paths = [Path(folder) / "adapter" / name for name in ("adapter_config.json", "adapter_model.safetensors")]
+        paths = [
+            Path(folder) / "adapter" / name for name in ("adapter_config.json", "adapter_model.safetensors")
+        ]
         files = {path.name: path.read_bytes() for path in paths}
         model = model.to(dtype)
         parameters = [one for one in model.parameters() if one.requires_grad]
@@ -70,8 +72,12 @@ def train(case, dtype):
         for step in range(1, STEPS + 1):
             outputs = select(call(model, folder_case, dtype))
             targets, importances = targets_and_importances([tuple(one.shape) for one in outputs], known.seen)
+            # in the precision of the run: numbers of float64 would make a run in float32 more exact
+            targets, importances = (
+                [torch.tensor(one).to(dtype) for one in ones] for ones in (targets, importances)
+            )
             loss = sum(
-                (torch.tensor(importance) * (output - torch.tensor(target)) ** 2).sum()
+                (importance * (output - target) ** 2).sum()
                 for output, target, importance in zip(outputs, targets, importances)
             ) / len(known.seen)
             optimizer.zero_grad()
