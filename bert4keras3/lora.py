@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from bert4keras3.backend import (
-    FLAVOUR,
     forget_functions,
     get_values,
     inner_layers,
@@ -135,8 +134,6 @@ def enable(
         ValueError: a name has no layer, or the model has adapters.
         NotImplementedError: on Keras 2.
     """
-    if FLAVOUR != "keras3":
-        raise NotImplementedError("lora.enable: layers of Keras 2 have no enable_lora. Use Keras 3")
     if type(rank) is not int or rank < 1:
         raise ValueError(f"lora.enable: expected a rank of 1 or more, got {rank!r}")
     targets = find_targets(model)

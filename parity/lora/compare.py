@@ -13,7 +13,7 @@ from parity.store import GOLDENS
 from parity.subsample import rms
 
 LORA = GOLDENS / "lora.zip"
-QUICK = ("bert-adamw", "t5-adamw", "gpt2-adamw", "bert-embeddings")
+QUICK = ("bert-adamw", "t5-sgd", "gpt2-adamw", "bert-embeddings")
 FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
