@@ -1,99 +1,56 @@
-"""LoRA: trainable parameters, optimizer memory, peak memory and time of a training step of BERT-base with AdamW.
+"""LoRA: trainable parameters, optimizer memory and size of the file of a BERT-base with AdamW, counted from the model.
 
-    python -m bench.studies.lora [--rounds 3]        in the environment of a pairing on Keras 3, with its variables
+    python -m bench.studies.lora        in the environment of a pairing on Keras 3, with its variables
 
-Each measurement is a process of its own. "trained" and "state" are counted: the parameters that train, and the bytes of
-the optimizer's slots. "file" is the size of the adapter's file, for full training the size of all weights. "memory" is
-the peak above the memory before the model is compiled. Batches have 4 texts of 64 tokens, without dropout.
+"trained": the parameters that train. "state": the bytes of the optimizer's slots. "file": the bytes of the adapter's file;
+without adapters the bytes of all weights.
 """
 
 import os
-import subprocess
-import sys
 import tempfile
-import time
 
 import numpy as np
 
-from bench.studies import Study, interleave, read_rounds
-from bench.trackers import resident_memory
-from parity.machine import peak_memory, reset_peak_memory
+from bench.studies import Study, read_rounds
+from bert4keras3 import lora
+from bert4keras3.backend import deferred_initialization, keras
+from bert4keras3.models import build_transformer_model
 
-BATCH, LENGTH, STEPS, RANK = 4, 64, 2, 8
 NUMBERS = dict(vocab_size=21128, hidden_size=768, num_hidden_layers=12, num_attention_heads=12)
-SIZES = dict(
-    NUMBERS, intermediate_size=3072, max_position_embeddings=512, hidden_act="gelu", dropout_rate=0.0
-)
+SIZES = dict(NUMBERS, intermediate_size=3072, max_position_embeddings=512, hidden_act="gelu")
+RANK = 8
 CANDIDATES = ("all weights", "attention", "all-linear")
 
 
-def train(layers, path):
-    """Write what a step of training takes to a `.npz` file."""
-    from bert4keras3 import lora
-    from bert4keras3.backend import Model, keras
-    from bert4keras3.models import build_transformer_model
-
-    transformer = build_transformer_model(return_keras_model=False, **SIZES)
-    if layers != "all weights":
-        lora.enable(transformer, rank=RANK, layers=layers)
-    first = keras.layers.Lambda(lambda x: x[:, 0], output_shape=(SIZES["hidden_size"],))(transformer.output)
-    model = Model(transformer.input, keras.layers.Dense(2, activation="softmax")(first))
-    tokens = np.random.RandomState(0).randint(1, SIZES["vocab_size"], (BATCH, LENGTH))
-    before, seconds = resident_memory(), []
-    reset_peak_memory()
-    model.compile(keras.optimizers.AdamW(1e-4), "sparse_categorical_crossentropy")
-    for _ in range(1 + STEPS):
-        start = time.perf_counter()
-        model.train_on_batch([tokens, 0 * tokens], np.arange(BATCH) % 2)
-        seconds.append(time.perf_counter() - start)
-    memory = peak_memory() - before
-    size = sum(4 * int(np.prod(one.shape)) for one in transformer.model.weights)
-    if layers != "all weights":
-        with tempfile.TemporaryDirectory() as folder:
-            lora.save(transformer, folder)
-            size = os.path.getsize(os.path.join(folder, "adapter_model.safetensors"))
-    np.savez(
-        path,
-        keras=keras.__version__,
-        trained=sum(int(np.prod(one.shape)) for one in model.trainable_variables),
-        state=sum(4 * int(np.prod(one.shape)) for one in model.optimizer.variables if len(one.shape)),
-        file=size,
-        memory=memory,
-        seconds=np.median(seconds[1:]),
-    )
+def counted(layers):
+    """{metric: value} of a model whose adapters are in these layers; bytes and parameters."""
+    with deferred_initialization():
+        transformer = build_transformer_model(return_keras_model=False, **SIZES)
+        if layers != CANDIDATES[0]:
+            lora.enable(transformer, rank=RANK, layers=layers)
+        size = sum(number_of(one) * 4 for one in transformer.model.weights)
+        if layers != CANDIDATES[0]:
+            with tempfile.TemporaryDirectory() as folder:
+                lora.save(transformer, folder)
+                size = os.path.getsize(os.path.join(folder, "adapter_model.safetensors"))
+        trained = transformer.model.trainable_variables
+        optimizer = keras.optimizers.AdamW()
+        optimizer.build(trained)
+    state = sum(number_of(one) * 4 for one in optimizer.variables if len(one.shape))
+    return {"trained": sum(map(number_of, trained)), "state": state, "file": size}
 
 
-def measured(layers):
-    """Train in a process of its own. Returns: the content of its file."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "found.npz")
-        command = [sys.executable, "-m", "bench.studies.lora", layers, path]
-        variables = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3")
-        subprocess.run(command, env=variables, check=True, stdout=subprocess.DEVNULL)
-        with np.load(path) as found:
-            return dict(found)
+def number_of(weight):
+    return int(np.prod(weight.shape))
 
 
 def main():
-    rounds = read_rounds(__doc__, 3)
-    candidates = {name: lambda name=name: measured(name) for name in CANDIDATES}
-    found = interleave(candidates, rounds, warm_up=0)
-    study = Study("lora", rounds, keras=str(found[CANDIDATES[0]][0]["keras"]))
-    bases = dict.fromkeys(CANDIDATES[1:], CANDIDATES[0])
-    for metric, key, scale, unit in (
-        ("trained", "trained", 1e-6, "M"),
-        ("state", "state", 1e-6, "MB"),
-        ("file", "file", 1e-6, "MB"),
-        ("memory", "memory", 1e-6, "MB"),
-        ("time", "seconds", 1e3, "ms"),
-    ):
-        values = {name: [scale * float(one[key]) for one in results] for name, results in found.items()}
-        study.add_times("bert-base training step", values, bases, metric, unit)
+    study = Study("lora", read_rounds(__doc__, 1), keras=keras.__version__)
+    for layers in CANDIDATES:
+        for metric, value in counted(layers).items():
+            study.add(f"bert-base rank {RANK}", layers, metric, value / 1e6, "M" if metric == "trained" else "MB")
     study.write()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2 and sys.argv[2].endswith(".npz"):
-        train(*sys.argv[1:3])
-    else:
-        main()
+    main()
