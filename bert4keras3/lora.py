@@ -95,9 +95,9 @@ class Target(NamedTuple):
         return [f"{PREFIX}{module_of(self.tied.full)}.{name}" for name in NAMES[False]] if self.tied else []
 
     @property
-    def is_third(self) -> bool:
-        """Whether queries, keys and values are one module of PEFT, as in GPT-2."""
-        return self.place is not None and self.place.part is not None
+    def third(self) -> int | None:
+        """Number in a module of PEFT that has queries, keys and values, as in GPT-2; None: the module is its own."""
+        return self.place.part if self.place else None
 
     def is_named(self, name: str) -> bool:
         """Whether a name of the argument `layers` of `enable` means this layer."""
@@ -167,10 +167,7 @@ def merge(model: Any) -> None:
             )
         if is_merged(target):
             raise ValueError(f"lora.merge: {target.path} is merged already")
-    weights = [own_weight(target.layer) for target in targets]
-    pairs = [
-        (weight, merged(target.layer, *get_values([weight]))) for target, weight in zip(targets, weights)
-    ]
+    pairs = merged_pairs(targets)
     for target in targets:
         weight = switch(target)
         target.layer.lora_merged = get_values([weight])[0]
@@ -189,13 +186,7 @@ def unmerge(model: Any) -> None:
     if not all(map(is_merged, targets)):
         raise ValueError("lora.unmerge: the adapters are not merged")
     set_values([(switch(target), target.layer.lora_merged) for target in targets])
-    weights = [own_weight(target.layer) for target in targets]
-    set_values(
-        [
-            (weight, merged(target.layer, *get_values([weight]), sign=-1))
-            for target, weight in zip(targets, weights)
-        ]
-    )
+    set_values(merged_pairs(targets, sign=-1))
     for target in targets:
         target.layer.lora_merged = None
     set_trainable(targets, True)
@@ -238,7 +229,7 @@ def save(model: Any, folder: str, architecture: str | None = None) -> None:
     modules_to_save = sorted({key[len(PREFIX) :].rpartition(".")[0] for key in others})
     config = configuration(targets, with_base, modules_to_save)
     # The modules of GPT and GPT-2 have kernels of (size, units).
-    config["fan_in_fan_out"] = any(target.is_third for target in find_targets(model))
+    config["fan_in_fan_out"] = any(target.third is not None for target in find_targets(model))
     specs = [Spec(name, str(array.dtype), tuple(array.shape)) for name, array in arrays.items()]
     texts: dict[str, str | bytes] = {CONFIG: json.dumps(config, indent=2) + "\n"}
     write_folder(os.fspath(folder), specs, iter(arrays.items()), texts, stem="adapter_model")
@@ -269,7 +260,7 @@ def load(model: Any, folder: str) -> list[str]:
         raise ValueError(
             "lora.load: the adapters are merged. Call lora.unmerge(model) or lora.remove(model) before"
         )
-    factors = {target: factors_of(target, *arrays, tensors.path) for target, arrays in found.items()}
+    factors = {target: factors_of(target, arrays, tensors.path) for target, arrays in found.items()}
     scales = {target: scale_of(config, target, a.shape[-1]) for target, (a, _) in factors.items()}
     if present:
         check_same(present, factors, tensors.path)
@@ -402,8 +393,8 @@ def share_thirds(targets: list[Target]) -> None:
     """Queries, keys and values of GPT-2 are one module of PEFT, which has one matrix a."""
     owners: dict[str, Any] = {}
     for target in targets:
-        if target.is_third:
-            owner = owners.setdefault(target.place.full, target.layer)
+        if target.third is not None:
+            owner = owners.setdefault(target.module(True), target.layer)
             if target.layer.lora_kernel_a is not owner.lora_kernel_a:
                 share_weight(target.layer, "lora_kernel_a", owner.lora_kernel_a)
 
@@ -427,6 +418,13 @@ def is_merged(target: Target) -> bool:
 def switch(target: Target) -> Any:
     """The weight that is zero while an adapter is merged: b."""
     return lora_weights(target.layer)[1]
+
+
+def merged_pairs(targets: list[Target], sign: int = 1) -> list[tuple[Any, np.ndarray]]:
+    """(weight, its value plus or minus what the adapter adds) of each target."""
+    weights = [own_weight(target.layer) for target in targets]
+    values = get_values(weights)
+    return [(weight, merged(one.layer, value, sign)) for one, weight, value in zip(targets, weights, values)]
 
 
 def set_trainable(targets: list[Target], value: bool) -> None:
@@ -499,8 +497,8 @@ def adapter_tensors(targets: list[Target], with_base: bool) -> dict[str, np.ndar
     thirds: dict[str, dict[int, Target]] = defaultdict(dict)
     for target in targets:
         names = target.keys(with_base)
-        if target.is_third:
-            thirds[target.module(with_base)][target.place.part] = target
+        if target.third is not None:
+            thirds[target.module(with_base)][target.third] = target
         elif names[0] in tensors:
             raise ValueError(
                 f"lora.save: two adapters have the name {names[0]}. Give their layers different names"
@@ -642,11 +640,12 @@ def find_key(tensors: Any, *names: str) -> str | None:
     return next((key for key in tensors if key.endswith(tail)), None)
 
 
-def factors_of(target: Target, a: np.ndarray, b: np.ndarray, path: str) -> list[np.ndarray]:
+def factors_of(target: Target, arrays: list[np.ndarray], path: str) -> list[np.ndarray]:
     """a and b of a file in the layout of the layer."""
+    a, b = arrays
     shape, rank = weight_shape(own_weight(target.layer)), a.shape[0]
-    if target.is_third and len(b) % PARTS == 0:
-        b = np.split(b, PARTS)[target.place.part]
+    if target.third is not None and len(b) % PARTS == 0:
+        b = np.split(b, PARTS)[target.third]
     a = check_shape(a.T, (int(np.prod(shape[:-1])), rank), target.keys(True)[0], path)
     b = check_shape(b.T, (rank, shape[-1]), target.keys(True)[1], path)
     return [a.reshape(*shape[:-1], rank), b]

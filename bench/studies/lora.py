@@ -2,8 +2,8 @@
 
     python -m bench.studies.lora        in the environment of a pairing on Keras 3, with its variables
 
-"trained": the parameters that train. "state": the bytes of the optimizer's slots. "file": the bytes of the adapter's file;
-without adapters the bytes of all weights.
+"trained": the parameters that train. "state": the bytes of the optimizer's slots. "file": the bytes of the adapter's
+file; without adapters the bytes of all weights.
 """
 
 import os
@@ -48,7 +48,9 @@ def main():
     study = Study("lora", read_rounds(__doc__, 1), keras=keras.__version__)
     for layers in CANDIDATES:
         for metric, value in counted(layers).items():
-            study.add(f"bert-base rank {RANK}", layers, metric, value / 1e6, "M" if metric == "trained" else "MB")
+            study.add(
+                f"bert-base rank {RANK}", layers, metric, value / 1e6, "M" if metric == "trained" else "MB"
+            )
     study.write()
 
 

@@ -29,7 +29,9 @@ CASES = {
     "bert-sgd": Case(
         "bert-pretraining", "SGD", dict(r=2, lora_alpha=8, use_rslora=True, target_modules=["query"])
     ),
-    "t5-patterns": Case("t5", "SGD", dict(r=2, lora_alpha=2, target_modules=["q", "v"], rank_pattern={"v": 5})),
+    "t5-patterns": Case(
+        "t5", "SGD", dict(r=2, lora_alpha=2, target_modules=["q", "v"], rank_pattern={"v": 5})
+    ),
     "gpt2-sgd": Case("gpt2", "SGD", dict(r=4, lora_alpha=4, target_modules=["c_attn"])),
     "bert-embeddings": Case(
         "bert-model", "SGD", dict(r=2, lora_alpha=2, target_modules=["word_embeddings", "value"])

