@@ -290,7 +290,7 @@ def layers_of(model: Any) -> list[Any]:
     """The layers of a model that have weights, and the layers of models inside it."""
     layers = list(model.layers.values() if isinstance(model, Transformer) else model.layers)
     nested = [layers_of(layer) if isinstance(layer, keras.Model) else [layer] for layer in layers]
-    return [layer for found in nested for layer in found if layer.built and layer.variables]
+    return [layer for found in nested for layer in found if layer.built and layer.weights]
 
 
 def rows_of_weights(model: Any) -> dict[int, tuple[str, list[Place]]]:
