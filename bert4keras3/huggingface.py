@@ -18,7 +18,7 @@ from bert4keras3.backend import K, dtype_name, get_activation, weight_shape
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint
 from bert4keras3.checkpoints.huggingface import PARTS, WEIGHT_FILES, find_weights, places_of
 from bert4keras3.checkpoints.safetensors_writer import Spec, write_folder
-from bert4keras3.weights import iterate_weights, write_once
+from bert4keras3.weights import base_weights, iterate_weights, write_once
 
 logger = logging.getLogger("bert4keras3")
 
@@ -546,7 +546,7 @@ def save_pretrained(
 
     def stand_ins():
         for layer, names in mapping.items():
-            for weight, name in zip(transformer.layers[layer].weights, names):
+            for weight, name in zip(base_weights(transformer.layers[layer]), names):
                 yield name, np.broadcast_to(np.zeros((), dtype_name(weight)), weight_shape(weight))
 
     def parameters(variables):
@@ -616,9 +616,10 @@ def check_layers(transformer, mapping, rows):
     """Raise ValueError for a layer with weights that the format of transformers has no names for."""
     for name, layer in transformer.layers.items():
         names = [variable for variable in mapping.get(name, ()) if variable in rows]
-        if layer.trainable_weights and len(names) != len(layer.weights):
+        weights = base_weights(layer)
+        if layer.trainable and len(names) != len(weights):
             raise ValueError(
-                f"save_pretrained: transformers has names for {len(names)} of the {len(layer.weights)} weights of "
+                f"save_pretrained: transformers has names for {len(names)} of the {len(weights)} weights of "
                 f"layer {name!r}. Save with save_weights_as_checkpoint or model.save_weights"
             )
 

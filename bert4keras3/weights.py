@@ -18,8 +18,11 @@ import numpy as np
 
 from bert4keras3.advice import advise, advise_family, advise_shape
 from bert4keras3.backend import (
+    adapted_layers,
     get_values,
     is_sharded,
+    lora_weights,
+    own_weight,
     process_place,
     set_values,
     texts_of_processes,
@@ -166,7 +169,7 @@ def find_values(layers, mapping, checkpoint, load_variable, ignore_invalid_weigh
     assignments, missing, resized = [], [], []
     for layer_name, variables in mapping.items():
         layer = layers[layer_name]
-        for index, (weight, variable) in enumerate(zip(layer.weights, variables)):
+        for index, (weight, variable) in enumerate(zip(base_weights(layer), variables)):
             read = partial(load_variable, checkpoint, variable)
             try:
                 value = read()
@@ -249,17 +252,38 @@ def write_once(
 
 def shape_advice(layer, variables, variable, found, expected, checkpoint, asked):
     """Advice if a variable does not fit; a sentence without its full stop."""
-    if isinstance(layer, FeedForward) and len(variables) != len(layer.weights):
-        fewer = len(variables) < len(layer.weights)
+    if isinstance(layer, FeedForward) and len(variables) != len(base_weights(layer)):
+        fewer = len(variables) < len(base_weights(layer))
         activation = "one activation" if fewer else "a list, such as ['gelu', 'linear'],"
         return (
             f"The checkpoint has {len(variables)} variables for this layer, and the layer has "
-            f"{len(layer.weights)} weights. Try {activation} as hidden_act"
+            f"{len(base_weights(layer))} weights. Try {activation} as hidden_act"
         )
     return (
         advise_shape(variable, found, expected, checkpoint, asked)
         or "Check the sizes in the configuration and the model class"
     )
+
+
+def base_weights(layer: Any) -> list[Any]:
+    """The weights of a layer that a checkpoint has: all but the weights of LoRA."""
+    adapters = {id(weight) for one in adapted_layers(layer) for weight in lora_weights(one)}
+    return [weight for weight in layer.weights if id(weight) not in adapters]
+
+
+def base_values(layer: Any) -> list[np.ndarray]:
+    """Values of `base_weights`, with LoRA merged."""
+    weights, adapted = base_weights(layer), {id(own_weight(one)): one for one in adapted_layers(layer)}
+    return [
+        merged(adapted[id(weight)], value) if id(weight) in adapted else value
+        for weight, value in zip(weights, get_values(weights))
+    ]
+
+
+def merged(layer: Any, value: np.ndarray, sign: int = 1) -> np.ndarray:
+    """The weight of a layer plus, or with sign=-1 minus, what its adapter adds to it."""
+    a, b = get_values(lora_weights(layer))
+    return (value + sign * layer.lora_alpha / layer.lora_rank * np.matmul(a, b)).astype(value.dtype)
 
 
 def describe(checkpoint: Any) -> str:
@@ -277,7 +301,7 @@ def iterate_weights(
     uses = Counter(name for names in mapping.values() for name in names)
     shared: dict[str, tuple[str, np.ndarray]] = {}
     for layer_name, variables in mapping.items():
-        for variable, value in zip(variables, get_values(layers[layer_name].weights)):
+        for variable, value in zip(variables, base_values(layers[layer_name])):
             if uses[variable] > 1:
                 first, expected = shared.setdefault(variable, (layer_name, value))
                 if not np.array_equal(value, expected):

@@ -50,6 +50,7 @@ class Pairing(NamedTuple):
 
 KERAS2 = {"TF_KERAS": "0"}
 TF_KERAS = {"TF_KERAS": "1"}
+NO_LORA = {"LoRA": "layers of Keras 2 have no enable_lora"}
 
 # Keras 3 on its frameworks, and the pins of the floor: the oldest frameworks that Keras 3.10 runs on. TensorFlow 2.15
 # has no Keras 3, and JAX 0.4.23 lacks splash_attention. PyTorch stays: any other version brings CUDA.
@@ -87,13 +88,15 @@ def on_keras(version: str, pins: dict[str, str]) -> list[Pairing]:
 
 
 PAIRINGS = (
-    Pairing("keras2.3.1-tf1.15", "3.7", "tf1.15", KERAS2, "keras 2.3.1 on TensorFlow 1.15"),
-    Pairing("keras2.3.1-tf2.2", "3.8", "tf2.2", KERAS2, "keras 2.3.1 on TensorFlow 2.2"),
-    Pairing("tfkeras-tf1.15", "3.7", "tf1.15", TF_KERAS, "tf.keras of TensorFlow 1.15"),
-    Pairing("tfkeras-tf2.2", "3.8", "tf2.2", TF_KERAS, "tf.keras of TensorFlow 2.2"),
-    Pairing("tfkeras-tf2.10", "3.10", "tf2.10", TF_KERAS, "tf.keras of TensorFlow 2.10"),
-    Pairing("tfkeras-tf2.12", "3.11", "tf2.12", TF_KERAS, "tf.keras of TensorFlow 2.12"),
-    Pairing("tfkeras-tf2.15", "3.11", "tf2.15", TF_KERAS, "tf.keras of TensorFlow 2.15"),
+    Pairing(
+        "keras2.3.1-tf1.15", "3.7", "tf1.15", KERAS2, "keras 2.3.1 on TensorFlow 1.15", limitations=NO_LORA
+    ),
+    Pairing("keras2.3.1-tf2.2", "3.8", "tf2.2", KERAS2, "keras 2.3.1 on TensorFlow 2.2", limitations=NO_LORA),
+    Pairing("tfkeras-tf1.15", "3.7", "tf1.15", TF_KERAS, "tf.keras of TensorFlow 1.15", limitations=NO_LORA),
+    Pairing("tfkeras-tf2.2", "3.8", "tf2.2", TF_KERAS, "tf.keras of TensorFlow 2.2", limitations=NO_LORA),
+    Pairing("tfkeras-tf2.10", "3.10", "tf2.10", TF_KERAS, "tf.keras of TensorFlow 2.10", limitations=NO_LORA),
+    Pairing("tfkeras-tf2.12", "3.11", "tf2.12", TF_KERAS, "tf.keras of TensorFlow 2.12", limitations=NO_LORA),
+    Pairing("tfkeras-tf2.15", "3.11", "tf2.15", TF_KERAS, "tf.keras of TensorFlow 2.15", limitations=NO_LORA),
     *(
         Pairing(name, "3.11", name, {"KERAS_BACKEND": name}, f"Keras 3 on {title}")
         for name, title in FRAMEWORKS.items()
@@ -109,7 +112,10 @@ PAIRINGS = (
             environment,
             {"KERAS_BACKEND": name},
             f"Keras 3 on {title}, inference alone",
-            limitations={"training": f"Keras has neither gradients nor fit on {title}"},
+            limitations={
+                "training": f"Keras has neither gradients nor fit on {title}",
+                "LoRA": f"an adapter is trained, and Keras has no fit on {title}",
+            },
         )
         for name, environment, title in (("openvino", "openvino", "OpenVINO"), ("numpy", "jax", "NumPy"))
     ),

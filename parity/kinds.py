@@ -1,4 +1,4 @@
-"""What is proven beside the systems: layers, packing, folders of Hugging Face, optimizers, generation and text.
+"""What is proven beside the systems: layers, packing, folders of Hugging Face, LoRA, optimizers, generation, text.
 
 Each kind has many small cases and is one cell of a pairing. Its folder has `record.py`, which runs inside the pairing
 (`record(kind, library, flavour, case)`), and `compare.py`, which judges with NumPy only (`expected_cases`, `compare`).
@@ -48,6 +48,7 @@ KINDS = (
     Kind("packing", "packing", tuple(f"{name}.npz" for name in PACKED_CASES), bound=2.0),
     Kind("hugging-face", "huggingface", ("huggingface.zip",)),
     Kind("hugging-face-gradients", "huggingface", ("huggingface.zip",), needs="training"),
+    Kind("lora", "lora", ("lora.zip", "huggingface.zip"), needs="LoRA"),
     Kind("optimizers", "optimizers", OPTIMIZER_GOLDENS, needs="training"),
     Kind("generation", "generation", ("generation.json",), exact=True),
 )

@@ -217,6 +217,18 @@ TABLES = {
             for form in ("TensorFlow checkpoint", "safetensors", "sharded safetensors")
         ),
     ),
+    "lora": Table(
+        "lora",
+        tuple(
+            Column(header, ({"metric": metric, "pairing": "torch"},))
+            for header, metric in (
+                ("trained parameters, M", "trained"),
+                ("state of the optimizer, MB", "state"),
+                ("file, MB", "file"),
+            )
+        ),
+        tuple((name, {"candidate": name}) for name in ("all weights", "attention", "all-linear")),
+    ),
     "reviews": Table(
         "reviews",
         tuple(Column(BACKENDS[name], ({"metric": "tokens", "pairing": name},)) for name in USUAL),

@@ -37,6 +37,13 @@ CONTRACT = (
     "inputs_of_call",
     "layer_of",
     "own_weight",  # the variable of a Dense or an Embedding, as int8 stores it
+    # LoRA
+    "lora_weights",  # the variables of a layer's adapter; none on Keras 2
+    "lora_factors",
+    "adapted_layers",  # of a layer and the layers inside it; none on Keras 2
+    "share_weight",
+    "remove_weight",
+    "forget_functions",
     # accelerated
     "dense",
     "dense_group",

@@ -19,8 +19,8 @@ from .errors import CheckpointError, system_errors_named
 from .safetensors import DTYPES
 
 KINDS = {dtype: kind for kind, dtype in DTYPES.items()}
-INDEX = "model.safetensors.index.json"
-WEIGHTS = re.compile(r"^model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$")
+INDEX = ".safetensors.index.json"
+WEIGHTS = re.compile(r"^(\w+?)(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$")
 SIZE = re.compile(r"^(\d+)\s*([KMG]?)(I?)B$", re.I)
 
 
@@ -43,6 +43,7 @@ def write_folder(
     arrays: Iterable[tuple[str, Any]],
     texts: dict[str, str | bytes],
     max_shard_size: int | str = "5GB",
+    stem: str = "model",
 ) -> None:
     """Write weights and texts into a folder, which is created.
 
@@ -52,18 +53,19 @@ def write_folder(
         arrays: (name, array) pairs in the order of `specs`, for instance a generator.
         texts: {name of another file: its content}.
         max_shard_size: bytes of a file at most, as a number or as text such as "5GB"; a larger tensor has its own file.
+        stem: of the names of the files of weights.
 
     Raises:
         CheckpointError: a file cannot be written. Exceptions of `arrays` pass through.
     """
     shards = _shards(specs, _bytes_of(max_shard_size))
-    names = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
+    names = [f"{stem}-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
     if len(shards) == 1:
-        names = ["model.safetensors"]
+        names = [f"{stem}.safetensors"]
     else:
         places = {spec.name: name for name, shard in zip(names, shards) for spec in shard}
         index = {"metadata": {"total_size": sum(spec.size for spec in specs)}, "weight_map": places}
-        texts = dict(texts, **{INDEX: json.dumps(index, indent=2) + "\n"})
+        texts = dict(texts, **{stem + INDEX: json.dumps(index, indent=2) + "\n"})
     beside, arrays = os.path.join(folder, f".{uuid.uuid4().hex}.tmp"), iter(arrays)
     with system_errors_named(folder, "write"):
         os.makedirs(beside)
@@ -78,7 +80,8 @@ def write_folder(
             for name in [*names, *texts]:
                 os.replace(os.path.join(beside, name), os.path.join(folder, name))
             for name in os.listdir(folder):  # of a model that was here before
-                if WEIGHTS.match(name) and name not in names and name not in texts:
+                weights = WEIGHTS.match(name)
+                if weights and weights[1] == stem and name not in names and name not in texts:
                     os.remove(os.path.join(folder, name))
             _flush_folder(folder)
     finally:

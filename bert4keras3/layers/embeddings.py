@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from bert4keras3.backend import Layer, Tensor, Tensors, keras, logits, operation, ops, own_weight
+from bert4keras3.backend import (
+    Layer,
+    Tensor,
+    Tensors,
+    keras,
+    logits,
+    lora_factors,
+    lora_weights,
+    operation,
+    ops,
+    own_weight,
+)
 
 
 @operation
@@ -23,14 +34,23 @@ class Embedding(Layer, keras.layers.Embedding):
     """
 
     def call(self, inputs: Tensors, mode: str = "embedding") -> Tensors:
-        table = self.embeddings
+        table = own_weight(self) if lora_weights(self) else self.embeddings
         if hasattr(self, "compute_dtype"):
             table = ops.cast(table, self.compute_dtype)
         if mode == "dense" and getattr(self, "replaced_weights", None):
             return ops.matmul(inputs, ops.transpose(table))  # packed weights belong to the layer's own table
         if mode == "dense":
-            return logits(self, inputs, table)
-        return ops.take(table, ops.cast(inputs, "int32"), axis=0)
+            return self.adapted(logits(self, inputs, table), inputs, mode)
+        return self.adapted(ops.take(table, ops.cast(inputs, "int32"), axis=0), inputs, mode)
+
+    def adapted(self, outputs: Tensor, inputs: Tensors, mode: str) -> Tensor:
+        """Add what LoRA adds to the outputs of a call; without LoRA they are unchanged."""
+        if not lora_weights(self):
+            return outputs
+        a, b = lora_factors(self)
+        if mode == "dense":
+            return outputs + ops.matmul(ops.matmul(inputs, ops.transpose(b)), ops.transpose(a))
+        return outputs + ops.matmul(ops.take(a, ops.cast(inputs, "int32"), axis=0), b)
 
     def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
         """Keras refuses to quantize subclasses, unless type_check is False; `quantized_call` is defined below."""
@@ -46,7 +66,8 @@ class Embedding(Layer, keras.layers.Embedding):
                 f"{self.quantization_mode}. Exclude this layer: "
                 f"model.quantize(…, filters=lambda layer: layer.name != {self.name!r})"
             )
-        return logits(self, inputs, own_weight(self).value, self.embeddings_scale.value)
+        scores = logits(self, inputs, own_weight(self).value, self.embeddings_scale.value)
+        return self.adapted(scores, inputs, mode)
 
     def compute_mask(self, inputs: Tensors, mask: Tensors = None) -> Tensors:
         if len(inputs.shape) != 2:

@@ -33,11 +33,16 @@ def record_training(library, case, weights):
     return arrays
 
 
-def make_step(library, model, values, seen):
-    """Function that makes one step of SGD, (scale of the loss) → loss. seen: (batch, length), False for padding."""
+def make_step(library, model, values, seen, optimizer=None):
+    """Function that makes one step, (scale of the loss) → loss.
+
+    Args:
+        seen: (batch, length), False for padding.
+        optimizer: None: SGD.
+    """
     shapes = [np.asarray(output).shape for output in listed(model.predict(values, verbose=0))]
     trained = with_loss(library, model)
-    trained.compile(library.keras.optimizers.SGD(RATE), "mean_absolute_error")
+    trained.compile(optimizer or library.keras.optimizers.SGD(RATE), "mean_absolute_error")
     targets, importances = targets_and_importances(shapes, seen)
     zeros = np.zeros((len(seen), 1))
 

@@ -1,4 +1,4 @@
-"""The comparer of layers, folders, optimizers, generation, tokenizers and snippets refuses what is wrong: all red."""
+"""The comparer of layers, folders, LoRA, optimizers, generation and text refuses what is wrong: all red."""
 
 import shutil
 
@@ -10,6 +10,7 @@ from parity.generation.compare import sequences_of
 from parity.huggingface.compare import read
 from parity.kinds import KINDS, KINDS_BY_NAME, compare_kind, golden_checksums
 from parity.layers.compare import read_golden
+from parity.lora.compare import read as read_adapter
 from parity.models.cases import CASES_BY_NAME
 from parity.models.compare import read_golden as read_case
 from parity.optimizers.cases import SHAPES
@@ -43,6 +44,12 @@ RIGHT = {
     },
     "hugging-face-gradients": lambda case: {
         name: one for name, one in read(case).gradients.items() if "@" not in name
+    },
+    "lora": lambda case: {
+        ours: one
+        for name, one in read_adapter(case)[1].items()
+        if "@" not in name
+        for ours in {name, name.replace("output/", "merged/")}
     },
     "optimizers": lambda case: {name: golden_of(case)[name] for name in SHAPES},
     "generation": lambda case: [one["tokens"] for one in sequences_of(case)],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bert4keras3 import backend
+from bert4keras3 import backend, lora
 from bert4keras3.backend import contract
 from bert4keras3.backend.absent import NotSupported, not_supported
 
@@ -23,6 +23,13 @@ def test_what_a_keras_lacks_says_why():
         not_supported("this needs Keras 3")("anything")
     with pytest.raises(NotImplementedError, match="needs Keras 3"):
         getattr(not_supported("this needs Keras 3"), "values")  # noqa: B009
+
+
+@pytest.mark.skipif(backend.FLAVOUR == "keras3", reason="about Keras 2")
+def test_lora_says_why_it_needs_keras_3():
+    model = backend.keras.models.Sequential([backend.keras.layers.Dense(2, input_shape=(3,))])
+    with pytest.raises(NotImplementedError, match="LoRA need Keras 3"):
+        lora.enable(model)
 
 
 def test_reasons_are_sentences():

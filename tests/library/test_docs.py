@@ -24,7 +24,7 @@ def python_blocks(page):
 
 WITH_PYTHON = [page for page in PAGES if python_blocks(page)]
 # blocks for Keras 3: Keras 2 has no cached generation and no quantize, and needs sample_weight_mode in `compile`
-ON_KERAS_3 = re.compile("from bert4keras3.generation import|import packed_transformer|quantize")
+ON_KERAS_3 = re.compile("from bert4keras3.generation import|import packed_transformer|import lora|quantize")
 
 
 @pytest.fixture

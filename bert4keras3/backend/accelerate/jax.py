@@ -14,6 +14,7 @@ import jax
 import keras
 
 from bert4keras3.backend.accelerate import plain, xla_matmul
+from bert4keras3.backend.accelerate.lora import with_lora
 from bert4keras3.backend.accelerate.plain import layer_norm, to_assignable  # noqa: F401
 from bert4keras3.backend.accelerate.quantized import rounds_inputs
 from bert4keras3.backend.accelerate.xla_matmul import (  # noqa: F401
@@ -72,6 +73,7 @@ def gelu(x):
 gelu.defjvp(lambda values, tangents: jax.jvp(plain.gelu, values, tangents))
 
 
+@with_lora
 def dense(layer, inputs):
     """layer(inputs) of a Dense inside another layer."""
     if type(layer) is not keras.layers.Dense or layer.quantization_mode is not None or not is_bfloat16(layer):

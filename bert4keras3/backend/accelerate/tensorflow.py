@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from bert4keras3.backend.accelerate import xla_matmul
+from bert4keras3.backend.accelerate.lora import with_lora
 from bert4keras3.backend.accelerate.plain import (  # noqa: F401
     attention,
     dropout,
@@ -23,6 +24,7 @@ from bert4keras3.backend.accelerate.xla_matmul import (  # noqa: F401
 )
 
 
+@with_lora
 def dense(layer, inputs):
     """layer(inputs) of a Dense inside another layer, as a matmul of two matrices.
 

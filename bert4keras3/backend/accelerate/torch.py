@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from bert4keras3.backend.accelerate import plain
 from bert4keras3.backend.accelerate.kernels import select_kernel
+from bert4keras3.backend.accelerate.lora import with_lora
 from bert4keras3.backend.accelerate.plain import (  # noqa: F401
     dropout,
     gelu,
@@ -40,6 +41,7 @@ has_instructions = {
 }
 
 
+@with_lora
 def dense(layer, inputs):
     """layer(inputs) of a Dense inside another layer."""
     if type(layer) is not keras.layers.Dense or layer.lora_enabled or not isinstance(inputs, torch.Tensor):

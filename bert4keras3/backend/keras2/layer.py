@@ -28,7 +28,8 @@ multi_input_type = tuple if FLAVOUR == "tf_keras" else list
 compiles_shapes = True
 foreach = parallel_class = not_supported("on Keras 2 the optimizers stand in backend/keras2/optimizers.py")
 Compiled = CompiledLoop = write_column = not_supported("compiled generation needs Keras 3")
-inner_layers = own_weight = not_supported("compiled generation and int8 need Keras 3")
+inner_layers = own_weight = not_supported("compiled generation, int8 and LoRA need Keras 3")
+lora_factors = share_weight = remove_weight = forget_functions = not_supported("LoRA needs Keras 3")
 optimizers_module = "bert4keras3.backend.keras2.optimizers"
 
 
@@ -109,6 +110,14 @@ def build_child(layer, input_shape):
 def first_rows(table, count):
     """table[:count]; count may be a tensor."""
     return table[:count]
+
+
+def lora_weights(layer):
+    """[]: layers of Keras 2 have no adapters."""
+    return []
+
+
+adapted_layers = lora_weights
 
 
 def dtype_name(x):

@@ -12,6 +12,7 @@ import numpy as np
 from bert4keras3.backend import accelerate
 from bert4keras3.backend.absent import not_supported
 from bert4keras3.backend.accelerate.allocator import keep_memory_in_training
+from bert4keras3.backend.accelerate.lora import lora_factors, lora_weights  # noqa: F401
 from bert4keras3.backend.flavour import Tensor, Tensors
 from bert4keras3.backend.keras3 import foreach  # noqa: F401
 from bert4keras3.backend.keras3 import legacy_k as K  # noqa: F401
@@ -29,6 +30,8 @@ from bert4keras3.backend.keras3.private import (  # noqa: F401
     layer_of,
     outputs_of_call,
     own_weight,
+    remove_weight,
+    share_weight,
 )
 
 framework = keras.config.backend()
@@ -187,6 +190,16 @@ else:
     def first_rows(table, count):
         """table[:count]; count may be a tensor."""
         return table[:count]
+
+
+def adapted_layers(layer):
+    """Those of a layer and the layers inside it that have a LoRA adapter."""
+    return [one for one in [layer, *inner_layers(layer)] if lora_weights(one)]
+
+
+def forget_functions(model):
+    """Let a model compile its functions of training and prediction again, because its layers have changed."""
+    model.train_function = model.test_function = model.predict_function = None
 
 
 def dtype_name(x):

@@ -71,11 +71,11 @@ def set_weight(layer, name, weight):
 
 
 def own_weights(layer):
-    """Variables of the weight of a Dense or an Embedding, and of its scale in int8.
+    """Variables of the weight of a Dense, an EinsumDense or an Embedding, and of its scale in int8.
 
     `layer.kernel` computes the sum with LoRA, and unpacks int4.
     """
-    name = "kernel" if isinstance(layer, keras.layers.Dense) else "embeddings"
+    name = "embeddings" if isinstance(layer, keras.layers.Embedding) else "kernel"
     names = ["_" + name] if layer.quantization_mode is None else ["_" + name, name + "_scale"]
     return [getattr(layer, one) for one in names]
 
@@ -83,6 +83,24 @@ def own_weights(layer):
 def own_weight(layer):
     """The variable of the weight of a Dense or an Embedding, as it is stored."""
     return own_weights(layer)[0]
+
+
+def share_weight(layer, name, weight):
+    """Let a built layer use a weight of another layer. Keras has no public way to change the weights of a built layer.
+
+    Without: the queries, keys and values of GPT-2 cannot have one matrix a, as they have in PEFT.
+    """
+    layer._untrack_variable(getattr(layer, name))
+    layer._tracker.unlock()
+    layer._track_variable(weight)
+    layer._tracker.lock()
+    setattr(layer, name, weight)
+
+
+def remove_weight(layer, name):
+    """Remove a weight of a built layer. `del layer.name` does it too, but collects garbage for each weight."""
+    layer._untrack_variable(getattr(layer, name))
+    setattr(layer, name, None)
 
 
 if framework == "jax":
