@@ -63,6 +63,8 @@ CONTRACT = (
     # devices
     "device_scope",
     "distribute",
+    "layout_map_of_process",
+    "make_layout_map",
     "get_available_gpus",
     "require_keras_3",
 )

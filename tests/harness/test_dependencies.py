@@ -22,16 +22,17 @@ LIBRARY_ORDER = [
     "backend",
     "ops",
     "layers",
-    "parallel",
     "gradients",
     "optimizers",
     "advice",
     "vocabulary",
     "weights",
+    "layouts",
     "blocks",
     "huggingface",
     "generation",
     "transformers",
+    "parallel",
     "packing",
     "models",
     "convert",
@@ -65,7 +66,7 @@ BACKEND_ORDER = [
 ]
 WITHOUT_KERAS = {"migrate", "snippets", "checkpoints", "tokenizer_files", "tokenizers"}
 # What functions of a part may import when they run: who calls them has loaded it already.
-LATE = {"snippets": {"backend", "models"}}
+LATE = {"snippets": {"backend", "models"}, "parallel": {"models"}}
 HARNESS_ORDER = ["pairings", "parity", "bench", "reports"]
 MAY_IMPORT_THE_LIBRARY = {
     "accelerate.py",

@@ -28,6 +28,7 @@ compiles_shapes = True
 foreach = parallel_class = not_supported("on Keras 2 the optimizers stand in backend/keras2/optimizers.py")
 Compiled = CompiledLoop = write_column = not_supported("compiled generation needs Keras 3")
 inner_layers = own_weight = not_supported("compiled generation and int8 need Keras 3")
+make_layout_map = not_supported("Keras splits the weights of a model on JAX alone. Set KERAS_BACKEND=jax")
 optimizers_module = "bert4keras3.backend.keras2.optimizers"
 
 
@@ -135,6 +136,11 @@ device_scope = tf.device
 
 def distribute(model, devices):
     """None: on Keras 2 parallel.py splits the batches by a layer."""
+    return None
+
+
+def layout_map_of_process():
+    """None: on Keras 2 no weight is split."""
     return None
 
 
