@@ -84,12 +84,16 @@ def uneven(parts: Iterable[Part], devices: int) -> dict[str, str]:
     return {layer: reason for layer, reason in reasons.items() if reason is not None}
 
 
+def some_of(reasons: Mapping[str, str]) -> str:
+    """The first reasons, and how many there are more."""
+    more = f"; and {len(reasons) - 3} more layers" if len(reasons) > 3 else ""
+    return "; ".join(list(reasons.values())[:3]) + more
+
+
 def refusal(reasons: Mapping[str, str]) -> str:
     """The message of the layers that cannot be split."""
-    shown = "; ".join(list(reasons.values())[:3])
-    more = f"; and {len(reasons) - 3} more layers" if len(reasons) > 3 else ""
     return (
-        f"{shown}{more}. Choose a mesh whose {MODEL_AXIS!r} axis divides these numbers, or keep such layers whole on "
+        f"{some_of(reasons)}. Choose a mesh whose {MODEL_AXIS!r} axis divides these numbers, or keep such layers whole on "
         'every device: layout_map(…, indivisible="replicate")'
     )
 

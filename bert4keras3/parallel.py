@@ -25,6 +25,7 @@ from bert4keras3.layouts import (
     Split,
     devices_along,
     refusal,
+    some_of,
     uneven,
 )
 from bert4keras3.transformers import Transformer
@@ -154,8 +155,10 @@ def layout_map(model: Any, mesh: Any, indivisible: str = "refuse", **sizes: int)
     reasons = indivisible_layers(model, mesh, **sizes)
     if reasons and indivisible == "refuse":
         raise ValueError(refusal(reasons))
-    for reason in reasons.values():
-        logger.warning("layout_map: %s. Each device keeps the whole layer.", reason)
+    if reasons:
+        logger.warning(
+            "layout_map: each device keeps the whole of %d layers: %s", len(reasons), some_of(reasons)
+        )
     for part in split_parts(model, sizes):
         if part.layer not in reasons:
             for path, axis in part.axes.items():

@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 COLLECTIVE = re.compile(
-    r"= (\(?[\w\[\],{} ]+?\)?) (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
+    r" = (.*?) (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
 )
 ARRAY = re.compile(r"(pred|[a-z]+(\d+))\[([\d,]*)\]")
 
@@ -51,7 +51,7 @@ def group_size(line: str) -> int:
     counted = re.search(r"replica_groups=\[\d+,(\d+)\]", line)
     if counted:
         return int(counted[1])
-    mesh = re.search(r"replica_groups=mesh\[([^]]*)\] \{([^}]*)\}", line)
+    mesh = re.search(r"replica_groups=mesh\[([^]]*)\][^{]*\{([^}]*)\}", line)
     if mesh is None:
         raise ValueError(f"expected replica_groups in {line.strip()!r}")
     sizes = dict(re.findall(r"('\w+')=(\d+)", mesh[1]))

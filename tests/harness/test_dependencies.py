@@ -69,6 +69,7 @@ WITHOUT_KERAS = {"migrate", "snippets", "checkpoints", "tokenizer_files", "token
 LATE = {"snippets": {"backend", "models"}, "parallel": {"models"}}
 HARNESS_ORDER = ["pairings", "parity", "bench", "reports"]
 MAY_IMPORT_THE_LIBRARY = {
+    "collectives.py",
     "accelerate.py",
     "identify.py",
     "minilm.py",

@@ -1,4 +1,4 @@
-"""What `test_layout_maps.py` runs on eight virtual devices; one function is one test: `python eight_devices.py NAME`."""
+"""What test_layout_maps.py runs on eight virtual devices, one function for one test: `python eight_devices.py NAME`."""
 
 import sys
 

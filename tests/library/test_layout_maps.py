@@ -122,7 +122,9 @@ def test_a_layer_that_cannot_be_split_stays_whole_on_request(caplog):
     layouts = layout_map(model, mesh_of(1, 8), indivisible="replicate")
     assert not [path for path in layouts if "MultiHead" in path]
     assert [path for path in layouts if "FeedForward" in path]
-    assert "the number of heads is 4, which 8 devices do not divide. Each device keeps" in caplog.text
+    assert (
+        "keeps the whole of 2 layers: layer Transformer-0-MultiHeadSelfAttention: the number" in caplog.text
+    )
 
 
 @pytest.mark.parametrize("name, transformer", [("bert", BERT), ("t5.1.1", T5)])
