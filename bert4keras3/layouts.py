@@ -93,8 +93,8 @@ def some_of(reasons: Mapping[str, str]) -> str:
 def refusal(reasons: Mapping[str, str]) -> str:
     """The message of the layers that cannot be split."""
     return (
-        f"{some_of(reasons)}. Choose a mesh whose {MODEL_AXIS!r} axis divides these numbers, or keep such layers whole on "
-        'every device: layout_map(…, indivisible="replicate")'
+        f"{some_of(reasons)}. Choose a mesh whose {MODEL_AXIS!r} axis divides these numbers, or keep such layers "
+        'whole on every device: layout_map(…, indivisible="replicate")'
     )
 
 

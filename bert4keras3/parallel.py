@@ -184,13 +184,18 @@ def split_parts(model: Any, sizes: Mapping[str, int]) -> list[Part]:
             raise ValueError(f"model: expected one of {', '.join(MODELS)}, got {model!r}")
         model = MODELS[model]
     if inspect.isclass(model):
-        return [part_of_row(row, split, sizes) for row, split in model.layout_table.items()]
+        return parts_of_table(model, sizes)
     if sizes:
         raise ValueError(f"sizes: expected none, because the model has its own, got {', '.join(sizes)}")
     if isinstance(model, Transformer) and not model.built:
-        return [part_of_row(row, split, vars(model)) for row, split in model.layout_table.items()]
+        return parts_of_table(model, vars(model))
     layers = model.layers.values() if isinstance(model, Transformer) else inner_layers(model)
     return [part_of_layer(layer, split) for layer, split in split_layers(layers)]
+
+
+def parts_of_table(model: Any, sizes: Mapping[str, int]) -> list[Part]:
+    """The rows of the layout table of a class or an object that is not built."""
+    return [part_of_row(row, split, sizes) for row, split in model.layout_table.items()]
 
 
 def part_of_row(row: str, split: Split, sizes: Mapping[str, int]) -> Part:
@@ -229,8 +234,8 @@ def pattern_of(row: str) -> str:
     return re.escape(row).replace("%d", r"\d+")
 
 
-def layout_tables(cls: type) -> Iterator[Mapping[str, Split]]:
+def layout_tables(cls: Any) -> Iterator[Mapping[str, Split]]:
     """Yield the layout tables of a class of models and of all its subclasses."""
-    yield cls.layout_table  # type: ignore[attr-defined]
+    yield cls.layout_table
     for subclass in cls.__subclasses__():
         yield from layout_tables(subclass)
