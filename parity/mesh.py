@@ -75,17 +75,54 @@ def copies(library, rows):
 
 
 def repeated(library, values):
-    """Arrays with one row a sample, repeated for the mesh; without a mesh, the arrays themselves."""
-    times = copies(library, len(values[0]))
-    return values if times == 1 else [np.concatenate([value] * times) for value in values]
+    """Arrays with one row a sample, repeated for the mesh, of which each process has its rows; else the arrays."""
+    if library.mesh is None:
+        return values
+    values = [np.concatenate([value] * copies(library, len(value))) for value in values]
+    distribution = library.keras.distribution.distribution()
+    shards = min(distribution.num_model_replicas, distribution.num_processes)
+    rows = len(values[0]) // shards
+    start = distribution.data_shard_id * rows if shards > 1 else 0
+    return [value[start : start + rows] for value in values]
 
 
 def predict(library, model, values):
     """Outputs of a model as arrays, for a list of inputs."""
-    rows = len(values[0])
-    feed = repeated(library, values)
-    outputs = model.predict(feed if len(feed) > 1 else feed[0], verbose=0)
+    feed, rows = repeated(library, values), len(values[0])
+    if library.mesh and library.keras.distribution.distribution().num_processes > 1:
+        outputs = predict_in_processes(library, model, feed)
+    else:
+        outputs = model.predict(feed if len(feed) > 1 else feed[0], verbose=0)
     outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-    return [
-        one[:rows] if len(feed[0]) > rows and one.shape[:1] == (len(feed[0]),) else one for one in outputs
+    count = rows * copies(library, rows)
+    return [one[:rows] if count > rows and one.shape[:1] == (count,) else one for one in outputs]
+
+
+def predict_in_processes(library, model, feed):
+    """Outputs of a model that lies on devices of several processes, whole in each process.
+
+    `predict` of Keras fails for what lies in other processes.
+    """
+    import jax
+
+    distribution = library.keras.distribution.distribution()
+    whole = jax.sharding.NamedSharding(distribution.device_mesh.backend_mesh, jax.sharding.PartitionSpec())
+    inputs = [
+        jax.make_array_from_process_local_data(distribution.get_data_layout(one.shape).backend_layout, one)
+        for one in feed
     ]
+    state = [[one.value for one in group] for group in (model.trainable_variables, model.non_trainable_variables)]
+
+    def forward(state, inputs):
+        return model.stateless_call(*state, inputs if len(inputs) > 1 else inputs[0], training=False)[0]
+
+    return jax.tree.map(np.asarray, jax.jit(forward, out_shardings=whole)(state, inputs))
+
+
+def weights_of(layer):
+    """`get_weights` of a layer, whose weights may lie on devices of several processes."""
+    if all(getattr(getattr(one, "value", None), "is_fully_addressable", True) for one in layer.weights):
+        return layer.get_weights()
+    from jax.experimental.multihost_utils import process_allgather
+
+    return [np.asarray(process_allgather(one.value, tiled=True)) for one in layer.weights]
