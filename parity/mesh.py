@@ -111,7 +111,9 @@ def predict_in_processes(library, model, feed):
         jax.make_array_from_process_local_data(distribution.get_data_layout(one.shape).backend_layout, one)
         for one in feed
     ]
-    state = [[one.value for one in group] for group in (model.trainable_variables, model.non_trainable_variables)]
+    state = [
+        [one.value for one in group] for group in (model.trainable_variables, model.non_trainable_variables)
+    ]
 
     def forward(state, inputs):
         return model.stateless_call(*state, inputs if len(inputs) > 1 else inputs[0], training=False)[0]

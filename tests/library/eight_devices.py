@@ -8,8 +8,13 @@ import numpy as np
 
 from bert4keras3.layers import ConditionalRandomField, GlobalPointer
 from bert4keras3.models import build_transformer_model
-from bert4keras3.parallel import layout_map, model_parallel
+from bert4keras3.parallel import data_parallel, layout_map, model_parallel
+from parity.adapter import open_library
 from parity.collectives import collectives, gathered_whole
+from parity.compare import Red
+from parity.mesh import NUMBERS
+from parity.models.build import build_case
+from parity.models.cases import CASES_BY_NAME
 
 SIZES = dict(
     vocab_size=160, hidden_size=64, num_hidden_layers=2, num_attention_heads=8, intermediate_size=192
@@ -120,6 +125,27 @@ def a_built_model():
     model.set_weights([2 * one for one in before])
     assert share(model.get_layer("Embedding-Token").weights[0]) == (40, 64)
     np.testing.assert_array_equal(model.get_weights()[0], 2 * before[0])
+
+
+def copies_of_a_model():
+    """`data_parallel` copies the weights to every device, and new values too."""
+    model = data_parallel(build_transformer_model(**SIZES), keras.distribution.list_devices())
+    model.set_weights([2 * one for one in model.get_weights()])
+    assert {len(one.value.sharding.device_set) for one in model.weights} == {8}
+
+
+def undeclared_layers_are_red():
+    """A parity run states which layers stay whole; another one is an error."""
+    case, library = CASES_BY_NAME["bert"], open_library("bert4keras3", (1, 8))
+    build_case(library, case)  # four heads over eight devices, as declared
+    for wrong in ({}, {"heads": 4, "vocabulary": 63}):
+        NUMBERS["bert"] = wrong
+        try:
+            build_case(library, case)
+        except Red as error:
+            assert "whole on each device: expected layers by" in str(error)
+        else:
+            raise AssertionError(f"not red: {wrong}")
 
 
 def heads_of_a_user():

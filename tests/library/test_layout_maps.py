@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -181,12 +182,38 @@ def run_on_eight_devices(part):
     subprocess.run([sys.executable, str(EIGHT_DEVICES), part], check=True, env=flags, timeout=300)
 
 
-@pytest.mark.parametrize("part", ["in_order", "no_weight_is_gathered", "a_built_model"])
+@pytest.mark.parametrize("part", ["in_order", "no_weight_is_gathered", "a_built_model", "copies_of_a_model"])
 def test_on_eight_devices(part):
     run_on_eight_devices(part)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["every_mesh", "heads_of_a_user"])
+@pytest.mark.parametrize("part", ["every_mesh", "heads_of_a_user", "undeclared_layers_are_red"])
 def test_training_on_eight_devices(part):
     run_on_eight_devices(part)
+
+
+# One case of each kind of block; bert-autoresize has eight heads, which every mesh divides.
+FAMILIES = ["bert-autoresize", "albert", "nezha", "roformer", "electra", "cdial-gpt", "gpt2-ml", "cpm-lm"]
+FAMILIES += ["t5", "t5-1-1", "gau-alpha-mlm"]
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mesh", [(8, 1), (4, 2), (2, 4), (1, 8)], ids=str)
+def test_two_processes_of_four_devices_are_judged_as_one(mesh):
+    """Outputs, gradients and losses of 20 steps, by the goldens of the unsplit models."""
+    flags = dict(os.environ, XLA_FLAGS="--xla_force_host_platform_device_count=4")
+    words = [str(word) for word in (free_port(), *mesh, *FAMILIES)]
+    command = [sys.executable, str(EIGHT_DEVICES.with_name("two_processes.py"))]
+    processes = [subprocess.Popen([*command, str(i), *words], env=flags) for i in range(2)]
+    try:
+        assert [one.wait(timeout=1800) for one in processes] == [0, 0]
+    finally:
+        for one in processes:
+            one.kill()

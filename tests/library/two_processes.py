@@ -1,4 +1,4 @@
-"""What test_layout_maps.py runs in two processes of four devices: `python two_processes.py PROCESS PORT MESH CASE …`."""
+"""For test_layout_maps.py, in two processes of four devices: `python two_processes.py PROCESS PORT MESH CASE …`."""
 
 import sys
 
@@ -21,7 +21,10 @@ for name in sys.argv[5:]:
     if process == 0:
         golden, metadata = read_golden(case, golden_folder(case))
         cell = judge(Cell(case.name, case.system, "jax-mesh8"), golden, metadata, arrays)
-        print(f"{sizes} {name}: {cell.error_ratio:.2f} {cell.gradient_ratio:.2f} {cell.losses_ratio:.2f}", flush=True)
+        print(
+            f"{sizes} {name}: {cell.error_ratio:.2f} {cell.gradient_ratio:.2f} {cell.losses_ratio:.2f}",
+            flush=True,
+        )
         red += [f"{name}: {cell.red}"] if cell.red else []
     library.K.clear_session()
 sys.exit("\n".join(red) or None)
