@@ -47,7 +47,7 @@ class Part(NamedTuple):
     """One row of an expanded layout table: a layer, its split, and the number of it that the devices have to divide.
 
     Attributes:
-        layer: name of the layer, or a regular expression of names.
+        layer: name of the layer, or its row of the table.
         axes: {path of a weight, or a regular expression of paths: its axis that is split}
         numbers: {what is split: how many of it there are}; empty if nothing is known.
     """
@@ -112,7 +112,7 @@ def check_layouts(transformer: Any) -> None:
         layer, number = transformer.prefixed(name), getattr(transformer, split.number)
         for path, axis in split.axes().items():
             layout = layouts[f"{layer}/{path}"]
-            if layout is not None:
+            if layout is not None and axis < len(layout.axes):  # a user's own map may have fewer axes
                 devices = devices_along(layouts.device_mesh, layout.axes[axis])
                 reasons.update(uneven([Part(layer, {}, {split.number: number})], devices))
     if reasons:

@@ -180,10 +180,13 @@ def split_parts(model: Any, sizes: Mapping[str, int]) -> list[Part]:
     if isinstance(model, str):
         from bert4keras3.models import MODELS
 
-        if model not in MODELS:
+        if model.lower() not in MODELS:
             raise ValueError(f"model: expected one of {', '.join(MODELS)}, got {model!r}")
-        model = MODELS[model]
+        model = MODELS[model.lower()]
     if inspect.isclass(model):
+        known = {split.number for split in model.layout_table.values()}
+        if set(sizes) - known:
+            raise ValueError(f"sizes: expected some of {', '.join(sorted(known))}, got {', '.join(sizes)}")
         return parts_of_table(model, sizes)
     if sizes:
         raise ValueError(f"sizes: expected none, because the model has its own, got {', '.join(sizes)}")
@@ -200,9 +203,9 @@ def parts_of_table(model: Any, sizes: Mapping[str, int]) -> list[Part]:
 
 def part_of_row(row: str, split: Split, sizes: Mapping[str, int]) -> Part:
     """A row of a layout table, of the layers with these names and any prefix."""
-    layer = ".*" + pattern_of(row)
+    names = ".*" + pattern_of(row)
     numbers = {split.number: sizes[split.number]} if split.number in sizes else {}
-    return Part(layer, {f"{layer}/{path}": axis for path, axis in split.axes().items()}, numbers)
+    return Part(row, {f"{names}/{path}": axis for path, axis in split.axes().items()}, numbers)
 
 
 def part_of_layer(layer: Any, split: Split) -> Part:

@@ -112,7 +112,8 @@ def test_a_layer_that_cannot_be_split_is_refused_with_the_number():
     )
     with pytest.raises(ValueError, match=message):
         layout_map(model, mesh_of(1, 8))
-    with pytest.raises(ValueError, match="num_attention_heads is 12, which 8 devices"):
+    message = "layer Transformer-%d-MultiHeadSelfAttention: num_attention_heads is 12, which 8 devices"
+    with pytest.raises(ValueError, match=message):
         layout_map("bert", mesh_of(1, 8), num_attention_heads=12)
     with pytest.raises(ValueError, match="vocab_size is 161, which 8 devices"):
         layout_map(BERT(**dict(SIZES, vocab_size=161)), mesh_of(1, 8))
@@ -141,6 +142,11 @@ def test_a_model_of_other_numbers_is_refused_before_it_has_weights(name, transfo
     "model, arguments, message",
     [
         ("no-model", {}, "expected one of bert, roberta"),
+        (
+            "BERT",
+            {"heads": 12},
+            "expected some of intermediate_size, num_attention_heads, vocab_size, got heads",
+        ),
         ("bert", {"indivisible": "pad"}, 'expected "refuse" or "replicate"'),
     ],
 )
