@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Collection, Iterator, Mapping, Sequence
 
 from bert4keras3.backend import (
     Layer,
@@ -184,10 +184,7 @@ def split_parts(model: Any, sizes: Mapping[str, int]) -> list[Part]:
             raise ValueError(f"model: expected one of {', '.join(MODELS)}, got {model!r}")
         model = MODELS[model.lower()]
     if inspect.isclass(model):
-        known = {split.number for split in model.layout_table.values()}
-        if set(sizes) - known:
-            raise ValueError(f"sizes: expected some of {', '.join(sorted(known))}, got {', '.join(sizes)}")
-        return parts_of_table(model, sizes)
+        return parts_of_table(model, sizes, set(sizes))
     if sizes:
         raise ValueError(f"sizes: expected none, because the model has its own, got {', '.join(sizes)}")
     if isinstance(model, Transformer) and not model.built:
@@ -196,8 +193,11 @@ def split_parts(model: Any, sizes: Mapping[str, int]) -> list[Part]:
     return [part_of_layer(layer, split) for layer, split in split_layers(layers)]
 
 
-def parts_of_table(model: Any, sizes: Mapping[str, int]) -> list[Part]:
-    """The rows of the layout table of a class or an object that is not built."""
+def parts_of_table(model: Any, sizes: Mapping[str, int], given: Collection[str] = ()) -> list[Part]:
+    """The rows of the layout table of a class, with the given sizes, or of an object that is not built."""
+    known = sorted({split.number for split in model.layout_table.values()})
+    if not set(given) <= set(known):
+        raise ValueError(f"sizes: expected some of {', '.join(known)}, got {', '.join(given)}")
     return [part_of_row(row, split, sizes) for row, split in model.layout_table.items()]
 
 
