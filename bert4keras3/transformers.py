@@ -11,6 +11,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
+from bert4keras3 import layouts
 from bert4keras3.backend import Model, Tensor, Tensors, dtype_name, get_activation, keras, upcast_floatx
 from bert4keras3.blocks import Mixin, ResidualBlocks
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint, save_checkpoint
@@ -66,6 +67,11 @@ class Transformer(ResidualBlocks):
     """
 
     weight_table: dict[str, str] = {}
+    layout_table = {
+        "Embedding-Token": layouts.VOCABULARY,
+        "Transformer-%d-MultiHeadSelfAttention": layouts.ATTENTION,
+        "Transformer-%d-FeedForward": layouts.FEED_FORWARD,
+    }
     huggingface_table: dict[str, str] = {}  # the same layers with the names of Hugging Face
     model_type: str | None = None  # as which `save_pretrained` writes the model
     applications: tuple[str, ...] = ("encoder", "lm", "unilm")
@@ -155,6 +161,7 @@ class Transformer(ResidualBlocks):
         """
         if self.built:
             return
+        layouts.check_layouts(self)
         inputs = self.get_inputs()
         self.set_inputs(inputs, additional_input_layers)
         self.attention_caches = attention_caches or {}

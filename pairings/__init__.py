@@ -27,6 +27,7 @@ class Pairing(NamedTuple):
     library: what runs there: ours, one that makes goldens, or a peer.
     unpinned: it takes the newest release of everything; its red cells are shown, and make no session fail.
     limitations: {what its Keras cannot do: the reason}; strict, so that one that has disappeared is an error.
+    mesh: (data, model), the sizes of the mesh of devices over which its batches and weights are split.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Pairing(NamedTuple):
     library: str = "bert4keras3"
     limitations: dict[str, str] = {}
     unpinned: bool = False
+    mesh: tuple[int, int] | None = None
 
     @property
     def pins(self) -> Path:
@@ -121,8 +123,20 @@ PAIRINGS = (
     ),
 )
 
+
+def on_mesh(name: str, data: int, model: int) -> Pairing:
+    """JAX with batches split over `data` and weights over `model` devices, which are parts of one processor."""
+    flags = f"--xla_force_host_platform_device_count={data * model}"
+    summary = f"Keras 3 on JAX, on a mesh of {data} x {model} devices"
+    return Pairing(
+        name, "3.11", "jax", {"KERAS_BACKEND": "jax", "XLA_FLAGS": flags}, summary, mesh=(data, model)
+    )
+
+
 # The nightly run judges these too.
 NIGHTLY = (
+    on_mesh("jax-mesh8", 2, 4),
+    *(on_mesh(f"jax-mesh8-{data}x{model}", data, model) for data, model in ((8, 1), (4, 2), (1, 8))),
     *(pairing for version, pins in BETWEEN.items() for pairing in on_keras(version, pins)),
     Pairing(
         "jax-newest",

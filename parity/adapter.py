@@ -13,12 +13,13 @@ import numpy as np
 IDENTITY_LAYERS = ("InputLayer", "Dropout")
 
 
-def open_library(name):
-    """The modules of a library under test, bert4keras or bert4keras3."""
+def open_library(name, mesh=None):
+    """The modules of a library under test, bert4keras or bert4keras3. mesh: see `pairings.Pairing`."""
     modules = {part: importlib.import_module(f"{name}.{part}") for part in ("backend", "layers", "models")}
     tokenizers = importlib.import_module(name + ".tokenizers")
     return SimpleNamespace(
         name=name,
+        mesh=mesh,
         keras=modules["backend"].keras,
         K=modules["backend"].K,
         backend=modules["backend"],

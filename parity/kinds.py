@@ -56,8 +56,11 @@ KINDS_BY_NAME = {kind.name: kind for kind in KINDS}
 
 
 def chosen_kinds(options, pairing):
-    """The kinds that a run judges: all of them, unless it is narrowed to some cases, or to a user's files."""
-    if options.weights:
+    """The kinds that a run judges: all of them, unless it is narrowed to some cases, or to a user's files.
+
+    On a mesh the models are judged alone.
+    """
+    if options.weights or find(pairing).mesh:  # a mesh changes what models compute, and nothing else
         return []
     names = (options.case or []) + (options.system or [])
     able = [kind for kind in KINDS if kind.needs not in find(pairing).limitations]

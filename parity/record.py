@@ -45,14 +45,14 @@ def golden_checksum(case):
 
 def work(pairing, jobs, trained, everything):
     """Record the jobs one after the other in this process, and train some of the cases."""
-    library_name = find(pairing).library
+    library_name, mesh = find(pairing).library, find(pairing).mesh
     library, sources = None, commit()
     for job in jobs:
         folder = record_folder(job, pairing)
         info = {"case": job.name, "pairing": pairing, "golden": golden_checksum(job), "commit": sources}
         info["recorded"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         try:
-            library = library or open_library(library_name)
+            library = library or open_library(library_name, mesh)
             if isinstance(job, Kind):
                 arrays, measured = record_kind(job, library, pairing, everything)
             else:

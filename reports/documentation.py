@@ -266,6 +266,33 @@ TABLES = {
         ),
         tuple((name, {"candidate": name}) for name in ("shared calls", "one by one")),
     ),
+    "collectives": Table(
+        "collectives",
+        (
+            *(
+                Column(f"{data} × {model}, MB", ({"case": f"{data} x {model}", "metric": "sent"},))
+                for data, model in ((8, 1), (4, 2), (2, 4), (1, 8))
+            ),
+            Column("counted ÷ formula", ({"metric": "sent"},), "ratio", "%.2f"),
+        ),
+        tuple((name, {"candidate": name}) for name in ("BERT", "RoFormerV2", "GPT2", "T5.1.1", "GAU-α")),
+    ),
+    "scale": Table(
+        "collectives",
+        tuple(
+            Column(f"{name}: {header}", ({"candidate": name, "metric": metric},), field, pattern)
+            for name in ("BERT-large", "T5.1.1-XL")
+            for header, metric, field, pattern in (
+                ("weights of a GPU, GB", "weights", "value", "%.2f"),
+                ("sending, ms", "predicted", "value", None),
+                ("÷ computing", "predicted", "ratio", "%.2f"),
+            )
+        ),
+        tuple(
+            (f"{data} × {model}", {"case": f"{data} x {model}"})
+            for data, model in ((8, 1), (4, 2), (2, 4), (1, 8), (64, 1), (32, 2), (16, 4), (8, 8))
+        ),
+    ),
     "int8": Table(
         "accelerate",
         tuple(ratio(name, candidate=name, metric="time", pairing="torch") for name in ("FBGEMM", "oneDNN")),

@@ -25,6 +25,7 @@ from reports.statistics import quantile, ratio_of_medians
 GREEN, RED, ALLOWED, ABSENT = STATUSES = ("green", "red", "allowed", "absent")
 FULL_SIZE = "not run: full size, wants --everything"
 NARROWED = "not run: the run was narrowed to other cases"
+MODELS_ALONE = "not run: on a mesh of devices the models are judged alone"
 # The order of the matrix: a user's own files come first, then the systems, then the kinds.
 ROWS = {name: i for i, name in enumerate(dict.fromkeys([*(case.system for case in CASES), *KINDS_BY_NAME]))}
 
@@ -73,7 +74,8 @@ def absent_rows(results: Results) -> list[dict[str, Any]]:
     for pairing in results.pairings:
         empty = cell_row(Cell("", "", pairing.name))
         reasons = [(case.system, case.name, FULL_SIZE if case.slow else NARROWED) for case in CASES]
-        reasons += [(kind.name, kind.name, pairing.limitations.get(kind.needs, NARROWED)) for kind in KINDS]
+        other = MODELS_ALONE if pairing.mesh else NARROWED
+        reasons += [(kind.name, kind.name, pairing.limitations.get(kind.needs, other)) for kind in KINDS]
         for system, case, reason in reasons:
             if (pairing.name, case) in judged:
                 continue

@@ -71,6 +71,8 @@ CONTRACT = (
     # devices
     "device_scope",
     "distribute",
+    "layout_map_of_process",
+    "make_layout_map",
     "get_available_gpus",
     "process_place",
     "texts_of_processes",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bert4keras3 import layouts
 from bert4keras3.models.bert import BERT
 
 GROUP = "bert/encoder/transformer/group_0/inner_group_0/"
@@ -43,6 +44,13 @@ class ALBERT(BERT):
     norm_arguments = {}
     layer_prefix = "Transformer-"
     weight_table = dict(BERT.weight_table, **{"Transformer-" + part: names for part, names in BLOCK.items()})
+    layout_table = dict(
+        BERT.layout_table,
+        **{
+            "Transformer-MultiHeadSelfAttention": layouts.ATTENTION,
+            "Transformer-FeedForward": layouts.FEED_FORWARD,
+        },
+    )
 
     def __init__(self, *args: Any, num_hidden_groups: int = 1, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

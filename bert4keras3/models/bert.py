@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from bert4keras3 import layouts
 from bert4keras3.backend import Tensor, Tensors, get_activation
 from bert4keras3.layers import (
     Add,
@@ -52,6 +53,7 @@ class BERT(Transformer):
         "MLM-Norm": "cls/predictions/transform/LayerNorm/{beta,gamma}",
         "MLM-Bias": "cls/predictions/output_bias",
     }
+    layout_table = dict(Transformer.layout_table, **{"MLM-Bias": layouts.VOCABULARY_BIAS})
     model_type: str | None = "bert"
     huggingface_table = {
         "Embedding-Token": "bert:embeddings.word_embeddings.weight|cls.predictions.decoder.weight",

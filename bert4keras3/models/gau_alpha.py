@@ -1,5 +1,6 @@
 """GAU-alpha: https://kexue.fm/archives/9052"""
 
+from bert4keras3 import layouts
 from bert4keras3.backend import Tensors
 from bert4keras3.layers import GatedAttentionUnit
 from bert4keras3.models.roformer import RoFormerV2
@@ -13,6 +14,11 @@ class GAU_alpha(RoFormerV2):
         "Embedding-Segment": "bert/embeddings/token_type_embeddings",
         "Transformer-%d-GatedAttentionUnit": "GAU_alpha/encoder/layer_%d/gau/"
         "{i_dense/kernel,{q,k}_scaleoffset/gamma,o_dense/kernel}",
+    }
+
+    layout_table = {
+        "Embedding-Token": layouts.VOCABULARY,
+        "Transformer-%d-GatedAttentionUnit": layouts.GATED_ATTENTION,
     }
 
     def apply_main_layers(self, inputs: Tensors, index: int) -> Tensors:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from bert4keras3 import layouts
 from bert4keras3.backend import Model, Tensor, Tensors
 from bert4keras3.layers import (
     Dense,
@@ -37,6 +38,18 @@ class T5_Base(Transformer):
     attention_arguments = {"use_bias": False, "attention_scale": False}
     feed_forward_arguments = {"use_bias": False}
     position_bias_kind = "t5_relative"
+    layout_table = {
+        "Embedding-Token": layouts.VOCABULARY,
+        "Decoder-Output-LM": layouts.VOCABULARY_KERNEL,
+        "Transformer-%d-MultiHeadSelfAttention": layouts.ATTENTION,
+        "Transformer-%d-MultiHeadCrossAttention": layouts.ATTENTION,
+        "Transformer-%d-FeedForward": layouts.FEED_FORWARD,
+        **{
+            f"{side}-{block}Embedding-Relative-Position": layouts.HEAD_BIAS
+            for side in ("Encoder", "Decoder")
+            for block in ("", "Transformer-%d-")
+        },
+    }
     side = ""
     applications = ("encoder",)
     model_type = "t5"

@@ -7,6 +7,7 @@ no autograd of any framework is called here.
 import numpy as np
 
 from parity.adapter import known_shape, listed, token_input
+from parity.mesh import predict, repeated, weights_of
 from parity.models.build import build_case, load_case, make_inputs
 from parity.subsample import seen, unpadded_places
 
@@ -40,14 +41,14 @@ def make_step(library, model, values, seen, optimizer=None):
         seen: (batch, length), False for padding.
         optimizer: None: SGD.
     """
-    shapes = [np.asarray(output).shape for output in listed(model.predict(values, verbose=0))]
+    shapes = [np.asarray(output).shape for output in predict(library, model, values)]
     trained = with_loss(library, model)
     trained.compile(optimizer or library.keras.optimizers.SGD(RATE), "mean_absolute_error")
     targets, importances = targets_and_importances(shapes, seen)
-    zeros = np.zeros((len(seen), 1))
+    zeros = repeated(library, [np.zeros((len(seen), 1))])[0]
 
     def step(scale):
-        feed = values + targets + [scale * one for one in importances]
+        feed = repeated(library, values + targets + [scale * one for one in importances])
         trained.reset_metrics()  # Keras 3 before 3.15 returns the mean over all batches since
         return np.ravel(trained.train_on_batch(feed, zeros))[0]
 
@@ -63,14 +64,14 @@ def targets_and_importances(shapes, seen):
 def measure_gradients(model, step):
     """{layer: {number of a trainable weight: its gradient}}, from one step, which is then taken back."""
     layers = [layer for layer in model.layers if layer.trainable_weights]
-    before = [layer.get_weights() for layer in layers]
+    before = [weights_of(layer) for layer in layers]
     step(LARGE)
     gradients = {}
     for layer, old in zip(layers, before):
         trainable = [any(one is weight for one in layer.trainable_weights) for weight in layer.weights]
         gradients[layer.name] = {
             i: (was.astype("float64") - now.astype("float64")) / (RATE * LARGE)
-            for i, (was, now) in enumerate(zip(old, layer.get_weights()))
+            for i, (was, now) in enumerate(zip(old, weights_of(layer)))
             if trainable[i]
         }
         layer.set_weights(old)

@@ -22,17 +22,18 @@ LIBRARY_ORDER = [
     "backend",
     "ops",
     "layers",
-    "parallel",
     "gradients",
     "optimizers",
     "advice",
     "vocabulary",
     "weights",
+    "layouts",
     "blocks",
     "huggingface",
     "generation",
     "transformers",
     "lora",
+    "parallel",
     "packing",
     "models",
     "convert",
@@ -67,9 +68,10 @@ BACKEND_ORDER = [
 ]
 WITHOUT_KERAS = {"migrate", "snippets", "checkpoints", "tokenizer_files", "tokenizers"}
 # What functions of a part may import when they run: who calls them has loaded it already.
-LATE = {"snippets": {"backend", "models"}}
+LATE = {"snippets": {"backend", "models"}, "parallel": {"models"}}
 HARNESS_ORDER = ["pairings", "parity", "bench", "reports"]
 MAY_IMPORT_THE_LIBRARY = {
+    "collectives.py",
     "accelerate.py",
     "identify.py",
     "minilm.py",

@@ -106,7 +106,8 @@ def run_regularly():
         if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "notify":
             text = ast.unparse(call.args[0])
             if "pairing.name" in text:
-                names = PUBLISHED if "published" in text else [one.name for one in PAIRINGS]
+                rows = PAIRINGS + NIGHTLY if "parity" in text else PAIRINGS
+                names = PUBLISHED if "published" in text else [one.name for one in rows]
                 runs |= {text.strip("f'\"").replace("{pairing.name}", name) for name in names}
             else:
                 runs.add(ast.literal_eval(text))

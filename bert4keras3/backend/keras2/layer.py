@@ -30,6 +30,7 @@ foreach = parallel_class = not_supported("on Keras 2 the optimizers stand in bac
 Compiled = CompiledLoop = write_column = not_supported("compiled generation needs Keras 3")
 inner_layers = own_weight = not_supported("compiled generation, int8 and LoRA need Keras 3")
 lora_factors = share_weight = remove_weight = forget_functions = not_supported("LoRA needs Keras 3")
+make_layout_map = not_supported("Keras splits the weights of a model on JAX alone. Set KERAS_BACKEND=jax")
 optimizers_module = "bert4keras3.backend.keras2.optimizers"
 
 
@@ -145,6 +146,11 @@ device_scope = tf.device
 
 def distribute(model, devices):
     """None: on Keras 2 parallel.py splits the batches by a layer."""
+    return None
+
+
+def layout_map_of_process():
+    """None: on Keras 2 no weight is split."""
     return None
 
 

@@ -28,9 +28,11 @@ from bert4keras3.backend.keras3.private import (  # noqa: F401
     inner_layers,
     inputs_of_call,
     layer_of,
+    layout_map_of,
     outputs_of_call,
     own_weight,
     remove_weight,
+    set_layout,
     share_weight,
 )
 
@@ -253,9 +255,12 @@ def get_available_gpus() -> list[str]:
 
 
 def distribute(model, devices):
-    """Copy the weights of a model to all devices, and split each batch over the devices.
+    """Copy the weights of a model to all devices, or lay them out, and split each batch over the devices.
 
     On JAX this sets keras.distribution for the whole process.
+
+    Args:
+        devices: names of devices, or a LayoutMap, over whose mesh's first axis batches are split.
 
     Returns:
         The model; None on TensorFlow, on which parallel.py splits the batches by a layer.
@@ -270,12 +275,32 @@ def distribute(model, devices):
             "data_parallel: Keras on PyTorch trains on several devices with DistributedDataParallel, one process a "
             "device: https://keras.io/guides/distributed_training_with_torch/"
         )
-    distribution = keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
+    if isinstance(devices, keras.distribution.LayoutMap):
+        axis = devices.device_mesh.axis_names[0]
+        distribution = keras.distribution.ModelParallel(
+            layout_map=devices, batch_dim_name=axis, auto_shard_dataset=False
+        )
+    else:
+        distribution = keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
     keras.distribution.set_distribution(distribution)
     for variable in model.variables:
-        layout = distribution.get_variable_layout(variable)
-        variable.assign(keras.distribution.distribute_tensor(variable.value, layout))
+        set_layout(variable, distribution.get_variable_layout(variable))
+        variable.assign(variable.value)
     return model
+
+
+def make_layout_map(mesh):
+    """An empty LayoutMap of a mesh. Raises NotImplementedError if Keras splits no weights on this framework."""
+    if framework != "jax":
+        raise NotImplementedError(
+            f"Keras splits the weights of a model on JAX alone, got KERAS_BACKEND={framework}. Set KERAS_BACKEND=jax"
+        )
+    return keras.distribution.LayoutMap(mesh)
+
+
+def layout_map_of_process():
+    """The LayoutMap by which this process splits weights; None if it splits none."""
+    return layout_map_of(keras.distribution.distribution())
 
 
 def remat(call, layer, inputs):

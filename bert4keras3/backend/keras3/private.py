@@ -103,6 +103,16 @@ def remove_weight(layer, name):
     setattr(layer, name, None)
 
 
+def layout_map_of(distribution):
+    """The map that a ModelParallel was made with; None of another distribution. Without: no check before building."""
+    return getattr(distribution, "_layout_map", None)
+
+
+def set_layout(variable, layout):
+    """Set the layout of a variable, which new values keep. Keras sets it only when a variable is made."""
+    variable._layout = layout
+
+
 if framework == "jax":
     # Keras's JAX trainer takes the weights out of the model during a call. Without these three names, a call that
     # raises, or a second thread, leaves the model without weights. A public trainer that keeps them would replace this.
