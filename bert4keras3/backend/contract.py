@@ -65,6 +65,11 @@ CONTRACT = (
     "distribute",
     "get_available_gpus",
     "require_keras_3",
+    # several processes
+    "training_state",
+    "set_training_state",
+    "seed_dropout",
+    "fully_shard",
 )
 
 generation = "keras3" if FLAVOUR == "keras3" else "keras2"

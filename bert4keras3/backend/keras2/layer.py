@@ -27,6 +27,9 @@ multi_input_type = tuple if FLAVOUR == "tf_keras" else list
 compiles_shapes = True
 foreach = parallel_class = not_supported("on Keras 2 the optimizers stand in backend/keras2/optimizers.py")
 Compiled = CompiledLoop = write_column = not_supported("compiled generation needs Keras 3")
+training_state = set_training_state = seed_dropout = fully_shard = not_supported(
+    "training in several processes needs Keras 3. On tf.keras use tf.distribute and its BackupAndRestore"
+)
 inner_layers = own_weight = not_supported("compiled generation and int8 need Keras 3")
 optimizers_module = "bert4keras3.backend.keras2.optimizers"
 

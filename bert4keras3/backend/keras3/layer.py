@@ -30,6 +30,12 @@ from bert4keras3.backend.keras3.private import (  # noqa: F401
     outputs_of_call,
     own_weight,
 )
+from bert4keras3.backend.keras3.processes import (  # noqa: F401
+    fully_shard,
+    seed_dropout,
+    set_training_state,
+    training_state,
+)
 
 framework = keras.config.backend()
 ops = keras.ops
