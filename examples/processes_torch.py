@@ -45,4 +45,5 @@ for inputs, labels in itertools.islice(
     torch.distributed.all_reduce(mean)
     if index == 0:
         report(backup.step, float(mean) / count)
+torch.distributed.barrier()
 torch.distributed.destroy_process_group()

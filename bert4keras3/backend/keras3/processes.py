@@ -28,7 +28,7 @@ def set_training_state(model: Any, optimizer: Any, state: dict[str, np.ndarray])
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         return set_torch_state(model, optimizer, state)
     variables = variables_of(model, optimizer)
-    check_names(state, map(str, range(len(variables))))
+    check_names(state, {str(i) for i in range(len(variables))})
     for i, variable in enumerate(variables):
         found = state[str(i)].shape
         if found != tuple(variable.shape):
@@ -50,7 +50,7 @@ def as_array(value):
 
 
 def check_names(state, expected):
-    missing, unexpected = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
+    missing, unexpected = sorted(expected - set(state)), sorted(set(state) - expected)
     if missing or unexpected:
         raise ValueError(f"expected the same variables: missing {missing[:3]}, unexpected {unexpected[:3]}")
 
@@ -80,41 +80,38 @@ if framework != "torch":
 else:
     import torch
 
-    # as plain names, so that a file holds all processes' parts, whatever engine wrote it
-    OPTIONS = dict(full_state_dict=True, cpu_offload=True, flatten_optimizer_state_dict=True)
-
-    def state_dicts(model, optimizer):
-        """(weights, numbers of the optimizer) by names, and the options that they were made with."""
+    def torch_state(model, optimizer):
+        """Whole tensors: a file does not depend on the engine and the number of processes."""
         from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
 
-        options = StateDictOptions(**OPTIONS)
-        weights, numbers = get_state_dict(model, optimizer, options=options)
-        return weights, numbers, options
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        return named_tensors(*get_state_dict(model, optimizer, options=options))
 
-    def torch_state(model, optimizer):
-        weights, numbers, _ = state_dicts(model, optimizer)
-        values = {**{f"model.{name}": value for name, value in weights.items()}, **numbers}
-        return {name: value for name, value in values.items() if is_number(value)}
-
-    def is_number(value):
-        return isinstance(value, (torch.Tensor, int, float))
+    def named_tensors(weights, optimizer_state):
+        found = dict(weights)
+        for name, slots in optimizer_state.get("state", {}).items():
+            found.update((f"{name}/{slot}", value) for slot, value in slots.items())
+        return {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
 
     def set_torch_state(model, optimizer, state):
-        from torch.distributed.checkpoint.state_dict import set_state_dict
+        from torch.distributed.checkpoint.state_dict import get_state_dict
 
-        weights, numbers, options = state_dicts(model, optimizer)
-        expected = [f"model.{name}" for name in weights]
-        expected += [name for name, value in numbers.items() if is_number(value)]
-        check_names(state, expected)
-        weights = {name: torch.as_tensor(state[f"model.{name}"]) for name in weights}
-        for name, value in numbers.items():
-            if isinstance(value, torch.Tensor):
-                numbers[name] = torch.as_tensor(state[name])
-            elif is_number(value):
-                numbers[name] = type(value)(state[name])
-        set_state_dict(
-            model, optimizer, model_state_dict=weights, optim_state_dict=numbers, options=options
-        )
+        tensors = named_tensors(*get_state_dict(model, optimizer))  # the ones of model and optimizer, made if need be
+        check_names(state, set(tensors))
+        for name, tensor in tensors.items():
+            if state[name].shape != tuple(tensor.shape):
+                raise ValueError(f"{name}: expected shape {tuple(tensor.shape)}, found {state[name].shape}")
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(own_part(torch.as_tensor(state[name]), tensor))
+
+    def own_part(whole, tensor):
+        """The part of a whole tensor that FSDP keeps in this process."""
+        from torch.distributed.tensor import DTensor, distribute_tensor
+
+        if not isinstance(tensor, DTensor):
+            return whole
+        return distribute_tensor(whole.to(tensor.device), tensor.device_mesh, tensor.placements)
 
     def fully_shard(model: Any, **options: Any) -> Any:
         """Keep a part of each weight in each process, by `torch.distributed.fsdp.fully_shard` of each layer.
