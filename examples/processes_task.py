@@ -58,7 +58,7 @@ def make_model():
     bert = build_transformer_model(options.config, options.checkpoint, return_keras_model=False, **rates)
     output = Lambda(lambda x: x[:, 0], name="CLS-token")(bert.model.output)
     output = Dropout(options.dropout)(output)
-    output = Dense(2, activation="softmax", kernel_initializer=bert.initializer)(output)
+    output = Dense(2, activation="softmax", kernel_initializer="zeros")(output)
     return keras.models.Model(bert.model.input, output)
 
 

@@ -27,6 +27,7 @@ class Pairing(NamedTuple):
     library: what runs there: ours, one that makes goldens, or a peer.
     unpinned: it takes the newest release of everything; its red cells are shown, and make no session fail.
     limitations: {what its Keras cannot do: the reason}; strict, so that one that has disappeared is an error.
+    processes: among which each batch is split, by the engine of the framework: see parity/processes.py.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Pairing(NamedTuple):
     library: str = "bert4keras3"
     limitations: dict[str, str] = {}
     unpinned: bool = False
+    processes: int = 1
 
     @property
     def pins(self) -> Path:
@@ -125,6 +127,13 @@ NIGHTLY = (
         {"KERAS_BACKEND": "jax"},
         "Newest Keras on newest JAX",
         unpinned=True,
+    ),
+    *(
+        Pairing(name, "3.11", framework, {"KERAS_BACKEND": framework}, summary, processes=2)
+        for name, framework, summary in (
+            ("torch-ddp2", "torch", "Keras 3 on PyTorch, 2 processes with DistributedDataParallel"),
+            ("tensorflow-workers2", "tensorflow", "Keras 3 on TensorFlow, 2 workers of MultiWorkerMirroredStrategy"),
+        )
     ),
 )
 

@@ -27,6 +27,7 @@ def open_library(name):
         build_transformer_model=modules["models"].build_transformer_model,
         Tokenizer=tokenizers.Tokenizer,
         load_vocab=tokenizers.load_vocab,
+        group=None,  # of processes, see `parity.processes`
     )
 
 
@@ -100,8 +101,17 @@ def output_name(layer, call, output):
     return layer.name + (f"#{call}" if call else "") + (f".{output}" if output else "")
 
 
+def predict(library, model, values):
+    """Outputs of a model, as a user computes them."""
+    if library.group is not None:
+        return library.group.evaluate(model, values)
+    return listed(model.predict(values, verbose=0))
+
+
 def evaluate(library, model, values):
     """Outputs as arrays. Keras 3 runs the model operation by operation: to compile each probe would take longer."""
+    if library.group is not None:
+        return library.group.evaluate(model, values)
     if not hasattr(library.keras, "ops"):
         return listed(model.predict_on_batch(values))
     return [library.keras.ops.convert_to_numpy(x) for x in listed(model(values, training=False))]

@@ -55,8 +55,11 @@ KINDS_BY_NAME = {kind.name: kind for kind in KINDS}
 
 
 def chosen_kinds(options, pairing):
-    """The kinds that a run judges: all of them, unless it is narrowed to some cases, or to a user's files."""
-    if options.weights:
+    """The kinds that a run judges: all of them, unless it is narrowed to some cases, or to a user's files.
+
+    Kinds have no batch that processes could split.
+    """
+    if options.weights or find(pairing).processes > 1:
         return []
     names = (options.case or []) + (options.system or [])
     able = [kind for kind in KINDS if kind.needs not in find(pairing).limitations]

@@ -7,6 +7,7 @@ parent (which imports no framework) starts another one for those that are left. 
 """
 
 import argparse
+import contextlib
 import importlib.util
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from parity.kinds import Kind, chosen_kinds, golden_checksums, record_kind
 from parity.machine import describe_exit, provenance
 from parity.models.cases import add_case_arguments, case_words, chosen_cases, trained_cases
 from parity.models.record import record_and_train
+from parity.processes import join_group
 from parity.store import (
     commit,
     golden_folder,
@@ -45,33 +47,47 @@ def golden_checksum(case):
 
 def work(pairing, jobs, trained, everything):
     """Record the jobs one after the other in this process, and train some of the cases."""
-    library_name = find(pairing).library
-    library, sources = None, commit()
+    library, group = None, join_group(find(pairing))
     for job in jobs:
-        folder = record_folder(job, pairing)
-        info = {"case": job.name, "pairing": pairing, "golden": golden_checksum(job), "commit": sources}
-        info["recorded"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        try:
-            library = library or open_library(library_name)
-            if isinstance(job, Kind):
-                arrays, measured = record_kind(job, library, pairing, everything)
-            else:
-                arrays, measured = record_and_train(library, pairing, job, job in trained)
-            info.update(measured, status="recorded", provenance=provenance(library_name))
-            if arrays:
-                write_arrays(folder / (job.name + ".npz"), arrays)
-        except Exception as error:
-            info.update(status="failed", reason=f"{type(error).__name__}: {error}")
-            info["traceback"] = traceback.format_exc()
-        write_json(folder / (job.name + ".json"), info)
+        library = record_job(library, group, pairing, job, job in trained, everything)
         if library is not None:
             library.K.clear_session()
+
+
+def record_job(library, group, pairing, job, train, everything):
+    """Write the record of a job, or why there is none. Returns the library, which is opened for the first job."""
+    folder = record_folder(job, pairing)
+    info = {"case": job.name, "pairing": pairing, "golden": golden_checksum(job), "commit": commit()}
+    info["recorded"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    arrays, started = {}, time.monotonic()
+    try:
+        library = library or open_library(find(pairing).library)
+        library.group = group
+        if isinstance(job, Kind):
+            arrays, measured = record_kind(job, library, pairing, everything)
+        else:
+            with contextlib.nullcontext() if group is None else group.scope():
+                arrays, measured = record_and_train(library, pairing, job, train)
+        info.update(measured, status="recorded", provenance=provenance(library.name))
+    except Exception as error:
+        info.update(status="failed", reason=f"{type(error).__name__}: {error}")
+        info["traceback"] = traceback.format_exc()
+    if group is None or group.index == 0:
+        info["seconds"] = round(time.monotonic() - started, 1)
+        if arrays:
+            write_arrays(folder / (job.name + ".npz"), arrays)
+        write_json(folder / (job.name + ".json"), info)
         print(f"{pairing} {job.name}: {info.get('reason', 'recorded')}", flush=True)
+    if group is not None and info["status"] == "failed":
+        raise SystemExit(info["traceback"])  # the other processes are somewhere else: all begin anew with the next job
+    return library
 
 
 def worker_command(pairing, cases, trained, everything):
     words = [word for case in trained for word in ("--train", case.name)]
     command = [sys.executable, "-m", "parity.record", "--worker", "--pairing", pairing]
+    if find(pairing).processes > 1:
+        command[1:1] = ["-m", "bert4keras3.launch", "--processes", str(find(pairing).processes)]
     return command + words + ["--everything"] * everything + case_words(cases)
 
 

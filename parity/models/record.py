@@ -1,7 +1,7 @@
 """What the library computes for a case, inside a pairing: outputs, every layer, gradients."""
 
 from pairings import find
-from parity.adapter import evaluate, layer_nodes, listed, token_input
+from parity.adapter import evaluate, layer_nodes, predict, token_input
 from parity.models.build import build_case, case_weights, load_case, make_inputs
 from parity.models.random_weights import digest
 from parity.models.training import record_training
@@ -23,7 +23,7 @@ def record_case(library, case, weights=None):
         for i, value in enumerate(values):
             arrays[f"{length}/input/{i}"] = value
         feed = values if len(values) > 1 else values[0]
-        for i, output in enumerate(listed(model.predict(feed, verbose=0))):
+        for i, output in enumerate(predict(library, model, feed)):
             arrays[f"{length}/output/{i}"] = output
         for (layer, _), value in zip(nodes, evaluate(library, probe, feed)):
             arrays[f"{length}/layer/{layer}"] = value

@@ -6,7 +6,7 @@ no autograd of any framework is called here.
 
 import numpy as np
 
-from parity.adapter import known_shape, listed, token_input
+from parity.adapter import known_shape, listed, predict, token_input
 from parity.models.build import build_case, load_case, make_inputs
 from parity.subsample import seen, unpadded_places
 
@@ -35,16 +35,17 @@ def record_training(library, case, weights):
 
 def make_step(library, model, values, seen):
     """Function that makes one step of SGD, (scale of the loss) → loss. seen: (batch, length), False for padding."""
-    shapes = [np.asarray(output).shape for output in listed(model.predict(values, verbose=0))]
+    shapes = [np.asarray(output).shape for output in predict(library, model, values)]
     trained = with_loss(library, model)
     trained.compile(library.keras.optimizers.SGD(RATE), "mean_absolute_error")
+    train = trained.train_on_batch if library.group is None else library.group.trainer(trained, RATE)
     targets, importances = targets_and_importances(shapes, seen)
     zeros = np.zeros((len(seen), 1))
 
     def step(scale):
         feed = values + targets + [scale * one for one in importances]
         trained.reset_metrics()  # Keras 3 before 3.15 returns the mean over all batches since
-        return np.ravel(trained.train_on_batch(feed, zeros))[0]
+        return np.ravel(train(feed, zeros))[0]
 
     return step
 

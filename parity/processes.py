@@ -1,0 +1,109 @@
+"""A pairing in several processes: each computes its rows of the batch, and the engine of the framework joins them.
+
+All processes run the same cases; process 0 writes the records. `bert4keras3.launch` starts them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+import numpy as np
+
+from parity.adapter import listed
+
+
+def join_group(pairing: Any) -> Any:
+    """The group of processes that this process was started in; None for a pairing in one process."""
+    if pairing.processes == 1:
+        return None
+    return {"torch": DistributedDataParallel, "tensorflow": MultiWorkerMirrored}[pairing.environment]()
+
+
+class Group:
+    """What both engines share. index, count: of the processes. `gather` joins the arrays of the processes."""
+
+    def __init__(self):
+        self.index, self.count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+    def scope(self):
+        """Context in which models are built and trained."""
+        return contextlib.nullcontext()
+
+    def rows(self, values):
+        """The rows of this process of each array, (batch, …)."""
+        return [np.split(np.asarray(value), self.count)[self.index] for value in listed(values)]
+
+    def evaluate(self, model, values):
+        """Outputs of a model for the whole batch, as arrays; one without an axis of the batch is this process's own."""
+        values = self.rows(values)
+        outputs = model(values if len(values) > 1 else values[0], training=False)
+        arrays = [self.to_array(output) for output in listed(outputs)]
+        return [self.gather(array) if array.shape[:1] == values[0].shape[:1] else array for array in arrays]
+
+
+class DistributedDataParallel(Group):
+    def __init__(self):
+        super().__init__()
+        import torch
+
+        torch.distributed.init_process_group("gloo")
+        self.torch = torch
+
+    def to_array(self, tensor):
+        return tensor.detach().numpy()
+
+    def gather(self, array):
+        arrays = [None] * self.count
+        self.torch.distributed.all_gather_object(arrays, array)
+        return np.concatenate(arrays)
+
+    def trainer(self, model, rate):
+        """Function (inputs, targets) → loss, which trains a compiled model by plain SGD of PyTorch."""
+        engine = self.torch.nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+        optimizer = self.torch.optim.SGD(engine.parameters(), rate)
+
+        def step(inputs, targets):
+            inputs, targets = map(self.torch.as_tensor, self.rows(inputs)), self.rows(targets)[0]
+            outputs = engine(list(inputs), training=True)
+            loss = model.compute_loss(y=self.torch.as_tensor(targets), y_pred=outputs)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return self.gather(self.to_array(loss)[None]).mean()
+
+        return step
+
+
+class MultiWorkerMirrored(Group):
+    def __init__(self):
+        super().__init__()
+        import tensorflow
+
+        self.tensorflow = tensorflow
+        self.strategy = tensorflow.distribute.MultiWorkerMirroredStrategy()
+
+    def scope(self):
+        return self.strategy.scope()
+
+    def to_array(self, tensor):
+        return tensor.numpy()
+
+    def gather(self, array):
+        return self.strategy.gather(self.tensorflow.constant(array), axis=0).numpy()
+
+    def trainer(self, model, rate):
+        """Function (inputs, targets) → loss, which trains a compiled model by its own optimizer."""
+        tensorflow, strategy = self.tensorflow, self.strategy
+
+        @tensorflow.function
+        def train(inputs, targets):
+            logs = strategy.run(model.train_step, args=((inputs, targets),))
+            return strategy.reduce("MEAN", logs["loss"], axis=None)
+
+        def step(inputs, targets):
+            inputs = [tensorflow.constant(value, "float32") for value in self.rows(inputs)]
+            return train(inputs, tensorflow.constant(self.rows(targets)[0])).numpy()
+
+        return step
