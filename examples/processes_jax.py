@@ -1,6 +1,6 @@
 """Several processes on JAX: keras.distribution joins them into one program, and `fit` stays as it is.
 
-    python -m bert4keras3.launch --processes 2 processes_jax.py
+python -m bert4keras3.launch --processes 2 processes_jax.py
 """
 
 import os

@@ -33,9 +33,7 @@ def train_step(inputs, labels):
     return strategy.reduce("MEAN", logs["loss"], axis=None)
 
 
-for inputs, labels in itertools.islice(
-    train.forfit(initial_step=step), options.epochs * len(train) - step
-):
+for inputs, labels in itertools.islice(train.forfit(initial_step=step), options.epochs * len(train) - step):
     model.reset_metrics()
     loss = train_step(tuple(map(tf.constant, inputs)), tf.constant(labels))
     backup.after_step()

@@ -1,6 +1,6 @@
 """Several processes on PyTorch: a Keras model is a module, so that DistributedDataParallel and FSDP take it.
 
-    torchrun --nproc-per-node 2 processes_torch.py [--engine fsdp]
+torchrun --nproc-per-node 2 processes_torch.py [--engine fsdp]
 """
 
 import itertools
@@ -32,9 +32,7 @@ optimizer = torch.optim.Adam([one for one in engine.parameters() if one.requires
 backup = Backup(options.backup, model, optimizer, every=options.every, process=index)
 step = backup.restore()
 
-for inputs, labels in itertools.islice(
-    train.forfit(initial_step=step), options.epochs * len(train) - step
-):
+for inputs, labels in itertools.islice(train.forfit(initial_step=step), options.epochs * len(train) - step):
     outputs = engine([torch.as_tensor(one) for one in inputs], training=True)
     loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, outputs))
     optimizer.zero_grad()

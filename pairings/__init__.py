@@ -132,7 +132,11 @@ NIGHTLY = (
         Pairing(name, "3.11", framework, {"KERAS_BACKEND": framework}, summary, processes=2)
         for name, framework, summary in (
             ("torch-ddp2", "torch", "Keras 3 on PyTorch, 2 processes with DistributedDataParallel"),
-            ("tensorflow-workers2", "tensorflow", "Keras 3 on TensorFlow, 2 workers of MultiWorkerMirroredStrategy"),
+            (
+                "tensorflow-workers2",
+                "tensorflow",
+                "Keras 3 on TensorFlow, 2 workers of MultiWorkerMirroredStrategy",
+            ),
         )
     ),
 )

@@ -79,7 +79,9 @@ def record_job(library, group, pairing, job, train, everything):
         write_json(folder / (job.name + ".json"), info)
         print(f"{pairing} {job.name}: {info.get('reason', 'recorded')}", flush=True)
     if group is not None and info["status"] == "failed":
-        raise SystemExit(info["traceback"])  # the other processes are somewhere else: all begin anew with the next job
+        raise SystemExit(
+            info["traceback"]
+        )  # the other processes are somewhere else: all begin anew with the next job
     return library
 
 

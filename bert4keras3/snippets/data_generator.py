@@ -123,7 +123,9 @@ class DataGenerator:
         skipped = 0
         if initial_step is not None:
             if random and self.seed is None:
-                raise ValueError(f"{type(self).__name__}: initial_step needs the seed of the random order: seed=0")
+                raise ValueError(
+                    f"{type(self).__name__}: initial_step needs the seed of the random order: seed=0"
+                )
             self.epoch, skipped = divmod(initial_step, len(self))
         while True:
             empty = True

@@ -184,7 +184,9 @@ def test_launcher_ends_all_processes_if_one_fails(tmp_path, action, reason):
 
 def test_launcher_gives_each_process_its_place(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text("import os, sys; open(sys.argv[1] + os.environ['RANK'], 'w').write(os.environ['TF_CONFIG'])")
+    script.write_text(
+        "import os, sys; open(sys.argv[1] + os.environ['RANK'], 'w').write(os.environ['TF_CONFIG'])"
+    )
     assert launch(str(script), str(tmp_path / "seen-")).returncode == 0
     assert '"index": 0' in (tmp_path / "seen-0").read_text()
     assert '"index": 1' in (tmp_path / "seen-1").read_text()
@@ -287,4 +289,6 @@ def test_run_that_was_killed_resumes_to_the_same_losses(engine, tmp_path):
 
 def compare(found, expected):
     for step, loss in found.items():
-        assert loss == pytest.approx(expected[step], rel=1e-6), f"step {step}: {loss}, expected {expected[step]}"
+        assert loss == pytest.approx(expected[step], rel=1e-6), (
+            f"step {step}: {loss}, expected {expected[step]}"
+        )
