@@ -9,11 +9,10 @@ import os
 import torch
 import torch.distributed
 
-if "WORLD_SIZE" in os.environ:
-    torch.distributed.init_process_group()  # NCCL on GPUs, Gloo on CPUs
-else:
-    port = "tcp://127.0.0.1:0"
-    torch.distributed.init_process_group("gloo", init_method=port, rank=0, world_size=1)
+if "WORLD_SIZE" not in os.environ:  # one process
+    os.environ.update(RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT="0")
+if not torch.distributed.is_initialized():  # Ray Train does it
+    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 index, count = torch.distributed.get_rank(), torch.distributed.get_world_size()
 if torch.cuda.is_available():
     torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
