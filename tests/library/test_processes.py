@@ -195,6 +195,14 @@ def test_launcher_gives_each_process_its_place(tmp_path):
 # The examples, with two processes
 
 
+@pytest.mark.parametrize("name", ["jax", "torch", "tensorflow", "ray"])
+def test_page_has_the_commands_of_the_scripts(name):
+    text = (EXAMPLES / f"processes_{name}.py").read_text(encoding="utf-8").split('"""')[1]
+    page = (EXAMPLES.parent / "docs" / "processes.md").read_text(encoding="utf-8")
+    (command,) = re.findall(rf"^    (.*processes_{name}\.py.*)$", text, re.M)
+    assert f"\n{command}\n" in page
+
+
 def command(processes, *words):
     start = LAUNCH if processes == 2 else [sys.executable]
     return [*start, f"processes_{framework}.py", *words]

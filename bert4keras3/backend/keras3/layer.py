@@ -243,8 +243,8 @@ def distribute(model, devices):
         return None
     if framework == "torch":
         raise NotImplementedError(
-            "data_parallel: Keras on PyTorch trains on several devices with DistributedDataParallel, one process a "
-            "device: https://keras.io/guides/distributed_training_with_torch/"
+            "data_parallel: Keras on PyTorch trains on several devices with DistributedDataParallel or FSDP, one "
+            "process a device: docs/processes.md and examples/processes_torch.py"
         )
     distribution = keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
     keras.distribution.set_distribution(distribution)
