@@ -264,8 +264,8 @@ def run_until(seconds, chosen, words):
     killed = len(found) == 2
     if killed:
         os.kill(found[chosen], signal.SIGKILL)
-    output = process.communicate(timeout=60)[0].decode("utf-8", "replace")
-    return process.returncode, output, killed
+    output = process.communicate(timeout=300)[0].decode("utf-8", "replace")
+    return process.returncode, output, killed and process.returncode != 0  # it may have come to its end before
 
 
 @with_an_engine
