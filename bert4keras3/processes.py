@@ -12,17 +12,30 @@ from typing import Any
 
 import numpy as np
 
-from bert4keras3.backend import (
-    fully_shard,
-    keras,
-    require_keras_3,
-    seed_dropout,
-    set_training_state,
-    training_state,
-)
+from bert4keras3 import backend
+from bert4keras3.backend import keras, require_keras_3, seed_dropout, set_training_state, training_state
 from bert4keras3.checkpoints.whole_file import whole_file
 
-__all__ = ["Backup", "fully_shard", "seed_dropout"]
+__all__ = ["Backup", "fully_shard"]
+
+
+def fully_shard(model: Any, **options: Any) -> Any:
+    """Keep a part of each weight in each process, by `torch.distributed.fsdp.fully_shard` of each layer.
+
+    Keras's variables follow the parameters, which FSDP replaces. Call `model(inputs, training=True)` and give
+    `model.parameters()` to an optimizer of PyTorch. `model.get_weights` and `model.save` do not work afterwards.
+
+    Args:
+        model: a functional Keras model.
+        options: of PyTorch's function, such as `mesh` and `mp_policy`.
+
+    Returns:
+        The model.
+
+    Raises:
+        NotImplementedError: the backend is not PyTorch.
+    """
+    return backend.fully_shard(model, **options)
 
 
 class Backup(keras.callbacks.Callback):

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import bert4keras3
-from bert4keras3.backend import FLAVOUR, framework, fully_shard, keras
-from bert4keras3.processes import Backup
+from bert4keras3.backend import FLAVOUR, framework, keras
+from bert4keras3.processes import Backup, fully_shard
 from bert4keras3.snippets import DataGenerator
 from parity.compare import BOUND, FLOOR
 from parity.subsample import rms
@@ -199,7 +199,7 @@ def test_launcher_gives_each_process_its_place(tmp_path):
 def test_page_has_the_commands_of_the_scripts(name):
     text = (EXAMPLES / f"processes_{name}.py").read_text(encoding="utf-8").split('"""')[1]
     page = (EXAMPLES.parent / "docs" / "processes.md").read_text(encoding="utf-8")
-    (command,) = re.findall(rf"^    (.*processes_{name}\.py.*)$", text, re.M)
+    (command,) = re.findall(rf"^ *(\S.* processes_{name}\.py.*)$", text, re.M)
     assert f"\n{command}\n" in page
 
 
@@ -265,7 +265,11 @@ def run_until(seconds, chosen, words):
     if killed:
         os.kill(found[chosen], signal.SIGKILL)
     output = process.communicate(timeout=300)[0].decode("utf-8", "replace")
-    return process.returncode, output, killed and process.returncode != 0  # it may have come to its end before
+    return (
+        process.returncode,
+        output,
+        killed and process.returncode != 0,
+    )  # it may have come to its end before
 
 
 @with_an_engine

@@ -116,18 +116,7 @@ else:
         return distribute_tensor(whole.to(tensor.device), tensor.device_mesh, tensor.placements)
 
     def fully_shard(model: Any, **options: Any) -> Any:
-        """Keep a part of each weight in each process, by `torch.distributed.fsdp.fully_shard` of each layer.
-
-        Keras's variables follow the parameters, which FSDP replaces. Call `model(inputs, training=True)` and give
-        `model.parameters()` to an optimizer of PyTorch. `model.get_weights` and `model.save` do not work afterwards.
-
-        Args:
-            model: a functional Keras model.
-            options: of PyTorch's function, such as `mesh` and `mp_policy`.
-
-        Returns:
-            The model.
-        """
+        """As `bert4keras3.processes.fully_shard`. The hooks of FSDP run before ours, in the order they are made."""
         from torch.distributed.fsdp import fully_shard
 
         def follow(layer, *arguments):
