@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,18 +44,24 @@ from pairings.environments import (  # noqa: E402
     run_module,
     run_on_host,
 )
+from pairings.shards import committed_seconds, parse_shard, shard, write_seconds  # noqa: E402
 
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "tests", "parity-jax"]
 
 recorded: list[str] = []
+whole_jobs: list[str] = []  # of a nightly run
 
 
 def add_session(name: str, summary: str, function: Callable[..., None], *arguments: str) -> None:
-    """Add a session that calls `function(session, *arguments)`."""
+    """Add a session that calls `function(session, *arguments)`. In a nightly run it writes what it took."""
 
     def run(session: nox.Session) -> None:
+        started = time.monotonic()
         function(session, *arguments)
+        if whole_jobs:
+            kind, job = name.split("-", 1)
+            write_seconds(ROOT / "results", job, kind, time.monotonic() - started)
 
     run.__doc__ = summary
     nox.session(run, name=name)
@@ -317,22 +324,34 @@ def engines(session: nox.Session) -> None:
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """Run everything, for hours: all tests and all cases, at full size too, in all pairings."""
-    session.notify("lint")
-    session.notify("docs")
-    for pairing in PAIRINGS:
+    """Run everything, for hours: all tests and all cases, at full size too, in all pairings.
+
+    `-- --shard 2/4` runs the second of four parts, which take about equal time. `nox -s report -- FOLDER …` merges
+    their results.
+    """
+    parser = argparse.ArgumentParser(prog="nox -s nightly --", allow_abbrev=False)
+    parser.add_argument("--shard", type=parse_shard, default=(1, 1), metavar="I/N")
+    index, count = parser.parse_args(session.posargs).shard
+    jobs = [*(one.name for one in PAIRINGS + NIGHTLY), "peers"]
+    whole_jobs.extend(shard(jobs, committed_seconds(), index, count))
+    if index == 1:
+        session.notify("lint")
+        session.notify("docs")
+    for pairing in (one for one in PAIRINGS if one.name in whole_jobs):
         session.notify(f"tests-{pairing.name}", ["-m", "slow or not slow"])
         session.notify(f"parity-{pairing.name}", ["--everything"])
         session.notify(f"bench-{pairing.name}", ["--quick", "--systems"])
         if os.environ.get("BERT4KERAS_MIRROR") and pairing.name in PUBLISHED:
             session.notify(f"published-{pairing.name}")
-    for pairing in NIGHTLY:
+    for pairing in (one for one in NIGHTLY if one.name in whole_jobs):
         session.notify(f"parity-{pairing.name}", ["--everything"])
-    session.notify("engines")
-    session.notify("parity-peers")
-    session.notify("bench-peers")
-    session.notify("regress")
-    session.notify("report")
+    if "peers" in whole_jobs:
+        session.notify("engines")
+        session.notify("parity-peers")
+        session.notify("bench-peers")
+    if count == 1:
+        session.notify("regress")
+        session.notify("report")
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""One model on several devices: each has a part of the batch, a part of the weights, or both."""
+"""One model on several devices of a process: each has a part of the batch, a part of the weights, or both."""
 
 from __future__ import annotations
 
@@ -68,7 +68,10 @@ class Replicas(Layer):
 def data_parallel(
     model: Any, devices: None | int | Sequence[str] = None, parts: Sequence[float] | None = None
 ) -> Any:
-    """Distribute each batch over devices.
+    """Distribute each batch over the devices of this process.
+
+    Several processes or machines use the engine of the framework: keras.distribution on JAX, DistributedDataParallel or
+    FSDP on PyTorch, MultiWorkerMirroredStrategy on TensorFlow. docs/processes.md has a script for each.
 
     Args:
         model: a Keras model; the new model shares its weights.

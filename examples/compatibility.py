@@ -5,7 +5,7 @@ an entry that works is a failure too.
 PLACES = ("keras2", "tf_keras", "tensorflow", "jax", "torch")  # the last three with Keras 3
 
 # Modules of this folder that are no examples, or ask for data that is not here.
-NOT_RUN = ("__main__", "compatibility", "sentiment", "tiny")
+NOT_RUN = ("__main__", "compatibility", "processes_ray", "processes_task", "sentiment", "tiny")
 
 # Example → {place: why it fails there, and what to do}.
 NOT_WORKING: dict = {
@@ -13,6 +13,21 @@ NOT_WORKING: dict = {
         "keras2": "tf.distribute takes models of tf.keras only: set TF_KERAS=1",
         "jax": "needs TensorFlow: to_dataset is tf.data. On JAX: data_parallel",
         "torch": "needs TensorFlow: to_dataset is tf.data. On PyTorch: DistributedDataParallel, a process a device",
+    },
+    "processes_jax": {
+        **dict.fromkeys(("keras2", "tf_keras"), "needs Keras 3 on JAX"),
+        "tensorflow": "needs Keras 3 on JAX: processes_tensorflow.py",
+        "torch": "needs Keras 3 on JAX: processes_torch.py",
+    },
+    "processes_tensorflow": {
+        **dict.fromkeys(("keras2", "tf_keras"), "needs Keras 3, for Backup"),
+        "jax": "needs Keras 3 on TensorFlow: processes_jax.py",
+        "torch": "needs Keras 3 on TensorFlow: processes_torch.py",
+    },
+    "processes_torch": {
+        **dict.fromkeys(("keras2", "tf_keras"), "needs Keras 3 on PyTorch"),
+        "jax": "needs Keras 3 on PyTorch: processes_jax.py",
+        "tensorflow": "needs Keras 3 on PyTorch: processes_tensorflow.py",
     },
     "generation_cached": dict.fromkeys(
         ("keras2", "tf_keras"),

@@ -28,6 +28,7 @@ class Pairing(NamedTuple):
     unpinned: it takes the newest release of everything; its red cells are shown, and make no session fail.
     limitations: {what its Keras cannot do: the reason}; strict, so that one that has disappeared is an error.
     mesh: (data, model), the sizes of the mesh of devices over which its batches and weights are split.
+    processes: among which each batch is split, by the engine of the framework: see parity/processes.py.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Pairing(NamedTuple):
     limitations: dict[str, str] = {}
     unpinned: bool = False
     mesh: tuple[int, int] | None = None
+    processes: int = 1
 
     @property
     def pins(self) -> Path:
@@ -145,6 +147,17 @@ NIGHTLY = (
         {"KERAS_BACKEND": "jax"},
         "Newest Keras on newest JAX",
         unpinned=True,
+    ),
+    *(
+        Pairing(name, "3.11", framework, {"KERAS_BACKEND": framework}, summary, processes=2)
+        for name, framework, summary in (
+            ("torch-ddp2", "torch", "Keras 3 on PyTorch, 2 processes with DistributedDataParallel"),
+            (
+                "tensorflow-workers2",
+                "tensorflow",
+                "Keras 3 on TensorFlow, 2 workers of MultiWorkerMirroredStrategy",
+            ),
+        )
     ),
 )
 

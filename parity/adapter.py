@@ -5,7 +5,7 @@ The reference and bert4keras3 run the same code on every Keras.
 
 import importlib
 import platform
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,13 +13,13 @@ import numpy as np
 IDENTITY_LAYERS = ("InputLayer", "Dropout")
 
 
-def open_library(name, mesh=None):
-    """The modules of a library under test, bert4keras or bert4keras3. mesh: see `pairings.Pairing`."""
+def open_library(name, devices=None):
+    """The modules of a library under test, bert4keras or bert4keras3, and the devices that run its models."""
     modules = {part: importlib.import_module(f"{name}.{part}") for part in ("backend", "layers", "models")}
     tokenizers = importlib.import_module(name + ".tokenizers")
     return SimpleNamespace(
         name=name,
-        mesh=mesh,
+        devices=devices or OneDevice(),
         keras=modules["backend"].keras,
         K=modules["backend"].K,
         backend=modules["backend"],
@@ -29,6 +29,43 @@ def open_library(name, mesh=None):
         Tokenizer=tokenizers.Tokenizer,
         load_vocab=tokenizers.load_vocab,
     )
+
+
+class OneDevice:
+    """Runs models on one device. `parity.mesh` and `parity.processes` have others, which split them.
+
+    Attributes:
+        writes: whether this process writes the records.
+    """
+
+    writes = True
+
+    def scope(self):
+        """Context in which models are built and trained."""
+        return nullcontext()
+
+    def forget(self, library):
+        """Called before a model is built."""
+
+    def split(self, library, case, model):
+        """Called when the model of a case is built."""
+
+    def predict(self, library, model, values):
+        """Outputs of a model as arrays, for a list of inputs."""
+        return listed(model.predict(alone(values), verbose=0))
+
+    def evaluate(self, library, model, values):
+        """The same for a model that is used once."""
+        return evaluate(library, model, alone(values))
+
+    def trainer(self, library, model, rate):
+        """Function (inputs, targets) → loss, which makes one step of a compiled model; rate: of SGD."""
+        return model.train_on_batch
+
+
+def alone(values):
+    """The value of a list that has one."""
+    return values if len(values) > 1 else values[0]
 
 
 def input_name(tensor):

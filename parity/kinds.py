@@ -58,9 +58,9 @@ KINDS_BY_NAME = {kind.name: kind for kind in KINDS}
 def chosen_kinds(options, pairing):
     """The kinds that a run judges: all of them, unless it is narrowed to some cases, or to a user's files.
 
-    On a mesh the models are judged alone.
+    On a mesh and in several processes the models are judged alone: other kinds have nothing to split.
     """
-    if options.weights or find(pairing).mesh:  # a mesh changes what models compute, and nothing else
+    if options.weights or find(pairing).mesh or find(pairing).processes > 1:
         return []
     names = (options.case or []) + (options.system or [])
     able = [kind for kind in KINDS if kind.needs not in find(pairing).limitations]

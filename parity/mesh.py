@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from parity.adapter import OneDevice, alone, listed
 from parity.compare import Red
 
 # {case or release: {what is split: how many of it there are}}, of what some mesh does not divide.
@@ -47,55 +48,67 @@ def what_of(layer):
     return "units" if "FeedForward" in layer or "GatedAttention" in layer else "vocabulary"
 
 
-def split_model(library, case, model):
-    """Split the weights of a model over the devices of the library's mesh.
+class Mesh(OneDevice):
+    """A mesh of devices, perhaps of several processes.
 
-    Raises:
-        Red: other layers stay whole than NUMBERS says.
+    Args:
+        sizes: numbers of devices along the axes "data" and "model".
     """
-    parallel = importlib.import_module(library.name + ".parallel")
-    mesh = library.keras.distribution.DeviceMesh(library.mesh, ("data", "model"))
-    found = parallel.indivisible_layers(model, mesh)
-    expected = expected_whole(case, library.mesh[1])
-    if {what_of(layer) for layer in found} != expected:
-        raise Red(
-            f"whole on each device: expected layers by {sorted(expected)}, got {sorted(found.values())}"
-        )
-    parallel.model_parallel(model, mesh, indivisible="replicate")
 
+    def __init__(self, sizes):
+        self.sizes = sizes
 
-def forget_mesh(library):
-    """Build what follows on one device."""
-    library.keras.distribution.set_distribution(None)
+    def forget(self, library):
+        """Build what follows on one device."""
+        library.keras.distribution.set_distribution(None)
 
+    def split(self, library, case, model):
+        """Split the weights of a model over the devices.
 
-def copies(library, rows):
-    """How often a batch is repeated, so that the devices of the mesh's first axis share its rows equally."""
-    return 1 if library.mesh is None else library.mesh[0] // math.gcd(rows, library.mesh[0])
+        Raises:
+            Red: other layers stay whole than NUMBERS says.
+        """
+        parallel = importlib.import_module(library.name + ".parallel")
+        mesh = library.keras.distribution.DeviceMesh(self.sizes, ("data", "model"))
+        found = parallel.indivisible_layers(model, mesh)
+        expected = expected_whole(case, self.sizes[1])
+        if {what_of(layer) for layer in found} != expected:
+            raise Red(
+                f"whole on each device: expected layers by {sorted(expected)}, got {sorted(found.values())}"
+            )
+        parallel.model_parallel(model, mesh, indivisible="replicate")
 
+    def copies(self, rows):
+        """How often a batch is repeated, so that the devices along the first axis share its rows equally."""
+        return self.sizes[0] // math.gcd(rows, self.sizes[0])
 
-def repeated(library, values):
-    """Arrays with one row a sample, repeated for the mesh, of which each process has its rows; else the arrays."""
-    if library.mesh is None:
-        return values
-    values = [np.concatenate([value] * copies(library, len(value))) for value in values]
-    distribution = library.keras.distribution.distribution()
-    shards = min(distribution.num_model_replicas, distribution.num_processes)
-    rows = len(values[0]) // shards
-    start = distribution.data_shard_id * rows if shards > 1 else 0
-    return [value[start : start + rows] for value in values]
+    def repeated(self, library, values):
+        """Arrays with one row a sample, repeated for the mesh; of several processes each has its own rows."""
+        values = [np.concatenate([value] * self.copies(len(value))) for value in values]
+        distribution = library.keras.distribution.distribution()
+        shards = min(distribution.num_model_replicas, distribution.num_processes)
+        rows = len(values[0]) // shards
+        start = distribution.data_shard_id * rows if shards > 1 else 0
+        return [value[start : start + rows] for value in values]
 
+    def predict(self, library, model, values):
+        feed, rows = self.repeated(library, values), len(values[0])
+        if library.keras.distribution.distribution().num_processes > 1:
+            outputs = predict_in_processes(library, model, feed)
+        else:
+            outputs = model.predict(alone(feed), verbose=0)
+        count = rows * self.copies(rows)
+        return [one[:rows] if count > rows and one.shape[:1] == (count,) else one for one in listed(outputs)]
 
-def predict(library, model, values):
-    """Outputs of a model as arrays, for a list of inputs."""
-    feed, rows = repeated(library, values), len(values[0])
-    if library.mesh and library.keras.distribution.distribution().num_processes > 1:
-        outputs = predict_in_processes(library, model, feed)
-    else:
-        outputs = model.predict(feed if len(feed) > 1 else feed[0], verbose=0)
-    outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-    count = rows * copies(library, rows)
-    return [one[:rows] if count > rows and one.shape[:1] == (count,) else one for one in outputs]
+    # Compiled too: each operation alone would be compiled for all devices.
+    evaluate = predict
+
+    def trainer(self, library, model, rate):
+        def train(inputs, targets):
+            (targets,) = self.repeated(library, [targets])
+            return model.train_on_batch(self.repeated(library, inputs), targets)
+
+        return train
 
 
 def predict_in_processes(library, model, feed):

@@ -16,11 +16,13 @@ import traceback
 from pathlib import Path
 
 from pairings import find
-from parity.adapter import open_library
+from parity.adapter import OneDevice, open_library
 from parity.kinds import Kind, chosen_kinds, golden_checksums, record_kind
 from parity.machine import describe_exit, provenance
+from parity.mesh import Mesh
 from parity.models.cases import add_case_arguments, case_words, chosen_cases, trained_cases
 from parity.models.record import record_and_train
+from parity.processes import ENGINES
 from parity.store import (
     commit,
     golden_folder,
@@ -45,33 +47,54 @@ def golden_checksum(case):
 
 def work(pairing, jobs, trained, everything):
     """Record the jobs one after the other in this process, and train some of the cases."""
-    library_name, mesh = find(pairing).library, find(pairing).mesh
-    library, sources = None, commit()
+    library, devices = None, devices_of(find(pairing))
     for job in jobs:
-        folder = record_folder(job, pairing)
-        info = {"case": job.name, "pairing": pairing, "golden": golden_checksum(job), "commit": sources}
-        info["recorded"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        try:
-            library = library or open_library(library_name, mesh)
-            if isinstance(job, Kind):
-                arrays, measured = record_kind(job, library, pairing, everything)
-            else:
-                arrays, measured = record_and_train(library, pairing, job, job in trained)
-            info.update(measured, status="recorded", provenance=provenance(library_name))
-            if arrays:
-                write_arrays(folder / (job.name + ".npz"), arrays)
-        except Exception as error:
-            info.update(status="failed", reason=f"{type(error).__name__}: {error}")
-            info["traceback"] = traceback.format_exc()
-        write_json(folder / (job.name + ".json"), info)
+        library = record_job(library, devices, pairing, job, job in trained, everything)
         if library is not None:
             library.K.clear_session()
+
+
+def devices_of(pairing):
+    """What runs the models of a pairing."""
+    if pairing.mesh:
+        return Mesh(pairing.mesh)
+    return ENGINES[pairing.environment]() if pairing.processes > 1 else OneDevice()
+
+
+def record_job(library, devices, pairing, job, train, everything):
+    """Write the record of a job, or why there is none. Returns the library, which is opened for the first job."""
+    folder = record_folder(job, pairing)
+    info = {"case": job.name, "pairing": pairing, "golden": golden_checksum(job), "commit": commit()}
+    info["recorded"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    arrays, started = {}, time.monotonic()
+    try:
+        library = library or open_library(find(pairing).library, devices)
+        if isinstance(job, Kind):
+            arrays, measured = record_kind(job, library, pairing, everything)
+        else:
+            with devices.scope():
+                arrays, measured = record_and_train(library, pairing, job, train)
+        info.update(measured, status="recorded", provenance=provenance(library.name))
+    except Exception as error:
+        info.update(status="failed", reason=f"{type(error).__name__}: {error}")
+        info["traceback"] = traceback.format_exc()
+    if devices.writes:
+        info["seconds"] = round(time.monotonic() - started, 1)
+        if arrays:
+            write_arrays(folder / (job.name + ".npz"), arrays)
+        write_json(folder / (job.name + ".json"), info)
         print(f"{pairing} {job.name}: {info.get('reason', 'recorded')}", flush=True)
+    if find(pairing).processes > 1 and info["status"] == "failed":
+        # The other processes are somewhere else: all begin anew with the next job.
+        raise SystemExit(info["traceback"])
+    return library
 
 
 def worker_command(pairing, cases, trained, everything):
     words = [word for case in trained for word in ("--train", case.name)]
     command = [sys.executable, "-m", "parity.record", "--worker", "--pairing", pairing]
+    if find(pairing).processes > 1:
+        command[1:1] = ["-m", "bert4keras3.launch", "--processes", str(find(pairing).processes)]
     return command + words + ["--everything"] * everything + case_words(cases)
 
 

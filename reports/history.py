@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pairings.shards import SECONDS
 from parity.store import append_lines, read_json, whole_lines, write_json, write_whole
 from reports.results import SCHEMA, Results, why_red
 from reports.tables import measured
@@ -67,12 +68,21 @@ def merge(folders: list[Path], into: Path) -> None:
     Rows and history are taken once each. The order of the folders, and merging twice, make no difference.
     """
     folders = [folder for folder in dict.fromkeys([*folders, into]) if folder.exists()]
+    for relative in names_in(folders, f"{SECONDS}/*.json"):
+        paths = [folder / relative for folder in folders]
+        found = [read_json(path) for path in paths if path.exists()]
+        write_json(into / relative, {kind: longest(found, kind) for one in found for kind in one})
     for relative in names_in(folders, "cells/*.json") | names_in(folders, "peers/cells/*.json"):
         paths = [folder / relative for folder in folders]
         found = [read_json(path) for path in paths if path.exists()]
         write_json(into / relative, max(found, key=age))
     for relative in sorted(names_in(folders, "bench/*.jsonl") | {Path("history.jsonl")}):
         merge_lines([folder / relative for folder in folders], into / relative)
+
+
+def longest(found: list[dict[str, float]], kind: str) -> float:
+    """Seconds of a kind of session on the slowest machine that ran it."""
+    return max(one[kind] for one in found if kind in one)
 
 
 def names_in(folders: list[Path], pattern: str) -> set[Path]:

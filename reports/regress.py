@@ -16,8 +16,9 @@ from rich.console import Console
 from bench.rows import MEASURED
 from bench.scenarios import YARDSTICK
 from pairings import NIGHTLY, PAIRINGS
+from pairings.shards import read_seconds
 from parity.compare import Cell
-from parity.store import read_json, write_json
+from parity.store import RESULTS, read_json, write_json
 from reports import compare_commits
 from reports.results import RATIOS, SCHEMA, Results, finite, read_results, repeat_command, why_red
 from reports.speed_turns import count_turn
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> int:
     results = read_results(options.results)
     if options.update:
-        write_baseline(results, options.baseline)
+        write_baseline(results, options.baseline, options.results)
         counts = f"{len(results.cells)} cells, {len(system_table(results.rows))} rows of systems"
         console.print(f"{options.baseline}: {counts}", highlight=False, soft_wrap=True)
         return 0
@@ -118,8 +119,11 @@ def change_line(name: str, change: Change, unit: str) -> str:
     return f"[{colour}]{name}: {word}[/]: {compare_commits.describe(change, unit)}"
 
 
-def write_baseline(results: Results, path: Path) -> None:
-    """The ratios of the registry's pinned pairings in this run; pairings that it lacks keep those they have."""
+def write_baseline(results: Results, path: Path, folder: Path = RESULTS) -> None:
+    """The ratios of the registry's pinned pairings in this run; pairings that it lacks keep those they have.
+
+    folder: of the results, with the seconds of a nightly run.
+    """
     old = read_json(path) if path.exists() else {}
     cells: dict[str, Any] = old.get("cells", {})
     kept = [one.name for one in PAIRINGS + NIGHTLY if not one.unpinned]
@@ -131,7 +135,9 @@ def write_baseline(results: Results, path: Path) -> None:
     for row in measured_systems(system_table(results.rows)):
         figures = {name: float(f"{row[name]:.4g}") for name in [*LIMITS, "yardstick_seconds"] if row[name]}
         systems.setdefault(row["pairing"], {})[row["system"]] = figures
-    write_json(path, {"schema": SCHEMA, "commits": commits, "cells": cells, "systems": systems})
+    seconds = {**old.get("seconds", {}), **read_seconds(folder)}
+    baseline = {"schema": SCHEMA, "commits": commits, "cells": cells, "systems": systems, "seconds": seconds}
+    write_json(path, baseline)
 
 
 def measured_systems(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -77,6 +77,11 @@ CONTRACT = (
     "process_place",
     "texts_of_processes",
     "require_keras_3",
+    # several processes
+    "training_state",
+    "set_training_state",
+    "seed_dropout",
+    "fully_shard",
 )
 
 generation = "keras3" if FLAVOUR == "keras3" else "keras2"

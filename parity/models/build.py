@@ -7,7 +7,6 @@ A builder takes (library, configuration file, case) and returns (transformer tha
 import numpy as np
 
 from parity.adapter import input_name, known_shape
-from parity.mesh import forget_mesh, split_model
 from parity.models import inputs
 from parity.models.random_weights import release_weights
 from parity.store import checkpoint_folder, release_paths
@@ -73,11 +72,9 @@ def build_case(library, case):
     """(transformer, Keras model) of a case, with the weights that its layers began with."""
     config_path, _ = release_paths(case.checkpoint)
     library.set_gelu(case.gelu)
-    if not library.mesh:
-        return BUILDERS[case.build](library, str(config_path), case)
-    forget_mesh(library)
+    library.devices.forget(library)
     transformer, model = BUILDERS[case.build](library, str(config_path), case)
-    split_model(library, case, model)
+    library.devices.split(library, case, model)
     return transformer, model
 
 

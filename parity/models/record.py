@@ -1,8 +1,7 @@
 """What the library computes for a case, inside a pairing: outputs, every layer, gradients."""
 
 from pairings import find
-from parity.adapter import evaluate, layer_nodes, token_input
-from parity.mesh import predict
+from parity.adapter import layer_nodes, token_input
 from parity.models.build import build_case, case_weights, load_case, make_inputs
 from parity.models.random_weights import digest
 from parity.models.training import record_training
@@ -23,21 +22,14 @@ def record_case(library, case, weights=None):
         values = make_inputs(library, case, length, transformer, model)
         for i, value in enumerate(values):
             arrays[f"{length}/input/{i}"] = value
-        for i, output in enumerate(predict(library, model, values)):
+        for i, output in enumerate(library.devices.predict(library, model, values)):
             arrays[f"{length}/output/{i}"] = output
-        for (layer, _), value in zip(nodes, evaluate_layers(library, probe, values)):
+        for (layer, _), value in zip(nodes, library.devices.evaluate(library, probe, values)):
             arrays[f"{length}/layer/{layer}"] = value
     info["layers"] = [layer for layer, _ in nodes]
     info["token_input"] = token_input(model)
     info["model_layers"] = [layer.name for layer in model.layers]
     return arrays, info
-
-
-def evaluate_layers(library, probe, values):
-    """Outputs of a model of all layers. On a mesh it is compiled: each operation would be, for all devices."""
-    if library.mesh:
-        return predict(library, probe, values)
-    return evaluate(library, probe, values if len(values) > 1 else values[0])
 
 
 def record_and_train(library, pairing, case, train):

@@ -7,7 +7,7 @@ no autograd of any framework is called here.
 import numpy as np
 
 from parity.adapter import known_shape, listed, token_input
-from parity.mesh import predict, repeated, weights_of
+from parity.mesh import weights_of
 from parity.models.build import build_case, load_case, make_inputs
 from parity.subsample import seen, unpadded_places
 
@@ -41,16 +41,17 @@ def make_step(library, model, values, seen, optimizer=None):
         seen: (batch, length), False for padding.
         optimizer: None: SGD.
     """
-    shapes = [np.asarray(output).shape for output in predict(library, model, values)]
+    shapes = [np.asarray(output).shape for output in library.devices.predict(library, model, values)]
     trained = with_loss(library, model)
     trained.compile(optimizer or library.keras.optimizers.SGD(RATE), "mean_absolute_error")
+    train = library.devices.trainer(library, trained, RATE)
     targets, importances = targets_and_importances(shapes, seen)
-    zeros = repeated(library, [np.zeros((len(seen), 1))])[0]
+    zeros = np.zeros((len(seen), 1))
 
     def step(scale):
-        feed = repeated(library, values + targets + [scale * one for one in importances])
+        feed = values + targets + [scale * one for one in importances]
         trained.reset_metrics()  # Keras 3 before 3.15 returns the mean over all batches since
-        return np.ravel(trained.train_on_batch(feed, zeros))[0]
+        return np.ravel(train(feed, zeros))[0]
 
     return step
 

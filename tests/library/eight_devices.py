@@ -12,7 +12,7 @@ from bert4keras3.parallel import data_parallel, layout_map, model_parallel
 from parity.adapter import open_library
 from parity.collectives import collectives, gathered_whole
 from parity.compare import Red
-from parity.mesh import NUMBERS
+from parity.mesh import NUMBERS, Mesh
 from parity.models.build import build_case
 from parity.models.cases import CASES_BY_NAME
 
@@ -136,7 +136,7 @@ def copies_of_a_model():
 
 def undeclared_layers_are_red():
     """A parity run states which layers stay whole; another one is an error."""
-    case, library = CASES_BY_NAME["bert"], open_library("bert4keras3", (1, 8))
+    case, library = CASES_BY_NAME["bert"], open_library("bert4keras3", Mesh((1, 8)))
     build_case(library, case)  # four heads over eight devices, as declared
     for wrong in ({}, {"heads": 4, "vocabulary": 63}):
         NUMBERS["bert"] = wrong

@@ -9,12 +9,13 @@ keras.distribution.initialize(f"127.0.0.1:{port}", 2, process)
 
 from parity.adapter import open_library  # noqa: E402
 from parity.compare import Cell  # noqa: E402
+from parity.mesh import Mesh  # noqa: E402
 from parity.models.cases import CASES_BY_NAME  # noqa: E402
 from parity.models.compare import judge, read_golden  # noqa: E402
 from parity.models.record import record_and_train  # noqa: E402
 from parity.store import golden_folder  # noqa: E402
 
-library, red = open_library("bert4keras3", tuple(sizes)), []
+library, red = open_library("bert4keras3", Mesh(tuple(sizes))), []
 for name in sys.argv[5:]:
     case = CASES_BY_NAME[name]
     arrays, info = record_and_train(library, "jax-mesh8", case, True)

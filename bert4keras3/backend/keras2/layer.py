@@ -31,6 +31,9 @@ Compiled = CompiledLoop = write_column = not_supported("compiled generation need
 inner_layers = own_weight = not_supported("compiled generation, int8 and LoRA need Keras 3")
 lora_factors = share_weight = remove_weight = forget_functions = not_supported("LoRA needs Keras 3")
 make_layout_map = not_supported("Keras splits the weights of a model on JAX alone. Set KERAS_BACKEND=jax")
+training_state = set_training_state = seed_dropout = fully_shard = not_supported(
+    "training in several processes needs Keras 3. On tf.keras use tf.distribute and its BackupAndRestore"
+)
 optimizers_module = "bert4keras3.backend.keras2.optimizers"
 
 

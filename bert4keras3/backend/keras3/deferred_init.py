@@ -71,7 +71,12 @@ def first_number(weight):
 
 
 def may_defer(initializer):
-    return pending.get() is not None and isinstance(initializer, RANDOM)
+    """Not with keras.distribution: several processes have to begin with equal values, which JAX checks."""
+    return (
+        pending.get() is not None
+        and isinstance(initializer, RANDOM)
+        and keras.distribution.distribution() is None
+    )
 
 
 def make_weight(make, initializer):

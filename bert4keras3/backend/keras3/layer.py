@@ -35,6 +35,12 @@ from bert4keras3.backend.keras3.private import (  # noqa: F401
     set_layout,
     share_weight,
 )
+from bert4keras3.backend.keras3.processes import (  # noqa: F401
+    fully_shard,
+    seed_dropout,
+    set_training_state,
+    training_state,
+)
 
 framework = keras.config.backend()
 ops = keras.ops
@@ -272,8 +278,8 @@ def distribute(model, devices):
         return None
     if framework == "torch":
         raise NotImplementedError(
-            "data_parallel: Keras on PyTorch trains on several devices with DistributedDataParallel, one process a "
-            "device: https://keras.io/guides/distributed_training_with_torch/"
+            "data_parallel: Keras on PyTorch trains on several devices with DistributedDataParallel or FSDP, one "
+            "process a device: docs/processes.md and examples/processes_torch.py"
         )
     if isinstance(devices, keras.distribution.LayoutMap):
         axis = devices.device_mesh.axis_names[0]

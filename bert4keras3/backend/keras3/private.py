@@ -181,6 +181,10 @@ if framework == "torch":
         """int8 weight (units, size) as a quantized tensor. torch.quantize_per_channel would round it again."""
         return torch._make_per_channel_quantized_tensor(weight, scales, zeros, 0)
 
+    def set_parameter(variable, parameter):
+        """Let a variable of Keras use another parameter: FSDP replaces those of modules. Without: no FSDP."""
+        variable._value = parameter
+
     # Operators over lists of tensors, which torch.optim is built on. Without: one operator for each weight.
     foreach_add_ = torch._foreach_add_
     foreach_addcmul_ = torch._foreach_addcmul_
