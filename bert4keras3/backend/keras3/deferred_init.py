@@ -71,12 +71,7 @@ def first_number(weight):
 
 
 def may_defer(initializer):
-    """Not with keras.distribution: several processes have to begin with equal values, which JAX checks."""
-    return (
-        pending.get() is not None
-        and isinstance(initializer, RANDOM)
-        and keras.distribution.distribution() is None
-    )
+    return pending.get() is not None and isinstance(initializer, RANDOM)
 
 
 def make_weight(make, initializer):
