@@ -7,9 +7,10 @@ import pytest
 from small_models import SIZES, build, inputs_of, outputs_of
 
 from bert4keras3 import lora
-from bert4keras3.backend import FLAVOUR, Model, dense, framework, keras, ops
+from bert4keras3.backend import FLAVOUR, Model, dense, framework, keras, lora_weights, ops
 from bert4keras3.backend.accelerate import plain
 from bert4keras3.checkpoints import CheckpointError, open_checkpoint
+from bert4keras3.lora import targets as lora_targets
 from bert4keras3.models import build_transformer_model
 from parity.adapter import listed, open_library, token_input
 from parity.kinds import KINDS_BY_NAME, verdict
@@ -30,15 +31,19 @@ TOKENS = np.random.RandomState(0).randint(3, 600, (4, 12))
 QUICK_SYSTEMS = ("google_bert", "gau_alpha", "t5")
 
 
+def adapted_layers_of(model):
+    return lora_targets.adapters_of(model, "a test")
+
+
 def fill(model, scale=0.05):
     """Give all adapters random numbers, so that each of them counts."""
     random = np.random.RandomState(1)
-    for target in lora.adapted(lora.find_targets(model)):
-        for weight in lora.lora_weights(target.layer):
+    for target in adapted_layers_of(model):
+        for weight in lora_weights(target.layer):
             weight.assign(random.normal(scale=scale, size=weight.shape))
 
 
-def adapted(name, layers=lora.ALL_LINEAR, scale=0.05, **options):
+def adapted(name, layers="all-linear", scale=0.05, **options):
     """A small transformer with random adapters."""
     keras.utils.set_random_seed(0)
     transformer = build(name, return_keras_model=False, **options)
@@ -52,8 +57,8 @@ def values_of(weights):
 
 
 def adapters_of(model):
-    targets = lora.adapted(lora.find_targets(model))
-    return {id(one): one for target in targets for one in lora.lora_weights(target.layer)}
+    targets = adapted_layers_of(model)
+    return {id(one): one for target in targets for one in lora_weights(target.layer)}
 
 
 def predicted(case, library, model, values):
