@@ -84,30 +84,22 @@ def memory_of(name):
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name + ":"))
 
 
-def layouts_of(mesh):
-    """Megatron's layout: queries, keys, values and the first feed-forward kernel by columns, the others by rows."""
-    from bert4keras3.backend import keras
-
-    layouts = keras.distribution.LayoutMap(mesh)
-    layouts[".*Embedding-Token/embeddings"] = ("model", None)
-    layouts[".*/(q|k|v|i0)_dense/kernel"] = (None, "model")
-    layouts[".*/o_dense/kernel"] = ("model", None)
-    return layouts
-
-
 def work(weights, folder, processes, process, address):
     """Load and save in this process, and print the figures as JSON."""
     import jax
 
     from bert4keras3.backend import keras
     from bert4keras3.models import build_transformer_model
+    from bert4keras3.parallel import layout_map
 
     if processes > 1:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         keras.distribution.initialize(address, processes, process)
     devices = keras.distribution.list_devices()
-    mesh = keras.distribution.DeviceMesh((1, DEVICES), ("batch", "model"), devices)
-    distribution = keras.distribution.ModelParallel(layout_map=layouts_of(mesh), batch_dim_name="batch")
+    mesh = keras.distribution.DeviceMesh((1, DEVICES), ("data", "model"), devices)
+    distribution = keras.distribution.ModelParallel(
+        layout_map=layout_map("bert", mesh), batch_dim_name="data"
+    )
     imported, saved = memory_of("VmRSS"), os.path.join(folder, "saved.ckpt")
 
     def build(**arguments):
