@@ -51,7 +51,7 @@ def write_html(results: Results, path: Path) -> None:
     )
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(PAGE), **options)
     environment.filters.update(heat=heat, milliseconds=milliseconds, number=number, significant=significant)
-    environment.globals.update(source=lambda name: (PAGE / name).read_text(encoding="utf-8"))
+    environment.globals.update(source=lambda name: (PAGE / name).read_text(encoding="utf-8"), compact=compact)
     text = environment.get_template("report.html").render(**page(results), vega=vega())
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -93,6 +93,12 @@ def page(results: Results) -> dict[str, Any]:
         "history": list(history),
         "data": packed(json.dumps(page_data(results, cells) | {"charts": specs}, allow_nan=False)),
     }
+
+
+def compact(counted: str) -> str:
+    """A count for a narrow column: "172" of "172 of 172", and "170/172"."""
+    green, total = counted.split(" of ")
+    return total if green == total else f"{green}/{total}"
 
 
 def figures(systems: pd.DataFrame, column: str, show: Callable[[float | None], str]) -> dict[str, Any]:
