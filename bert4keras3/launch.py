@@ -3,8 +3,8 @@
     python -m bert4keras3.launch --processes 2 script.py [its arguments]
     python -m bert4keras3.launch --processes 2 -m module [its arguments]
 
-It sets the environment variables that the engines read: those of torchrun for PyTorch, of keras.distribution for JAX,
-and TF_CONFIG for TensorFlow. For several machines use the launcher of the cluster: torchrun, Slurm, Ray Train.
+It sets the environment variables that the engines read: torchrun's for PyTorch, keras.distribution's for JAX, and
+TF_CONFIG for TensorFlow. For several machines use the launcher of the cluster: torchrun, Slurm, Ray Train.
 """
 
 from __future__ import annotations

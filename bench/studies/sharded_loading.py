@@ -17,7 +17,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ import time
 import numpy as np
 
 from bench.studies import Study, interleave, read_rounds
+from bert4keras3.launch import HOST, free_ports
 from parity.machine import peak_memory, reset_peak_memory
 
 SIZES = dict(vocab_size=21128, hidden_size=1024, num_hidden_layers=24, num_attention_heads=16)
@@ -125,9 +125,7 @@ def work(weights, folder, processes, process, address):
 
 def measured(weights, folder, processes):
     """Start the processes. Returns: the largest of their figures."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
+    address = f"{HOST}:{free_ports(1)[0]}"
     flags = f"--xla_force_host_platform_device_count={DEVICES // processes}"
     variables = dict(os.environ, XLA_FLAGS=flags, KERAS_BACKEND="jax")
     command = [sys.executable, "-m", "bench.studies.sharded_loading", "work", weights, folder]

@@ -4,7 +4,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from test_text_encoder import folder_of_sentence_transformers
 
 from bert4keras3.embed.__main__ import main
 from bert4keras3.embed.on_ray import share_of_a_worker
+from bert4keras3.launch import free_ports
 
 KILLS = 20
 ON_RAY = ("--engine", "ray", "--workers", "2")
@@ -104,9 +104,7 @@ def cluster(tmp_path, monkeypatch):
     """Address of a cluster whose machine has neither the working directory nor the Keras of this process."""
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    (port,) = free_ports(1)
     folder = tempfile.mkdtemp()  # sockets lie in it, whose paths are short
     words = (
         f"start --head --block --node-ip-address 127.0.0.1 --port {port} --include-dashboard false".split()

@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from bert4keras3.backend import framework, keras
+from bert4keras3.launch import free_ports
 from bert4keras3.layers import ConditionalRandomField, EfficientGlobalPointer, GlobalPointer
 from bert4keras3.models import BERT, MODELS, T5, build_transformer_model
 from bert4keras3.parallel import indivisible_layers, layout_map, layout_tables, model_parallel
@@ -204,18 +204,12 @@ FAMILIES = ["bert-autoresize", "albert", "nezha", "roformer", "electra", "cdial-
 FAMILIES += ["t5", "t5-1-1", "gau-alpha"]
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("mesh", [(8, 1), (4, 2), (2, 4), (1, 8)], ids=str)
 def test_two_processes_of_four_devices_are_judged_as_one(mesh):
     """Outputs, gradients and losses of 20 steps, by the goldens of the unsplit models."""
     flags = dict(os.environ, XLA_FLAGS="--xla_force_host_platform_device_count=4")
-    words = [str(word) for word in (free_port(), *mesh, *FAMILIES)]
+    words = [str(word) for word in (*free_ports(1), *mesh, *FAMILIES)]
     command = [sys.executable, str(EIGHT_DEVICES.with_name("two_processes.py"))]
     processes = [subprocess.Popen([*command, str(i), *words], env=flags) for i in range(2)]
     try:

@@ -1,7 +1,6 @@
 """Weights on several devices are loaded and saved slice by slice: on_eight_devices.py has the facts, for JAX."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bert4keras3.backend import framework
+from bert4keras3.launch import HOST, free_ports
 
 CHECKS = Path(__file__).with_name("on_eight_devices.py")
 
@@ -26,9 +26,7 @@ def start(folder, devices, **variables):
 @pytest.mark.skipif(framework != "jax", reason="keras.distribution splits weights on JAX alone")
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_slices_on_eight_devices(processes, tmp_path):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
+    address = f"{HOST}:{free_ports(1)[0]}"
     started = []
     for number in range(processes):
         job = {} if processes == 1 else {"COORDINATOR": address, "PROCESS": str(number)}

@@ -27,7 +27,7 @@ def lora_factors(layer):
 
 
 def with_lora(dense):
-    """Decorator of `dense`, which computes all layers but Dense layers with an adapter, and those in int8."""
+    """Decorator of `dense`: it computes a Dense with an adapter, if not in int8. `dense` computes other layers."""
 
     @functools.wraps(dense)
     def adapted(layer, inputs):

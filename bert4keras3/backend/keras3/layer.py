@@ -201,7 +201,7 @@ else:
 
 
 def adapted_layers(layer):
-    """Those of a layer and the layers inside it that have a LoRA adapter."""
+    """The layers with a LoRA adapter, of a layer and the layers inside it."""
     return [one for one in [layer, *inner_layers(layer)] if lora_weights(one)]
 
 

@@ -96,9 +96,7 @@ else:
     def set_torch_state(model, optimizer, state):
         from torch.distributed.checkpoint.state_dict import get_state_dict
 
-        tensors = named_tensors(
-            *get_state_dict(model, optimizer)
-        )  # the ones of model and optimizer, made if need be
+        tensors = named_tensors(*get_state_dict(model, optimizer))  # makes missing slots of the optimizer
         check_names(state, set(tensors))
         for name, tensor in tensors.items():
             if state[name].shape != tuple(tensor.shape):
